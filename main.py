@@ -1,0 +1,54 @@
+"""Finds winning tickets: one command from a config to a table, a picture and a SavedModel.
+
+    python main.py                                              IMP on handwritten digits, nothing to download
+    python main.py --config=configs/mnist_lenet.py --mode=plan  what it would train, and what that costs
+    python main.py --config=configs/mnist_lenet.py --workdir=runs/lenet --config.pruning.fraction=0.1
+"""
+
+import os
+import shlex
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from tf_lottery import command
+from tf_lottery.errors import UsageError
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    config_flags.DEFINE_config_file(
+        'config', os.path.join(_HERE, 'configs', 'digits_lenet.py'),
+        'The experiment, a file of configs/; --config.KEY=VALUE changes a key of it.', lock_config=True)
+    flags.DEFINE_enum('mode', 'run', command.MODES, 'run: train what is missing, report and export; plan: say what '
+                      'that is and costs; report: draw the report again; export: write a ticket as a SavedModel.')
+    flags.DEFINE_string('workdir', None, 'Folder of the experiment, local or gs://; the default is runs/ and its '
+                        'name. The same command resumes.')
+    flags.DEFINE_string('data_dir', None, 'Folder of the TFDS data sets; the default is TFDS_DATA_DIR, else that of TFDS.')
+    flags.DEFINE_string('strategy', 'auto', 'tf.distribute strategy: auto, one_device, mirrored or multi_worker.')
+    flags.DEFINE_integer('cpu_devices', 1, 'Virtual devices to split the CPU into, to rehearse --strategy=mirrored.',
+                         lower_bound=1)
+    flags.DEFINE_enum('jit', 'auto', ['auto', 'on', 'off'], 'Whether XLA compiles training; auto: where it pays.')
+    flags.DEFINE_bool('tensorboard', False, 'Also write TensorBoard logs, to the folder tensorboard in the workdir.')
+    flags.DEFINE_integer('level', None, 'mode=export: the level; the default is the sparsest winning ticket.',
+                         lower_bound=0)
+    flags.DEFINE_integer('replicate', 0, 'mode=export: the replicate.', lower_bound=0)
+    flags.DEFINE_enum('weights', 'trained', ['trained', 'rewound'], 'mode=export: the ticket as trained to the end, or '
+                      'as it starts, rewound to step k.')
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise UsageError(f'{argv[1]!r} is not a flag: settings are written as --config.training.length=500it.')
+    command.run(FLAGS, ' '.join(['python', *map(shlex.quote, sys.argv)]))
+
+
+if __name__ == '__main__':
+    with command.flag_errors():
+        define_flags()
+    app.run(lambda argv: sys.exit(command.in_one_sentence(lambda: main(argv))),
+            flags_parser=lambda argv: command.parse_flags(FLAGS, argv))

@@ -1,0 +1,34 @@
+"""tf_lottery: find, train, study and ship winning tickets.
+
+The names below are imported when they are first used, so that `import tf_lottery` is instant and the
+command line can refuse a bad flag without waiting for TensorFlow.
+"""
+
+import importlib
+
+from tf_lottery import keras2
+
+__version__ = '0.1.0'
+
+_HOMES = {
+    'Adam': 'tf_lottery.training.optimizers',
+    'IterativePruning': 'tf_lottery.pruning.schedules',
+    'Mask': 'tf_lottery.ticket',
+    'OneShotPruning': 'tf_lottery.pruning.schedules',
+    'PruneWithMask': 'tf_lottery.pruning.wrapper',
+    'RewindCallback': 'tf_lottery.pruning.rewind',
+    'Ticket': 'tf_lottery.ticket',
+    'levels': 'tf_lottery.lottery',
+    'load_results': 'tf_lottery.results',
+    'prunable': 'tf_lottery.pruning.wrapper',
+}
+
+__all__ = sorted(_HOMES)
+
+keras2.select()
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,87 @@
+"""The branches of an experiment: which mask, which weights and which step each one trains from.
+
+Everything that a lottery-ticket paper compares is another choice of the three, so a new branch is a line in BRANCHES.
+The functions get the place they are asked about (`experiment.At`: a level above 0 of a replicate), for level 0 is the
+dense network, which all branches share.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+
+def pruned(at):
+    """The mask of the level: what the chain's network of the level before ended in, pruned once more."""
+    return at.pruned()
+
+
+def shuffled(at):
+    """As many weights in each layer as in the mask of the level, at random places (1903.01611, section 3)."""
+    return at.pruned().shuffled(at.seed)
+
+
+def pruned_once(at):
+    """The trained dense network, pruned once to the density of the level."""
+    return at.pruned_once()
+
+
+def rewound(at):
+    """W_k, the dense network's weights at the rewinding step."""
+    return at.rewound()
+
+
+def initialised(at):
+    """A new W_0, drawn from the distribution of the old one."""
+    return at.new_weights()
+
+
+def trained(at):
+    """W_T, the weights that the chain's network of the level before ended in."""
+    return at.trained()
+
+
+# Where training starts: at step 0, at the rewinding step k, or at the end T, from where it goes on for another T - k
+# steps at the last learning rate.
+BEGINNING, REWINDING_STEP, END = 'beginning', 'rewinding step', 'end'
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """A way to get a subnetwork and its start.
+
+    Attributes:
+      title: how tables and pictures call it.
+      mask: function from an `experiment.At` to a Mask.
+      weights: function from an `experiment.At` to a mapping from name to array.
+      step: BEGINNING, REWINDING_STEP or END.
+      chain: the branch whose networks of all lower levels this one is made from; None where the dense network is
+        enough.
+      several: whether an experiment trains `reinits` of them per ticket.
+    """
+
+    title: str
+    mask: Callable
+    weights: Callable
+    step: str = REWINDING_STEP
+    chain: str | None = 'ticket'
+    several: bool = False
+
+
+BRANCHES = {
+    # IMP with rewinding: 1903.01611, section 2; with k = 0 it is 1803.03635, section 2.
+    'ticket': Branch('Winning ticket', pruned, rewound),
+    # 1803.03635, section 2.
+    'random_reinit': Branch('Random reinitialisation', pruned, initialised, BEGINNING, several=True),
+    # 1903.01611, section 3.
+    'random_mask': Branch('Random mask', shuffled, rewound),
+    # 1803.03635, appendix E.
+    'random_sparse': Branch('Random sparse', shuffled, initialised, BEGINNING),
+    # 1803.03635, Figure 4.
+    'one_shot': Branch('One-shot', pruned_once, rewound, chain=None),
+    'one_shot_reinit': Branch('One-shot, reinitialised', pruned_once, initialised, BEGINNING, chain=None, several=True),
+    # Han et al., 1506.02626; as long as a ticket's training, as in Renda et al., 2003.02389.
+    'fine_tuning': Branch('Fine-tuning', pruned, trained, END, chain='fine_tuning'),
+    # Renda et al., 2003.02389.
+    'lr_rewinding': Branch('Learning-rate rewinding', pruned, trained, chain='lr_rewinding'),
+    # Strategy 2 of 1803.03635's appendix B: prune while training goes on, which is fine-tuning, and reset at the end.
+    'continued_training': Branch('Continued training', pruned, rewound, chain='fine_tuning'),
+}

@@ -1,0 +1,143 @@
+"""What main.py does in each mode, and how its errors read."""
+
+import contextlib
+import sys
+
+from absl import flags
+
+from tf_lottery import config, distribute, keras2, plan, runs, storage
+from tf_lottery.errors import Interrupted, StorageError, UsageError
+
+MODES = ('run', 'plan', 'report', 'export')
+
+
+@contextlib.contextmanager
+def flag_errors():
+    """Turns a mistake in the flags or in the config file's name into one sentence and exit code 2."""
+    try:
+        yield
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        message = ' '.join(str(error.args[-1] if error.args else error).split())
+        # ml_collections names a key that a config does not have by the bare key.
+        _complain(f'no config key {message}' if isinstance(error, (AttributeError, KeyError)) else message)
+        sys.exit(2)
+
+
+def parse_flags(values, argv):
+    """Parses absl flags, the config file included."""
+    with flag_errors():
+        rest = values(argv)
+        # A config file that cannot be read is only told when it is used.
+        values.config.name  # noqa: B018
+        return rest
+
+
+def in_one_sentence(action):
+    """Runs an action and returns the exit code; what the user can mend is one sentence, not a traceback."""
+    try:
+        action()
+    except UsageError as error:
+        _complain(error)
+        return 2
+    except StorageError as error:
+        _complain(error)
+        return 1
+    except Interrupted as error:
+        _complain(error)
+        return 128 + error.signal
+    except KeyboardInterrupt:
+        _complain('Stopped; what was saved before is good. The same command goes on from there.')
+        return 130
+    return 0
+
+
+def _complain(message):
+    print(f'tf_lottery: {message}', file=sys.stderr)
+
+
+def run(options, command_line):
+    """Does what the flags say.
+
+    Args:
+      options: the parsed flags of main.py.
+      command_line: str, the command as typed, which is written into what it makes.
+
+    Raises:
+      UsageError, StorageError, Interrupted.
+    """
+    protocol = config.check(options.config)
+    distribute.check(options.strategy)
+    workdir = (options.workdir or storage.join('runs', options.config.name)).rstrip('/')
+    if options.mode == 'plan':
+        runs.check_same(workdir, protocol)
+        print(plan.describe(workdir, protocol))
+    elif options.mode == 'report':
+        _report(workdir)
+    elif options.mode == 'export':
+        _export(workdir, options, command_line)
+    else:
+        _run(workdir, protocol, options, command_line)
+
+
+def _run(workdir, protocol, options, command_line):
+    if not distribute.is_chief():
+        runs.check_same(workdir, protocol)
+        _train(workdir, protocol, options)
+        return
+    with storage.lock(workdir):
+        runs.claim(workdir, protocol, command_line)
+        if any(not runs.is_done(workdir, run) for run in runs.wanted(protocol)):
+            _train(workdir, protocol, options)
+        _report(workdir)
+        _export(workdir, options, command_line)
+
+
+def _train(workdir, protocol, options):
+    from tqdm import tqdm
+
+    from tf_lottery.interrupt import on_signals
+
+    with on_signals() as stop:
+        with keras2.quiet_start():
+            from tf_lottery.experiment import Experiment
+            strategy = distribute.build(options.strategy, options.cpu_devices)
+        jit = {'auto': None, 'on': True, 'off': False}[options.jit]
+        experiment = Experiment(workdir, protocol, strategy, options.data_dir, jit, stop, options.tensorboard)
+        lengths = {run: runs.run_steps(protocol, run) for run in experiment.pending()}
+        offsets, total = {}, 0
+        for run, (start, end) in lengths.items():
+            offsets[run] = total - start
+            total += end - start
+        terminal = sys.stderr.isatty()
+        # The bar counts the steps of the whole experiment, so that its time left is the experiment's.
+        with tqdm(total=total, unit='step', unit_scale=True, smoothing=0.05, dynamic_ncols=True,
+                  mininterval=0.2 if terminal else 30, disable=not distribute.is_chief()) as bar:
+
+            def progress(run, step):
+                bar.set_description(f'replicate {run.replicate} level {run.level} {run.branch}', refresh=False)
+                bar.update(offsets[run] + step - bar.n)
+
+            experiment.run(progress)
+            bar.update(total - bar.n)
+
+
+def _report(workdir):
+    from tf_lottery import report, results
+
+    runs.read_config(workdir)
+    print(results.table(results.summarise(results.load_results(workdir))))
+    print(f'\nReport  {report.write(workdir)}')
+
+
+def _export(workdir, options, command_line):
+    from tf_lottery import export, results
+
+    stored = runs.read_config(workdir)
+    level = options.level
+    if level is None:
+        winner = results.smallest_winning_ticket(results.summarise(results.load_results(workdir)))
+        # Without a winning ticket the dense network is what there is to ship.
+        level = 0 if winner is None else int(winner['level'])
+    folder = export.export(workdir, stored, runs.Run(options.replicate, level, 'ticket'), options.weights,
+                           options.data_dir, command_line)
+    print(f'Ticket  {folder}  (level {level}, {options.weights})')

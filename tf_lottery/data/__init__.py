@@ -1,0 +1,153 @@
+"""Data sets: what is known of each without loading it, and the tensors themselves."""
+
+import dataclasses
+import difflib
+import os
+
+import numpy as np
+
+from tf_lottery.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """A data set, known without loading it.
+
+    Attributes:
+      train, test: int, examples in each split as published (the validation set is taken from `train`).
+      shape: (height, width, channels).
+      classes: int.
+      brightest: the pixel value that becomes 1.0.
+      validation: int, the size of the validation set in the papers' protocol.
+    """
+
+    train: int
+    test: int
+    shape: tuple
+    classes: int
+    brightest: int
+    validation: int
+
+
+DATASETS = {
+    'digits': Description(1297, 500, (8, 8, 1), 10, 16, 200),
+    'mnist': Description(60_000, 10_000, (28, 28, 1), 10, 255, 5_000),
+    'fashion_mnist': Description(60_000, 10_000, (28, 28, 1), 10, 255, 5_000),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images uint8 [n, height, width, channels] and labels int32 [n]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+    def take(self, indices):
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """What an experiment reads: training, validation and test examples."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def describe(name):
+    """Returns the Description of a data set.
+
+    Raises:
+      UsageError: an unknown name.
+    """
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, 1)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise UsageError(f'unknown dataset {name!r}: choose one of {", ".join(DATASETS)}.{hint}')
+    return DATASETS[name]
+
+
+def steps_per_epoch(examples, batch_size):
+    """int: whole batches only, as in the papers (1803.03635: 160 epochs of 45,000 at batch 64 are 112,480 steps)."""
+    return examples // batch_size
+
+
+def load(name, validation=None, data_dir=None):
+    """Loads a data set into memory.
+
+    The validation set is a random sample of the published training set (1803.03635, section 2), the same one for every
+    run: replicates differ by their three seeds only.
+
+    Args:
+      name: a key of DATASETS.
+      validation: int, the number of validation examples; None for the papers' own.
+      data_dir: where TFDS keeps data sets; None for `TFDS_DATA_DIR`, else TFDS's default folder.
+
+    Returns:
+      Splits.
+
+    Raises:
+      UsageError: an unknown name, a data set that is not there and cannot be downloaded, or a damaged one.
+    """
+    description = describe(name)
+    validation = description.validation if validation is None else validation
+    train, test = _digits() if name == 'digits' else _tfds(name, data_dir)
+    order = np.random.default_rng(0).permutation(len(train))
+    return Splits(train.take(order[validation:]), train.take(order[:validation]), test)
+
+
+def _digits():
+    """scikit-learn's embedded handwritten digits (UCI), 1,797 images of 8 x 8; the last 500 are the test set."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images, labels = digits.images.astype(np.uint8)[..., None], digits.target.astype(np.int32)
+    cut = DATASETS['digits'].train
+    return Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
+
+
+def _tfds(name, data_dir):
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')
+    if data_dir and '://' not in data_dir and not os.path.isdir(data_dir):
+        raise UsageError(f'the data folder {data_dir} does not exist: give --data_dir or TFDS_DATA_DIR a folder that '
+                         'holds TFDS data sets, or create it to download them there.')
+    builder = tfds.builder(name, data_dir=data_dir)
+    if not builder.is_prepared():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:
+            raise UsageError(
+                f'{name} is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}): run once '
+                f'where there is a network, or point --data_dir or TFDS_DATA_DIR at a folder that holds {name}.'
+            ) from error
+    try:
+        return [_in_memory(builder, split) for split in ('train', 'test')]
+    except tf.errors.OpError as error:
+        raise UsageError(
+            f'{name} in {builder.data_dir} is damaged ({error.message.splitlines()[0]}): delete that folder and '
+            'prepare it again.') from error
+
+
+def _in_memory(builder, split):
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    config = tfds.ReadConfig(options=quiet_options(tf.data.Options()), add_tfds_id=False)
+    rows = builder.as_dataset(split=split, shuffle_files=False, read_config=config, as_supervised=True)
+    images, labels = next(iter(rows.batch(builder.info.splits[split].num_examples)))
+    return Split(images.numpy(), labels.numpy().astype(np.int32))
+
+
+def quiet_options(options):
+    """Turns off tf.data's autotuning: in TensorFlow 2.21 it can hold an iterator's end for seconds."""
+    options.autotune.enabled = False
+    options.deterministic = True
+    return options

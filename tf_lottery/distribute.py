@@ -1,0 +1,90 @@
+"""A tf.distribute strategy from a flag."""
+
+import json
+import os
+
+from tf_lottery.errors import UsageError
+
+STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker')
+
+
+def check(name):
+    """Refuses an unknown strategy, or one whose cluster is not described; needs no TensorFlow.
+
+    Raises:
+      UsageError.
+    """
+    if name not in STRATEGIES:
+        raise UsageError(f'unknown strategy {name!r}: choose one of {", ".join(STRATEGIES)}.')
+    if name == 'multi_worker' and not _workers():
+        raise UsageError("--strategy=multi_worker needs the cluster in the environment variable TF_CONFIG, as in "
+                         '\'{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
+                         '"index": 0}}\'.')
+
+
+def _workers():
+    try:
+        return json.loads(os.environ.get('TF_CONFIG', '{}')).get('cluster', {}).get('worker', [])
+    except ValueError as error:
+        raise UsageError(f'TF_CONFIG is not JSON ({error}).') from error
+
+
+def build(name='auto', cpu_devices=1):
+    """Builds a strategy.
+
+    Args:
+      name: 'one_device' (the first GPU, else the CPU), 'mirrored' (all GPUs of this host, else its virtual CPU
+        devices), 'multi_worker' (the hosts of TF_CONFIG), or 'auto': multi_worker where TF_CONFIG names several
+        workers, mirrored where there are several GPUs, else one_device.
+      cpu_devices: int, into how many virtual devices to split the CPU: a rehearsal of `mirrored` without GPUs.
+
+    Returns:
+      tf.distribute.Strategy.
+
+    Raises:
+      UsageError: see `check`; or fewer than two devices for 'mirrored'.
+    """
+    check(name)
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices('GPU')
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if name == 'auto':
+        name = 'multi_worker' if len(_workers()) > 1 else 'mirrored' if len(gpus) > 1 else 'one_device'
+    if name == 'multi_worker':
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if cpu_devices > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices('CPU')[0], [tf.config.LogicalDeviceConfiguration()] * cpu_devices)
+    if name == 'one_device':
+        return tf.distribute.OneDeviceStrategy('/gpu:0' if gpus else '/cpu:0')
+    devices = tf.config.list_logical_devices('GPU') or tf.config.list_logical_devices('CPU')
+    if len(devices) < 2:
+        raise UsageError(f'--strategy=mirrored needs two devices or more, found {len(devices)}: use one_device, or '
+                         'rehearse with --cpu_devices=2.')
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def is_chief():
+    """Whether this process writes files: the only one, or the first of the workers in TF_CONFIG."""
+    task = json.loads(os.environ.get('TF_CONFIG', '{}')).get('task', {})
+    return task.get('type', 'worker') in ('worker', 'chief') and task.get('index', 0) == 0
+
+
+def jit_pays(strategy, network_has_convolutions):
+    """Whether XLA pays: on accelerators always; on CPUs for dense networks on one replica (it cannot run mirrored)."""
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices('GPU'):
+        return True
+    return strategy.num_replicas_in_sync == 1 and not network_has_convolutions
+
+
+def barrier(strategy):
+    """Waits until every worker is here."""
+    import tensorflow as tf
+
+    if strategy.cluster_resolver is not None and strategy.num_replicas_in_sync > 1:
+        ones = strategy.run(lambda: tf.constant(1.0))
+        float(strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None))

@@ -1,0 +1,25 @@
+"""The errors that end in one sentence for the user instead of a traceback."""
+
+
+class UsageError(ValueError):
+    """Something the user wrote cannot be done; the message names the value and the remedy."""
+
+
+class StorageError(OSError):
+    """A file of a run cannot be read or written; the message names it and the remedy."""
+
+
+class CorruptFileError(StorageError):
+    """A file is there but is not what was written."""
+
+
+class DivergedError(ArithmeticError):
+    """A run that others start from ended in a loss that is not finite."""
+
+
+class Interrupted(Exception):
+    """SIGTERM or Ctrl-C arrived and everything has been saved; `signal` is its number."""
+
+    def __init__(self, signal, message):
+        super().__init__(message)
+        self.signal = signal

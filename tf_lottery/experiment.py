@@ -1,0 +1,239 @@
+"""Runs an experiment in its folder, and goes on where it stopped."""
+
+import functools
+import time
+import zlib
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tf_lottery import data, distribute, runs, storage
+from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import CorruptFileError, DivergedError
+from tf_lottery.metrics import early_stop, to_csv
+from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.allocation import prune
+from tf_lottery.pruning.schedules import IterativePruning
+from tf_lottery.ticket import Mask, Ticket, pack, unpack
+from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.trainer import Seeds, Settings, Trainer
+
+
+def replicate_seeds(seed, replicate):
+    """Returns the Seeds of a replicate: three independent 31-bit numbers."""
+    state = np.random.SeedSequence([seed, replicate]).generate_state(3)
+    return Seeds(*(int(number >> 1) for number in state))
+
+
+class Experiment:
+    """The trainings of one experiment, each done once, its results in the experiment's folder.
+
+    Args:
+      workdir: the folder; `runs.claim` it first.
+      protocol: config.Protocol.
+      strategy: a tf.distribute.Strategy; its first worker writes, and all must see the same folder.
+      data_dir: where TFDS keeps data sets.
+      jit: bool, or None to compile with XLA where it pays.
+      stop: function that returns an exception to raise once everything is saved, or None to go on.
+      tensorboard: bool, whether to write TensorBoard logs too.
+    """
+
+    def __init__(self, workdir, protocol, strategy, data_dir=None, jit=None, stop=None, tensorboard=False):
+        self.workdir, self.protocol, self.strategy = workdir, protocol, strategy
+        self._stop = stop
+        self._writes = distribute.is_chief()
+        self._tensorboard = tensorboard
+        config = protocol.config
+        if jit is None:
+            convolutions = any(len(shape) > 2 for shape in protocol.shapes.values())
+            jit = distribute.jit_pays(strategy, convolutions)
+        settings = Settings(
+            batch_size=config.training.batch_size, optimizer=config.training.optimizer,
+            learning_rate=config.training.learning_rate, momentum=config.training.momentum,
+            evaluate_every=protocol.evaluate_every, checkpoint_every=protocol.checkpoint_every,
+            block=config.training.block, crop_pixels=config.data.crop_pixels, brightest=protocol.dataset.brightest,
+            jit=jit)
+        self.splits = data.load(config.data.name, config.data.validation, data_dir)
+        self.trainer = Trainer(functools.partial(self.network, seed=0), self.splits, settings, strategy)
+        for name, (holder, *_) in wrapper.prunable_variables(self.trainer.network).items():
+            holder.pruning_schedule = IterativePruning(
+                protocol.fractions[name], protocol.levels, protocol.end_step, protocol.rewind_step)
+
+    def network(self, seed):
+        """Builds the dense network with the initial weights of a seed."""
+        dataset = self.protocol.dataset
+        return self.protocol.model.build(dataset.shape, dataset.classes, seed,
+                                         precision=self.protocol.config.training.precision)
+
+    def path(self, run, *names):
+        return storage.join(self.workdir, run.folder, *names)
+
+    def pending(self):
+        """The runs that are not done, in order."""
+        return [run for run in runs.wanted(self.protocol) if not runs.is_done(self.workdir, run)]
+
+    def run(self, progress=None):
+        """Trains whatever is not done yet.
+
+        A run that ends in a loss that is not finite is recorded as such; runs made from it are left out with a
+        warning, and the others go on.
+
+        Args:
+          progress: function of (the run, the step it has come to), or None.
+
+        Raises:
+          Interrupted: `stop` said so; the same command goes on from there.
+        """
+        pending = self.pending()
+        distribute.barrier(self.strategy)
+        for run in pending:
+            try:
+                self._execute(run, functools.partial(progress, run) if progress else None)
+            except DivergedError as error:
+                logging.warning('%s is left out: %s', run.folder, error)
+
+    def _execute(self, run, progress):
+        began = time.perf_counter()
+        at = At(self, run)
+        ticket = at.ticket()
+        _, end = runs.run_steps(self.protocol, run)
+        dense = run.level == 0
+        checkpoint = Checkpoint(self.path(run), self._writes)
+        trained = self.trainer.train(
+            ticket, at.seeds, end, keep_at=self.protocol.rewind_step if dense else None,
+            keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress)
+        if self._writes:
+            self._save(run, ticket, trained)
+            storage.write_json(self.path(run, 'timing.json'), {
+                'seconds': time.perf_counter() - began, 'steps': end - ticket.step})
+            storage.write_json(self.path(run, 'result.json'), _result(run, ticket, trained, end))
+        checkpoint.remove()
+        distribute.barrier(self.strategy)
+
+    def _save(self, run, ticket, trained):
+        storage.write_arrays(self.path(run, 'mask.npz'), ticket.mask.to_arrays())
+        storage.write_arrays(self.path(run, 'weights.npz'), pack(trained.weights, ticket.mask))
+        storage.write_text(self.path(run, 'metrics.csv'), to_csv(trained.rows))
+        if self._tensorboard:
+            _write_tensorboard(storage.join(self.workdir, 'tensorboard', run.folder), trained.rows)
+
+    def mask(self, run):
+        """Reads the Mask of a run that is done."""
+        return Mask.from_arrays(storage.read_arrays(self.path(run, 'mask.npz')))
+
+    def weights(self, run):
+        """Reads the trained weights of a run that is done.
+
+        Raises:
+          DivergedError: they are not numbers.
+          CorruptFileError: the file is damaged; the sentence says how to train the run again.
+        """
+        result = storage.read_json(self.path(run, 'result.json'))
+        if result['diverged']:
+            raise DivergedError(f'{run.folder} ended in a loss that is not finite.')
+        try:
+            return unpack(storage.read_arrays(self.path(run, 'weights.npz')), self.mask(run))
+        except CorruptFileError as error:
+            raise CorruptFileError(
+                f'{str(error).rstrip(".")}: delete {self.path(run)} and run the same command again.') from error
+
+
+def _write_tensorboard(folder, rows):
+    """Writes the rows of a run as TensorBoard scalars; a run that is trained again replaces its own."""
+    storage.remove(folder)
+    with tf.summary.create_file_writer(folder).as_default():
+        for row in rows:
+            for name, value in row.items():
+                if name != 'step':
+                    tf.summary.scalar(name, value, step=row['step'])
+
+
+def _result(run, ticket, trained, end):
+    """What is known of a run once it has finished, as flat values and one mapping."""
+    best, last = early_stop(trained.rows), trained.rows[-1]
+    metrics = [name for name in last if name not in ('step', 'train_loss')]
+    finite = not trained.diverged
+    return {
+        'branch': run.branch, 'copy': run.copy, 'level': run.level, 'replicate': run.replicate,
+        'density': ticket.mask.density, 'kept': ticket.mask.kept, 'size': ticket.mask.size,
+        'start_step': ticket.step, 'end_step': end, 'diverged': trained.diverged,
+        'early_stop_step': best['step'] if best else None,
+        **{f'early_stop_{name}': best[name] if best else None for name in metrics},
+        **{f'final_{name}': last[name] if finite else None for name in metrics},
+        'layers': {name: float(array.mean()) for name, array in ticket.mask.items()},
+    }
+
+
+class At:
+    """A place in an experiment, and what a branch may start from there.
+
+    Args:
+      experiment: Experiment.
+      run: runs.Run.
+    """
+
+    def __init__(self, experiment, run):
+        self._experiment, self._run = experiment, run
+        self._protocol = experiment.protocol
+        self.seeds = replicate_seeds(self._protocol.config.seed, run.replicate)
+
+    @property
+    def seed(self):
+        """int, a seed of this run's own, for what it draws at random."""
+        run = self._run
+        entropy = [self._protocol.config.seed, run.replicate, run.level, zlib.crc32(run.branch.encode()), run.copy]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+
+    def ticket(self):
+        """The Ticket that this run trains."""
+        start, _ = runs.run_steps(self._protocol, self._run)
+        if self._run.level == 0:
+            return Ticket(Mask.ones(self._protocol.shapes), self._initial(), start)
+        branch = BRANCHES[self._run.branch]
+        return Ticket(branch.mask(self), branch.weights(self), start)
+
+    def _before(self):
+        """The run of this branch's chain at the level before."""
+        level = self._run.level - 1
+        return runs.Run(self._run.replicate, level, BRANCHES[self._run.branch].chain if level else 'ticket')
+
+    def trained(self):
+        """The weights that the chain's network of the level before ended in."""
+        return self._experiment.weights(self._before())
+
+    def pruned(self):
+        """The mask of this level: the chain's network of the level before, pruned once more."""
+        return self._prune(self._before())
+
+    def pruned_once(self):
+        """The mask of this level's density from the trained dense network."""
+        return self._prune(runs.Run(self._run.replicate, 0, 'ticket'))
+
+    def _prune(self, run):
+        fractions = wrapper.get_fractions(self._experiment.trainer.network)
+        return prune(self._experiment.mask(run), self._experiment.weights(run), fractions, self._run.level,
+                     self._protocol.config.pruning.scope)
+
+    def new_weights(self):
+        """A W_0 of this run's own seed."""
+        return wrapper.get_weights(self._experiment.network(self.seed))
+
+    def rewound(self):
+        """W_k of this replicate."""
+        return storage.read_arrays(self._rewind_path('rewound.npz'))
+
+    def keep_rewinding_point(self, weights):
+        """Saves W_k; called by the dense network's training when it gets there."""
+        if self._experiment._writes:
+            storage.write_arrays(self._rewind_path('rewound.npz'), weights)
+
+    def _initial(self):
+        """W_0 of this replicate, written down for the analyses."""
+        weights = wrapper.get_weights(self._experiment.network(self.seeds.initialisation))
+        if self._experiment._writes:
+            storage.write_arrays(self._rewind_path('initial.npz'), weights)
+        return weights
+
+    def _rewind_path(self, name):
+        return storage.join(self._experiment.workdir, f'replicate_{self._run.replicate}', 'rewind', name)

@@ -1,0 +1,70 @@
+"""Selects Keras 2, the only Keras that TF-MOT prunes, and starts TensorFlow."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+from tf_lottery.errors import UsageError
+
+
+def select():
+    """Makes `tf.keras` mean Keras 2 (`tf_keras`); call it before TensorFlow is imported.
+
+    Raises:
+      UsageError: TensorFlow was imported earlier and has already bound `tf.keras` to Keras 3.
+    """
+    os.environ['TF_USE_LEGACY_KERAS'] = '1'
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    tensorflow = sys.modules.get('tensorflow')
+    keras = getattr(tensorflow, 'keras', None)
+    version = getattr(keras, '__version__', '') or ''
+    if version.startswith('3'):
+        raise UsageError(
+            f'tf.keras is already Keras {version}, which TF-MOT cannot prune: '
+            'import tf_lottery before tensorflow, or set TF_USE_LEGACY_KERAS=1.')
+
+
+def require_model(model):
+    """Refuses anything but a built Sequential or functional Keras 2 model, saying what to do instead.
+
+    Raises:
+      UsageError: `model` is a Keras 3 model, a subclassed model, not a model at all, or has no weights yet.
+    """
+    import tf_keras
+
+    kind = type(model)
+    if any(base.__module__.split('.')[0] == 'keras' for base in kind.__mro__):
+        raise UsageError(
+            f'{kind.__name__} is a Keras 3 object, which TF-MOT cannot prune: build the model with tf_keras '
+            '(import tf_lottery before tensorflow, then use tf.keras or tf_keras).')
+    if not isinstance(model, tf_keras.Model):
+        raise UsageError(f'expected a Keras model, got {kind.__name__}: build it with tf_keras.')
+    if not (isinstance(model, tf_keras.Sequential) or model._is_graph_network):
+        raise UsageError(
+            f'{kind.__name__} is a subclassed model, whose layers cannot be wrapped: write it as a Sequential or '
+            'functional model, or wrap its layers one by one with tf_lottery.PruneWithMask.')
+    if not model.built:
+        raise UsageError(
+            f'model {model.name!r} has no weights yet: give its first layer an input_shape, or call model.build().')
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Keeps what TensorFlow's libraries print while they are loaded off the terminal, unless loading fails.
+
+    They write it before their own log level counts; none of it is something a user can act on.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            printed.seek(0)
+            os.write(terminal, printed.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -1,0 +1,137 @@
+"""What an experiment would train, what of it is done, and what the rest will cost; instant, without TensorFlow."""
+
+import statistics
+import time
+
+import numpy as np
+
+from tf_lottery import runs, storage
+from tf_lottery.branches import BRANCHES
+from tf_lottery.pruning import allocation
+
+# docs/performance.md: the share of a machine's GEMM rate that training with its evaluations reaches.
+_EFFICIENCY = 0.4
+
+_BYTES_PER_ROW = 110
+
+
+def describe(workdir, protocol):
+    """Describes an experiment.
+
+    Args:
+      workdir: its folder, which need not exist.
+      protocol: config.Protocol.
+
+    Returns:
+      Text of several lines: trainings by branch, levels with their densities, steps, time and disk.
+    """
+    wanted = runs.wanted(protocol)
+    todo = [run for run in wanted if not runs.is_done(workdir, run)]
+    steps = sum(_steps(protocol, run) for run in todo)
+    per_step, source = _seconds_per_step(workdir, protocol, wanted)
+    config = protocol.config
+    lines = [
+        f'{config.name}: {config.model.name} on {config.data.name}, {protocol.end_step:,} steps a run of batch '
+        f'{config.training.batch_size}, rewinding to step {protocol.rewind_step:,}',
+        f'folder      {workdir}',
+        '',
+        f'{"branch":<26}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
+    ]
+    for branch in dict.fromkeys(run.branch for run in wanted):
+        mine = [run for run in wanted if run.branch == branch]
+        missing = [run for run in mine if run in set(todo)]
+        lines.append(f'{BRANCHES[branch].title:<26}{_ranges({run.level for run in mine}):<22}{len(mine):>10}'
+                     f'{len(mine) - len(missing):>8}{len(missing):>8}')
+    lines += [
+        f'{"all":<48}{len(wanted):>10}{len(wanted) - len(todo):>8}{len(todo):>8}',
+        '',
+        'densities   ' + ' '.join(f'{100 * _density(protocol, level):.1f}' for level in range(protocol.levels + 1))
+        + ' %',
+        f'to train    {steps:,} steps, {steps * config.training.batch_size:,} examples',
+        f'time        about {duration(steps * per_step)} ({source})',
+        f'disk        about {size(sum(_bytes(protocol, run) for run in wanted))} when finished, and '
+        f'{size(2 * 3 * 4 * sum(_sizes(protocol).values()))} for checkpoints while training',
+    ]
+    return '\n'.join(lines)
+
+
+def duration(seconds):
+    """A length of time in words that suit its size."""
+    if seconds < 90:
+        return f'{seconds:.0f} s'
+    if seconds < 5400:
+        return f'{seconds / 60:.0f} min'
+    return f'{seconds / 3600:.1f} h'
+
+
+def size(count):
+    """A number of bytes in words that suit its size."""
+    for unit in ('B', 'kB', 'MB', 'GB'):
+        if count < 1000 or unit == 'GB':
+            return f'{count:.0f} {unit}' if unit == 'B' or count >= 100 else f'{count:.1f} {unit}'
+        count /= 1000
+
+
+def _sizes(protocol):
+    return {name: int(np.prod(shape)) for name, shape in protocol.shapes.items()}
+
+
+def _steps(protocol, run):
+    start, end = runs.run_steps(protocol, run)
+    return end - start
+
+
+def _density(protocol, level):
+    sizes = _sizes(protocol)
+    kept = sum(allocation.keep_count(count, allocation.level_density(protocol.fractions[name], level))
+               for name, count in sizes.items())
+    return kept / sum(sizes.values())
+
+
+def _bytes(protocol, run):
+    """The mask's bits, the weights that are left, and a row per evaluation."""
+    weights = sum(_sizes(protocol).values())
+    rows = _steps(protocol, run) / protocol.evaluate_every
+    return weights / 8 + 4 * weights * _density(protocol, run.level) + _BYTES_PER_ROW * rows + 4000
+
+
+def _seconds_per_step(workdir, protocol, wanted):
+    """Seconds per training step with its share of the evaluations, and where the number comes from."""
+    timings = []
+    for run in wanted:
+        path = storage.join(workdir, run.folder, 'timing.json')
+        if storage.exists(path):
+            timing = storage.read_json(path)
+            timings.append(timing['seconds'] / timing['steps'])
+    if timings:
+        return statistics.median(timings), f'from the {len(timings)} trainings that are done'
+    rate = _gemm_rate()
+    weights = sum(_sizes(protocol).values())
+    evaluated = (protocol.dataset.train - protocol.examples + protocol.dataset.test) / protocol.evaluate_every
+    operations = weights * (6 * protocol.config.training.batch_size + 2 * evaluated)
+    return operations / (_EFFICIENCY * rate), (
+        f'estimated from {rate / 1e9:.0f} GFLOP/s of matrix products just measured here, {_EFFICIENCY:.0%} of them '
+        'used; a GPU is faster')
+
+
+def _gemm_rate():
+    """Floating-point operations per second of a float32 matrix product, the best of three."""
+    side = 1024
+    matrix = np.ones((side, side), np.float32)
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - began)
+    return 2 * side**3 / min(seconds)
+
+
+def _ranges(levels):
+    """{0, 1, 2, 5} as '0-2, 5'."""
+    parts = []
+    for level in sorted(levels):
+        if parts and level == parts[-1][1] + 1:
+            parts[-1][1] = level
+        else:
+            parts.append([level, level])
+    return ', '.join(f'{first}-{last}' if first != last else f'{first}' for first, last in parts)

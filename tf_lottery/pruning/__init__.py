@@ -1,0 +1,1 @@
+"""Pruning: what to rank by, how many to keep where, the TF-MOT schedules and wrapper, and rewinding."""

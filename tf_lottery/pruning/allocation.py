@@ -1,0 +1,132 @@
+"""How many weights stay, and where: exact counts, within each layer or over the whole network."""
+
+import numpy as np
+
+from tf_lottery.errors import UsageError
+from tf_lottery.pruning.scores import magnitude
+from tf_lottery.ticket import Mask
+
+SCOPES = ('layerwise', 'global')
+
+
+def level_density(fraction, level):
+    """(1 - fraction)^level: the density after `level` rounds that each prune `fraction` of the survivors.
+
+    Source: The Lottery Ticket Hypothesis (1803.03635), section 1, iterative pruning.
+    """
+    return (1.0 - fraction) ** level
+
+
+def keep_count(size, density):
+    """int, the nearest whole number of weights to `density * size` (a half goes to the even one, as in TF-MOT)."""
+    return round(size * density)
+
+
+def layerwise_counts(sizes, fractions, level):
+    """The weights that stay in each layer at a level.
+
+    Args:
+      sizes: mapping from a weight's name to its number of elements.
+      fractions: mapping from a weight's name to the fraction pruned per level; 0 for a weight that is never pruned.
+      level: int, 0 is the dense network.
+
+    Returns:
+      dict from name to int.
+
+    Raises:
+      UsageError: a layer would be left without a weight.
+    """
+    counts = {name: keep_count(size, level_density(fractions[name], level)) for name, size in sizes.items()}
+    for name, count in counts.items():
+        if count == 0:
+            raise UsageError(
+                f'level {level} would leave no weight in {name} ({sizes[name]} weights, {fractions[name]:g} pruned per '
+                'level): lower pruning.levels or the fraction of that layer.')
+    return counts
+
+
+def top(scores, count):
+    """Selects the `count` highest scores; among equal ones the lower index.
+
+    Args:
+      scores: float array [n].
+      count: int, 0 to n.
+
+    Returns:
+      bool array [n] with exactly `count` true.
+    """
+    if count <= 0:
+        return np.zeros(scores.shape, bool)
+    if count >= scores.size:
+        return np.ones(scores.shape, bool)
+    cut = scores.size - count
+    threshold = np.partition(scores, cut)[cut]
+    keep = scores > threshold
+    missing = count - np.count_nonzero(keep)
+    keep[np.flatnonzero(scores == threshold)[:missing]] = True
+    return keep
+
+
+def _candidates(mask, weights, score, name):
+    """The flat scores of one weight, with everything already pruned ranked below all the rest."""
+    scores = np.asarray(score(weights[name]), np.float32).ravel()
+    if np.isnan(scores).any():
+        raise UsageError(f'{name} holds weights that are not numbers, which cannot be ranked.')
+    return np.where(mask[name].ravel(), scores, -np.inf)
+
+
+def prune(mask, weights, fractions, level, scope='layerwise', score=magnitude):
+    """Prunes to a level's density: the mask of that level, a subset of the one before.
+
+    Args:
+      mask: Mask of an earlier level.
+      weights: mapping from name to the trained weights that are ranked; survivors of `mask` only.
+      fractions: mapping from name to the fraction pruned per level, 0 for a weight that is never pruned.
+      level: int, the level whose mask is wanted.
+      scope: 'layerwise' ranks inside each weight tensor, 'global' ranks all of them together (section 4 of
+        1803.03635; there every fraction but 0 must be the same).
+      score: function from an array to its scores; the highest stay.
+
+    Returns:
+      Mask.
+
+    Raises:
+      UsageError: a layer would be left empty, fractions differ under 'global', or a weight is not a number.
+    """
+    if scope == 'global':
+        return _prune_globally(mask, weights, fractions, level, score)
+    counts = layerwise_counts({name: array.size for name, array in mask.items()}, fractions, level)
+    return Mask({
+        name: top(_candidates(mask, weights, score, name), counts[name]).reshape(array.shape)
+        for name, array in mask.items()})
+
+
+def global_fraction(fractions):
+    """The one fraction of a global ranking.
+
+    Raises:
+      UsageError: the weights that are pruned do not share one fraction.
+    """
+    values = sorted({fraction for fraction in fractions.values() if fraction})
+    if len(values) != 1:
+        raise UsageError(
+            f'global ranking takes one fraction for all layers, got {values}: set the groups\' fractions to 0 (never '
+            "pruned) or to pruning.fraction, or use pruning.scope='layerwise'.")
+    return values[0]
+
+
+def _prune_globally(mask, weights, fractions, level, score):
+    fraction = global_fraction(fractions)
+    names = [name for name in mask if fractions[name]]
+    scores = np.concatenate([_candidates(mask, weights, score, name) for name in names])
+    keep = top(scores, keep_count(scores.size, level_density(fraction, level)))
+    pruned, start = dict(mask), 0
+    for name in names:
+        size = mask[name].size
+        pruned[name] = keep[start:start + size].reshape(mask[name].shape)
+        start += size
+        if not pruned[name].any():
+            raise UsageError(
+                f"level {level} of global pruning leaves no weight in {name}: stop at level {level - 1} with "
+                f"--config.pruning.levels={level - 1}, or use pruning.scope='layerwise'.")
+    return Mask(pruned)

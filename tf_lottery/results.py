@@ -1,0 +1,214 @@
+"""Finished runs as pandas DataFrames: one row per run, then one row per branch and level."""
+
+import os
+from concurrent import futures
+
+import pandas as pd
+
+from tf_lottery import storage
+from tf_lottery.branches import BRANCHES
+from tf_lottery.config import flatten
+from tf_lottery.errors import UsageError
+from tf_lottery.metrics import COLUMNS, from_csv
+
+# What `summarise` aggregates: steps, and fractions of the test set.
+MEASURES = ('early_stop_step', 'early_stop_test_accuracy', 'final_test_accuracy')
+
+# A remote file system answers slowly and answers many at a time.
+_READERS = 16
+
+
+def load_results(path):
+    """Loads every finished run of every experiment at or below a folder.
+
+    Args:
+      path: folder, local or remote; an experiment is a folder that holds config.json.
+
+    Returns:
+      DataFrame with one row per run, ordered by experiment, replicate, level, branch and copy. Columns: `workdir` and
+      `experiment`, the experiment's folder and name; `run`, the run's folder below it; what its result.json holds
+      (densities and accuracies are fractions; `layers` is a dict from weight name to density); and every value of the
+      config under its full name, such as `config.pruning.fraction`. Values that a diverged run lacks are NaN.
+
+    Raises:
+      UsageError: no run has finished below `path`.
+      CorruptFileError: a file is there but does not hold JSON.
+    """
+    rows = [row for workdir in _experiments(str(path)) for row in _rows(workdir)]
+    if not rows:
+        raise UsageError(f'{path} holds no finished run: give the --workdir of an experiment, or a folder of several, '
+                         'once the first network has been trained.')
+    frame = pd.DataFrame(rows)
+    measured = [name for name in frame if name.startswith(('early_stop_', 'final_'))]
+    frame = frame.astype(dict.fromkeys(measured, float))
+    return frame.sort_values(['workdir', 'replicate', 'level', 'branch', 'copy'], ignore_index=True)
+
+
+def _experiments(path):
+    """Yields the folders at or below `path` that hold a config.json."""
+    walk = os.walk
+    if storage.is_remote(path):
+        import tensorflow as tf
+        walk = tf.io.gfile.walk
+    for folder, folders, files in walk(path):
+        if 'config.json' in files:
+            # Thousands of files lie further down, and none of them is another experiment's.
+            folders.clear()
+            yield folder
+
+
+def _rows(workdir):
+    """One dict per finished run of the experiment in `workdir`."""
+    experiment = storage.read_json(storage.join(workdir, 'config.json'))
+    config = flatten(experiment['config'], 'config.')
+    with futures.ThreadPoolExecutor(_READERS) as pool:
+        return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result, **config}
+                for run, result in pool.map(lambda run: (run, _result(workdir, run)), list(_runs(workdir))) if result]
+
+
+def _runs(workdir):
+    """Yields the folders of the runs, finished or not, relative to `workdir`."""
+    for replicate in storage.list_folder(workdir):
+        if not replicate.startswith('replicate_'):
+            continue
+        for level in storage.list_folder(storage.join(workdir, replicate)):
+            if level.startswith('level_'):
+                for name in storage.list_folder(storage.join(workdir, replicate, level)):
+                    yield storage.join(replicate, level, name)
+
+
+def _result(workdir, run):
+    """The result.json of a run, which is written last; None while it is not there."""
+    path = storage.join(workdir, run, 'result.json')
+    return storage.read_json(path) if storage.exists(path) else None
+
+
+def curves(frame):
+    """Reads the evaluations of every run in a frame.
+
+    Args:
+      frame: rows of `load_results`.
+
+    Returns:
+      DataFrame with one row per evaluation: `workdir`, `run`, `branch`, `level`, `replicate`, `copy`, `density` of the
+      run, then `metrics.COLUMNS`.
+    """
+    names = ['workdir', 'run', 'branch', 'level', 'replicate', 'copy', 'density']
+    runs = frame[names].to_dict('records')
+
+    def evaluations(run):
+        text = storage.read_text(storage.join(run['workdir'], run['run'], 'metrics.csv'))
+        return [{**run, **row} for row in from_csv(text)]
+
+    with futures.ThreadPoolExecutor(_READERS) as pool:
+        rows = [row for rows in pool.map(evaluations, runs) for row in rows]
+    return pd.DataFrame(rows, columns=[*names, *COLUMNS])
+
+
+def summarise(frame):
+    """Aggregates the runs of one experiment over replicates and copies.
+
+    Args:
+      frame: rows of `load_results`, of one experiment.
+
+    Returns:
+      DataFrame with one row per branch and level, in the order of BRANCHES: `branch`, `level`, `density` (mean), `n`
+      (the runs that the means are over), `diverged` (the runs that they leave out), and `_mean`, `_min` and `_max` of
+      each of MEASURES, NaN where all runs diverged. Level 0 of 'ticket' is the dense network, which all branches share.
+
+    Raises:
+      UsageError: the frame holds several experiments.
+    """
+    workdirs = sorted(set(frame['workdir']))
+    if len(workdirs) > 1:
+        raise UsageError(f'{len(workdirs)} experiments cannot be averaged, {", ".join(workdirs)}: summarise one, as in '
+                         f'summarise(frame[frame.workdir == {workdirs[0]!r}]).')
+    keys = [frame['branch'], frame['level']]
+    measured = frame[list(MEASURES)].mask(frame['diverged']).groupby(keys).agg(['mean', 'min', 'max'])
+    measured.columns = ['_'.join(names) for names in measured.columns]
+    counted = frame.groupby(keys).agg(
+        density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'))
+    order = list(BRANCHES)
+    return counted.join(measured).reset_index().sort_values(
+        ['branch', 'level'], key=lambda column: column.map(order.index) if column.name == 'branch' else column,
+        ignore_index=True)
+
+
+def dense(summary):
+    """The summary's row of the dense network; None where it has not finished or always diverged."""
+    rows = summary[(summary['branch'] == 'ticket') & (summary['level'] == 0) & (summary['n'] > 0)]
+    return None if rows.empty else rows.iloc[0]
+
+
+def smallest_winning_ticket(summary):
+    """The sparsest level of 'ticket' that learns no slower than the dense network and no worse; None if there is none.
+
+    A winning ticket reaches its minimum validation loss no later than the dense network does, and is no less accurate
+    on the test set there, both as means over replicates.
+
+    Source: 1803.03635, section 1.
+    """
+    reference = dense(summary)
+    if reference is None:
+        return None
+    tickets = summary[(summary['branch'] == 'ticket') & (summary['level'] > 0)]
+    winning = tickets[(tickets['early_stop_step_mean'] <= reference['early_stop_step_mean']) &
+                      (tickets['early_stop_test_accuracy_mean'] >= reference['early_stop_test_accuracy_mean'])]
+    return None if winning.empty else winning.loc[winning['density'].idxmin()]
+
+
+def percent(density):
+    """A density the way the papers write it, without the sign: 100, 51.3, 3.6, 0.43."""
+    value = 100 * density
+    if value >= 99.95:
+        return '100'
+    return f'{value:.1f}' if value >= 0.95 else f'{value:.2g}'
+
+
+def cells(summary):
+    """The numbers of a summary as people read them.
+
+    Returns:
+      list of dicts of strings, one per row of `summary`: `level`, `weights` (remaining, in %), `n`, `diverged`, and
+      under each name of MEASURES a pair: the mean, and the range over several runs or ''. Accuracies are in %.
+    """
+    return [{'level': str(row['level']), 'weights': percent(row['density']), 'n': str(row['n']),
+             'diverged': str(row['diverged']), **{measure: _mean_and_range(row, measure) for measure in MEASURES}}
+            for row in summary.to_dict('records')]
+
+
+def _mean_and_range(row, measure):
+    if not row['n']:
+        return '-', ''
+    scale, form = (1, ',.0f') if measure == 'early_stop_step' else (100, '.2f')
+    mean, low, high = (format(scale * row[f'{measure}_{statistic}'], form) for statistic in ('mean', 'min', 'max'))
+    return mean, f'[{low}-{high}]' if row['n'] > 1 else ''
+
+
+def table(summary):
+    """A summary as text for the terminal: a block per branch, a line per level.
+
+    Args:
+      summary: DataFrame of `summarise`.
+    """
+    names = {'level': 'level', 'weights': 'weights left (%)', 'n': 'runs', 'diverged': 'diverged',
+             'early_stop_step': 'early-stop step', 'early_stop_test_accuracy': 'at early stop (%)',
+             'final_test_accuracy': 'at the end (%)'}
+    if not summary['diverged'].any():
+        del names['diverged']
+    rows = cells(summary)
+    for measure in MEASURES:
+        width = max(len(row[measure][0]) for row in rows)
+        for row in rows:
+            mean, extent = row[measure]
+            row[measure] = f'{mean:>{width}} {extent}'
+    widths = {name: max(len(row[name]) for row in [names, *rows]) for name in names}
+
+    def line(row):
+        return '  '.join(row[name].ljust(widths[name]) if name in MEASURES else row[name].rjust(widths[name])
+                         for name in names).rstrip()
+
+    lines = ['Early-stop step and test accuracy there and at the end: mean [min-max] over the runs.']
+    for branch, rows_of_branch in summary.groupby('branch', sort=False):
+        lines += ['', BRANCHES[branch].title, line(names), *(line(rows[number]) for number in rows_of_branch.index)]
+    return '\n'.join(lines) + '\n'

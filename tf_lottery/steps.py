@@ -1,0 +1,28 @@
+"""Lengths of training, written as the papers' code writes them: '500it' or '4ep'."""
+
+import re
+
+from tf_lottery.errors import UsageError
+
+_LENGTH = re.compile(r'(\d+)(it|ep)')
+
+
+def parse(text, steps_per_epoch):
+    """Returns the number of optimizer steps in a length such as '500it' or '4ep'.
+
+    Args:
+      text: a whole number followed by 'it' (steps) or 'ep' (epochs).
+      steps_per_epoch: int, the steps of one epoch, or None where it is not known.
+
+    Raises:
+      UsageError: `text` is not of that form, or is in epochs and `steps_per_epoch` is None.
+    """
+    match = _LENGTH.fullmatch(text) if isinstance(text, str) else None
+    if not match:
+        raise UsageError(f"{text!r} is not a length of training: write steps as '500it' or epochs as '4ep'.")
+    count, unit = int(match[1]), match[2]
+    if unit == 'it':
+        return count
+    if steps_per_epoch is None:
+        raise UsageError(f"{text!r} is in epochs, whose length is not known here: write it in steps, as '500it'.")
+    return count * steps_per_epoch

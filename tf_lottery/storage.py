@@ -1,0 +1,231 @@
+"""Every file of a run is read and written here, on local disks and on any file system of `tf.io.gfile`.
+
+A local path goes through the operating system: a write is atomic (temporary name, fsync, rename) and needs no
+TensorFlow. Any other path ('gs://bucket/run', 'ram://run') goes through `tf.io.gfile`, where a rename may be a copy;
+there a reader trusts a folder only once the file that is written last, its marker, is there.
+"""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import posixpath
+import socket
+import threading
+import time
+import zipfile
+
+import numpy as np
+
+from tf_lottery.errors import CorruptFileError, StorageError, UsageError
+
+# A lock on a remote file system is renewed every minute, and its owner counts as dead after five.
+_RENEW_SECONDS = 60
+_DEAD_SECONDS = 300
+
+
+def is_remote(path):
+    return '://' in str(path)
+
+
+def join(path, *parts):
+    return posixpath.join(str(path), *map(str, parts))
+
+
+def _gfile():
+    import tensorflow as tf
+    return tf.io.gfile
+
+
+@contextlib.contextmanager
+def _one_sentence(action, path):
+    """Turns what a file system says into one sentence that names the path and the remedy."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why = 'the disk is full; free some space and run the same command again, nothing saved before is harmed'
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            why = 'it is not writable; choose another --workdir'
+        else:
+            why = error.strerror or str(error)
+        raise StorageError(f'cannot {action} {path}: {why}.') from error
+    except Exception as error:
+        if not type(error).__module__.startswith('tensorflow'):
+            raise
+        raise StorageError(f'cannot {action} {path}: {str(error).splitlines()[0]}.') from error
+
+
+def exists(path):
+    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+
+
+def make_folder(path):
+    with _one_sentence('create the folder', path):
+        if is_remote(path):
+            _gfile().makedirs(path)
+        else:
+            os.makedirs(path, exist_ok=True)
+
+
+def list_folder(path):
+    """Returns the sorted names in a folder; an empty list where there is none."""
+    if not exists(path):
+        return []
+    names = _gfile().listdir(path) if is_remote(path) else os.listdir(path)
+    return sorted(name.rstrip('/') for name in names)
+
+
+def remove(path):
+    """Removes a file, or a folder and all below it; nothing happens where there is none."""
+    if not exists(path):
+        return
+    with _one_sentence('remove', path):
+        if is_remote(path):
+            gfile = _gfile()
+            (gfile.rmtree if gfile.isdir(path) else gfile.remove)(path)
+        elif os.path.isdir(path):
+            import shutil
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+
+
+def read_bytes(path):
+    with _one_sentence('read', path):
+        if is_remote(path):
+            with _gfile().GFile(path, 'rb') as file:
+                return file.read()
+        with open(path, 'rb') as file:
+            return file.read()
+
+
+def write_bytes(path, content):
+    """Writes a file so that a local reader sees the old content or the new one, never a part."""
+    make_folder(posixpath.dirname(path))
+    with _one_sentence('write', path):
+        if is_remote(path):
+            with _gfile().GFile(path, 'wb') as file:
+                file.write(content)
+            return
+        temporary = f'{path}.{os.getpid()}.tmp'
+        try:
+            with open(temporary, 'wb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.remove(temporary)
+            raise
+
+
+def read_text(path):
+    return read_bytes(path).decode()
+
+
+def write_text(path, text):
+    write_bytes(path, text.encode())
+
+
+def read_json(path):
+    """Raises CorruptFileError where the file does not hold JSON."""
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise CorruptFileError(f'{path} is corrupt: it does not hold JSON.') from error
+
+
+def write_json(path, value):
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
+
+
+def read_arrays(path):
+    """Returns the arrays of an .npz file by name; every byte is checked against the file's checksums.
+
+    Raises:
+      CorruptFileError: the file is truncated or was changed after it was written.
+    """
+    try:
+        with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CorruptFileError(f'{path} is corrupt: {error}.') from error
+
+
+def write_arrays(path, arrays):
+    """Writes named arrays as an uncompressed .npz file, the same bytes for the same arrays."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            # A ZipInfo of its own carries no time of day, so that equal arrays give equal files.
+            with archive.open(zipfile.ZipInfo(f'{name}.npy'), 'w', force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+@contextlib.contextmanager
+def lock(folder):
+    """Holds a folder for this process; a process that is killed releases it.
+
+    Raises:
+      UsageError: another process holds it.
+      StorageError: the folder cannot be written.
+    """
+    make_folder(folder)
+    with (_remote_lock if is_remote(folder) else _local_lock)(folder):
+        yield
+
+
+@contextlib.contextmanager
+def _local_lock(folder):
+    import fcntl
+
+    path = join(folder, '.lock')
+    with _one_sentence('write', path):
+        file = open(path, 'a+')
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            owner = file.read().strip() or 'unknown'
+            raise UsageError(
+                f'{folder} is being used by another process ({owner}): wait for it, or choose another --workdir.'
+            ) from error
+        file.truncate(0)
+        file.write(f'process {os.getpid()} on {socket.gethostname()}')
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _remote_lock(folder):
+    """A file with an owner and a time, renewed by a thread: what a file system without locks allows."""
+    path = join(folder, 'lock.json')
+    if exists(path):
+        holder = read_json(path)
+        if time.time() - holder['time'] < _DEAD_SECONDS:
+            raise UsageError(
+                f'{folder} is being used by {holder["owner"]}: wait for it, or choose another --workdir. '
+                f'A process that was killed frees it after {_DEAD_SECONDS} seconds.')
+    owner = f'process {os.getpid()} on {socket.gethostname()}'
+    ended = threading.Event()
+
+    def renew():
+        while not ended.wait(_RENEW_SECONDS):
+            write_json(path, {'owner': owner, 'time': time.time()})
+
+    write_json(path, {'owner': owner, 'time': time.time()})
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        remove(path)

@@ -1,0 +1,1 @@
+"""Training one network from any ticket, by Keras `fit` under a strategy."""

@@ -1,0 +1,98 @@
+"""What happens between two blocks of training steps."""
+
+import math
+
+import tf_keras
+
+from tf_lottery.pruning import wrapper
+
+
+class _AtStep(tf_keras.callbacks.Callback):
+    """A callback that is told the optimizer step at the end of each block."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.at_step(int(self.model.optimizer.iterations.numpy()), logs or {})
+
+    def at_step(self, step, logs):
+        raise NotImplementedError
+
+
+class Evaluation(_AtStep):
+    """Adds a row every `evaluate_every` steps and at the end; stops training once a loss is not finite.
+
+    Args:
+      trainer: Trainer.
+      rows: list that the rows are appended to.
+      end: int, the last step.
+    """
+
+    def __init__(self, trainer, rows, end):
+        super().__init__()
+        self.diverged = False
+        self._trainer, self._rows, self._end = trainer, rows, end
+
+    def at_step(self, step, logs):
+        finite = math.isfinite(logs['loss'])
+        if finite and step % self._trainer.settings.evaluate_every and step != self._end:
+            return
+        mean_loss = self._trainer.model.mean_loss
+        row = {'step': step, 'train_loss': float(mean_loss.result()), **self._trainer.evaluate()}
+        mean_loss.reset_state()
+        self._rows.append(row)
+        if not (finite and math.isfinite(row['validation_loss'])):
+            self.diverged = True
+            self.model.stop_training = True
+
+
+class Keep(_AtStep):
+    """Hands over the weights at one step: the rewinding point of the dense network.
+
+    Args:
+      step: int.
+      keep: function that takes a mapping from name to array.
+    """
+
+    def __init__(self, step, keep):
+        super().__init__()
+        self._step, self._keep = step, keep
+
+    def on_train_begin(self, logs=None):
+        self.at_step(int(self.model.optimizer.iterations.numpy()), {})
+
+    def at_step(self, step, logs):
+        if step == self._step:
+            self._keep(wrapper.get_weights(self.model.network))
+
+
+class SaveAndStop(_AtStep):
+    """Saves a checkpoint every `checkpoint_every` steps, and one before it stops because it was told to.
+
+    Args:
+      trainer: Trainer.
+      checkpoint: checkpoints.Checkpoint, or None to save nothing.
+      rows: list of the rows so far.
+      stop: function that returns an exception to raise once everything is saved, or None; or None.
+    """
+
+    def __init__(self, trainer, checkpoint, rows, stop):
+        super().__init__()
+        self._trainer, self._checkpoint, self._rows, self._stop = trainer, checkpoint, rows, stop
+
+    def at_step(self, step, logs):
+        stopping = self._stop() if self._stop else None
+        due = step % self._trainer.settings.checkpoint_every == 0
+        if self._checkpoint and (stopping or due) and not self.model.stop_training:
+            self._checkpoint.save(step, self._trainer.state, self._rows)
+        if stopping:
+            raise stopping
+
+
+class Progress(_AtStep):
+    """Tells a function the step that each block ends at."""
+
+    def __init__(self, report):
+        super().__init__()
+        self._report = report
+
+    def at_step(self, step, logs):
+        self._report(step)

@@ -1,0 +1,86 @@
+"""The checkpoint of a run: everything that training changes, in one file that is checked when it is read."""
+
+import dataclasses
+import json
+
+import numpy as np
+from absl import logging
+
+from tf_lottery import storage
+from tf_lottery.errors import CorruptFileError
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """What was read: the step, and the rows of the evaluations before it."""
+
+    step: int
+    rows: list
+
+
+class Checkpoint:
+    """Two files that are written in turn, so that a good one is there whenever the process dies.
+
+    On a local disk each is replaced atomically and one would do; on a file system without that, the other one
+    survives a write that breaks off.
+
+    Args:
+      folder: where to keep them.
+      writes: whether this process may write: of several workers only the first.
+    """
+
+    _NAMES = ('checkpoint_a.npz', 'checkpoint_b.npz')
+
+    def __init__(self, folder, writes=True):
+        self._folder, self._writes = folder, writes
+        self._turn = 0
+
+    def save(self, step, state, rows):
+        """Saves the values of `state`, a list of variables, at a step."""
+        if not self._writes:
+            return
+        arrays = {f'variable_{number:04d}': variable.numpy() for number, variable in enumerate(state)}
+        arrays['step'] = np.array(step)
+        arrays['rows'] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
+        storage.write_arrays(storage.join(self._folder, self._NAMES[self._turn]), arrays)
+        self._turn = 1 - self._turn
+
+    def load(self, state):
+        """Assigns the newest good checkpoint to `state`.
+
+        A corrupt file is named in a warning and removed; without a good one the run starts again.
+
+        Returns:
+          Saved, or None.
+        """
+        best = None
+        for turn, name in enumerate(self._NAMES):
+            path = storage.join(self._folder, name)
+            if not storage.exists(path):
+                continue
+            try:
+                arrays = storage.read_arrays(path)
+                if len(arrays) != len(state) + 2 or any(
+                        arrays[f'variable_{number:04d}'].shape != variable.shape
+                        for number, variable in enumerate(state)):
+                    raise CorruptFileError(f'{path} is corrupt: it is not of this network and optimizer.')
+            except CorruptFileError as error:
+                logging.warning('%s It is removed; the level goes on from an older checkpoint or starts again.', error)
+                self._remove(path)
+                continue
+            if best is None or arrays['step'] > best['step']:
+                best, self._turn = arrays, 1 - turn
+        if best is None:
+            return None
+        for number, variable in enumerate(state):
+            variable.assign(best[f'variable_{number:04d}'])
+        return Saved(int(best['step']), json.loads(bytes(best['rows'])))
+
+    def remove(self):
+        """Removes the files: the run is done."""
+        for name in self._NAMES:
+            self._remove(storage.join(self._folder, name))
+
+    def _remove(self, path):
+        if self._writes:
+            storage.remove(path)

@@ -1,0 +1,237 @@
+"""Trains one network from any ticket; built and compiled once for all levels, branches and replicates."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tf_lottery.data.augmentation import pad_and_crop
+from tf_lottery.data.order import block_dataset, step_dataset
+from tf_lottery.errors import UsageError
+from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.rewind import RewindCallback, initial_slots
+from tf_lottery.training import optimizers
+from tf_lottery.training.callbacks import Evaluation, Keep, Progress, SaveAndStop
+from tf_lottery.training.evaluation import Evaluator
+
+
+@dataclasses.dataclass(frozen=True)
+class Seeds:
+    """What makes a replicate: each source of randomness has its own seed."""
+
+    initialisation: int
+    order: int
+    augmentation: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a network is trained; steps are whole numbers here.
+
+    Attributes:
+      batch_size: int, examples per step over all replicas.
+      optimizer, learning_rate, momentum: as in `optimizers.build`.
+      evaluate_every, checkpoint_every: int, steps.
+      block: int, the steps that one call of the compiled program takes at most.
+      crop_pixels: int, as in `augmentation.pad_and_crop`.
+      brightest: the pixel value that becomes 1.0.
+      jit: bool, whether XLA compiles the training and evaluation steps.
+    """
+
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    momentum: float
+    evaluate_every: int
+    checkpoint_every: int
+    block: int
+    crop_pixels: int
+    brightest: float
+    jit: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run ends in.
+
+    Attributes:
+      weights: mapping from name to array, at the last step.
+      rows: list of dicts, one per evaluation: see `metrics.COLUMNS`.
+      diverged: whether training stopped at a loss that is not finite.
+    """
+
+    weights: dict
+    rows: list
+    diverged: bool
+
+
+class TrainingModel(tf_keras.Model):
+    """A wrapped network, its training data, and a `train_step` that takes a whole block of optimizer steps.
+
+    Small networks live on overhead. On one replica a block of steps is therefore one loop inside one program, fed with
+    indices into data that stay on the device. On several, where the optimizer's exchange of gradients may not stand
+    inside a loop, Keras's `steps_per_execution` is the block.
+    """
+
+    def __init__(self, network, train, settings):
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self.images = tf.Variable(train.images, trainable=False, name='images')
+        self.labels = tf.Variable(train.labels, trainable=False, name='labels')
+        self.augmentation_seed = tf.Variable(0, trainable=False, dtype=tf.int32, name='augmentation_seed')
+        self.mean_loss = tf_keras.metrics.Mean(name='loss')
+        self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
+
+    @property
+    def metrics(self):
+        # Evaluation reads and resets the mean loss at its own steps; Keras would reset it at every start of `fit`.
+        return []
+
+    def call(self, images, training=None):
+        return self.network(images, training=training)
+
+    def train_step(self, data):
+        if self.replicas > 1:
+            loss = self._optimizer_step(data['indices'], data['step'][0], data['row'])
+            self.mean_loss.update_state(loss)
+            return {'loss': loss}
+        steps, rows = data['steps'], tf.range(self.settings.batch_size)
+
+        def body(number, total):
+            loss = self._optimizer_step(data['indices'][number], data['first_step'] + number, rows)
+            return number + 1, total + loss
+
+        _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
+        steps = tf.cast(steps, tf.float32)
+        self.mean_loss.update_state(total / steps, sample_weight=steps)
+        return {'loss': total / steps}
+
+    def _optimizer_step(self, indices, step, rows):
+        """One optimizer step; returns the mean loss over this replica's examples, float32."""
+        images = tf.cast(tf.gather(self.images, indices), tf.float32) / self.settings.brightest
+        images = pad_and_crop(images, self.settings.crop_pixels, self.augmentation_seed, step, rows,
+                              self.settings.batch_size)
+        labels = tf.gather(self.labels, indices)
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            # The optimizer adds gradients up over the replicas.
+            scaled = (loss + tf.add_n(self.network.losses or [0.0])) / self.replicas
+        trainable = self.network.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, trainable), trainable, strict=True))
+        return loss
+
+
+class Trainer:
+    """A network in memory that can be trained from any ticket.
+
+    Args:
+      network: a Keras model from images in [0, 1] to logits; it is wrapped here.
+      splits: data.Splits.
+      settings: Settings.
+      strategy: a tf.distribute.Strategy.
+
+    Raises:
+      UsageError: the batch does not divide among the replicas.
+    """
+
+    def __init__(self, network, splits, settings, strategy):
+        self.strategy = strategy
+        self.settings = settings
+        self._examples = len(splits.train)
+        replicas = strategy.num_replicas_in_sync
+        if settings.batch_size % replicas:
+            raise UsageError(f'training.batch_size is {settings.batch_size}, which does not divide among {replicas} '
+                             'replicas: give a multiple of their number.')
+        with strategy.scope():
+            self.network = wrapper.prunable(network())
+            # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
+            for holder in wrapper.wrappers(self.network).values():
+                holder.zeros_held = True
+            self.model = TrainingModel(self.network, splits.train, settings)
+            optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum)
+            optimizer.build(self.network.trainable_variables)
+            self.model.compile(optimizer=optimizer, jit_compile=settings.jit)
+            self.slots = initial_slots(optimizer, self.network.trainable_variables)
+            self._evaluators = {
+                name: Evaluator(self.network, split, settings.brightest, settings.jit)
+                for name, split in (('validation', splits.validation), ('test', splits.test))}
+
+    @property
+    def state(self):
+        """All variables that training changes, in a fixed order."""
+        return [*wrapper.variables(self.network).values(), *self.model.optimizer.variables,
+                *self.model.mean_loss.variables]
+
+    def evaluate(self):
+        """Returns validation and test loss and accuracy of the network as it stands: see `metrics.COLUMNS`."""
+        return {f'{name}_{metric}': value for name, evaluator in self._evaluators.items()
+                for metric, value in evaluator().items()}
+
+    def train(self, ticket, seeds, end, keep_at=None, keep=None, checkpoint=None, stop=None, progress=None):
+        """Trains from a ticket, or goes on from its checkpoint, to step `end`.
+
+        Args:
+          ticket: Ticket.
+          seeds: Seeds; order and augmentation are functions of these and the step.
+          end: int, the step to stop at.
+          keep_at: int, a step whose weights are wanted, or None.
+          keep: function that takes the weights at `keep_at`.
+          checkpoint: checkpoints.Checkpoint to resume from and to save to, or None.
+          stop: function that returns an exception to raise once everything is saved, or None to go on; or None.
+          progress: function that takes the step that each block ends at, or None.
+
+        Returns:
+          Trained.
+
+        Raises:
+          UsageError: the ticket starts at or past `end`.
+        """
+        if not 0 <= ticket.step < end:
+            raise UsageError(f'a run cannot start at step {ticket.step} and end at step {end}.')
+        saved = checkpoint.load(self.state) if checkpoint else None
+        start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
+        boundaries = self._boundaries(start, end, keep_at)
+        with self.strategy.scope():
+            self.model.augmentation_seed.assign(seeds.augmentation)
+            if not saved:
+                for variable in self.model.mean_loss.variables:
+                    variable.assign(tf.zeros_like(variable))
+            evaluation = Evaluation(self, rows, end)
+            callbacks = [
+                *([] if saved else [RewindCallback(ticket, self.slots)]),
+                evaluation,
+                *([Keep(keep_at, keep)] if keep_at is not None and start <= keep_at else []),
+                SaveAndStop(self, checkpoint, rows, stop),
+                *([Progress(progress)] if progress else []),
+            ]
+            # A run that was stopped after its last step has nothing left to train.
+            if start < end:
+                self.model.fit(self._data(seeds.order, boundaries), epochs=1, verbose=0, callbacks=callbacks)
+        return Trained(wrapper.get_weights(self.network), rows, evaluation.diverged)
+
+    def _boundaries(self, start, end, keep_at):
+        """Where blocks end: at every evaluation, checkpoint and kept step, and before they get too long."""
+        wanted = {start, end}
+        if keep_at is not None and start < keep_at < end:
+            wanted.add(keep_at)
+        for every in (self.settings.evaluate_every, self.settings.checkpoint_every):
+            wanted.update(range((start // every + 1) * every, end, every))
+        edges = sorted(wanted)
+        return [step for left, right in itertools.pairwise(edges)
+                for step in range(left, right, self.settings.block)] + [end]
+
+    def _data(self, seed, boundaries):
+        """The steps between the boundaries, in the form that this strategy trains on."""
+        sizes = (self._examples, self.settings.batch_size)
+        if self.strategy.num_replicas_in_sync == 1:
+            block = min(self.settings.block, self.settings.evaluate_every)
+            return block_dataset(seed, boundaries, block, *sizes)
+        # Every execution has the same length here; the longest that ends at each boundary.
+        lengths = np.diff(boundaries)
+        self.model._steps_per_execution.assign(math.gcd(*map(int, lengths)))
+        return step_dataset(seed, boundaries[0], boundaries[-1], self.settings.block, *sizes)
