@@ -3,7 +3,7 @@
 import contextlib
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from tf_lottery import config, distribute, keras2, plan, runs, storage
 from tf_lottery.errors import Interrupted, StorageError, UsageError
@@ -101,6 +101,8 @@ def _train(workdir, protocol, options):
         with keras2.quiet_start():
             from tf_lottery.experiment import Experiment
             strategy = distribute.build(options.strategy, options.cpu_devices)
+        # Importing TensorFlow's packages turns absl's INFO messages on; --verbosity=0 is how a user asks for them.
+        logging.set_verbosity(options.verbosity)
         jit = {'auto': None, 'on': True, 'off': False}[options.jit]
         experiment = Experiment(workdir, protocol, strategy, options.data_dir, jit, stop, options.tensorboard)
         lengths = {run: runs.run_steps(protocol, run) for run in experiment.pending()}

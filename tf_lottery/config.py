@@ -60,7 +60,7 @@ def defaults():
     config.pruning.rewind_to = '0it'
 
     config.branches = ('ticket',)
-    # The levels at which the controls are trained; () is every level.
+    # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level.
     config.branch_levels = ()
     # Reinitialisations per ticket.
     config.reinits = 1
@@ -146,10 +146,11 @@ def check(config):
     shapes = model.prunable_shapes(dataset.shape, dataset.classes)
     fractions = _fractions(pruning, shapes)
     _check_densities(pruning, {name: shape for name, (_, shape) in shapes.items()}, fractions)
-    levels = tuple(sorted(set(config.branch_levels))) or tuple(range(1, pruning.levels + 1))
-    if any(not 1 <= level <= pruning.levels for level in levels):
-        raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels go from 1 to pruning.levels, '
-                         f'{pruning.levels}.')
+    if any(level < 1 for level in config.branch_levels):
+        raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
+                         'is the dense network that all branches share.')
+    levels = set(config.branch_levels or range(1, pruning.levels + 1))
+    levels = tuple(sorted(level for level in levels if level <= pruning.levels))
     return Protocol(config, dataset, examples, model, {name: shape for name, (_, shape) in shapes.items()}, fractions,
                     end, rewind, evaluate, checkpoint, levels)
 

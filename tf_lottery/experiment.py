@@ -126,9 +126,11 @@ class Experiment:
         """Reads the trained weights of a run that is done.
 
         Raises:
-          DivergedError: they are not numbers.
+          DivergedError: they are not numbers, or the run was left out because those of another one are not.
           CorruptFileError: the file is damaged; the sentence says how to train the run again.
         """
+        if not runs.is_done(self.workdir, run):
+            raise DivergedError(f'{run.folder} was left out too.')
         result = storage.read_json(self.path(run, 'result.json'))
         if result['diverged']:
             raise DivergedError(f'{run.folder} ended in a loss that is not finite.')
@@ -211,9 +213,9 @@ class At:
         return self._prune(runs.Run(self._run.replicate, 0, 'ticket'))
 
     def _prune(self, run):
+        weights, mask = self._experiment.weights(run), self._experiment.mask(run)
         fractions = wrapper.get_fractions(self._experiment.trainer.network)
-        return prune(self._experiment.mask(run), self._experiment.weights(run), fractions, self._run.level,
-                     self._protocol.config.pruning.scope)
+        return prune(mask, weights, fractions, self._run.level, self._protocol.config.pruning.scope)
 
     def new_weights(self):
         """A W_0 of this run's own seed."""

@@ -68,13 +68,15 @@ def _rows(workdir):
 
 def _runs(workdir):
     """Yields the folders of the runs, finished or not, relative to `workdir`."""
-    for replicate in storage.list_folder(workdir):
-        if not replicate.startswith('replicate_'):
-            continue
-        for level in storage.list_folder(storage.join(workdir, replicate)):
-            if level.startswith('level_'):
-                for name in storage.list_folder(storage.join(workdir, replicate, level)):
-                    yield storage.join(replicate, level, name)
+    for replicate in _inside(workdir, '', 'replicate_'):
+        for level in _inside(workdir, replicate, 'level_'):
+            yield from _inside(workdir, level)
+
+
+def _inside(workdir, folder, prefix=''):
+    """What a folder of the experiment holds under names that start with `prefix`, relative to `workdir`."""
+    names = storage.list_folder(storage.join(workdir, folder))
+    return [storage.join(folder, name) for name in names if name.startswith(prefix)]
 
 
 def _result(workdir, run):

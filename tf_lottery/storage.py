@@ -14,6 +14,7 @@ import posixpath
 import socket
 import threading
 import time
+import uuid
 import zipfile
 
 import numpy as np
@@ -56,7 +57,8 @@ def _one_sentence(action, path):
     except Exception as error:
         if not type(error).__module__.startswith('tensorflow'):
             raise
-        raise StorageError(f'cannot {action} {path}: {str(error).splitlines()[0]}.') from error
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise StorageError(f'cannot {action} {path}: {why}.') from error
 
 
 def exists(path):
@@ -72,11 +74,11 @@ def make_folder(path):
 
 
 def list_folder(path):
-    """Returns the sorted names in a folder; an empty list where there is none."""
+    """Returns the sorted names in a folder, without what a killed process left half written; [] where there is none."""
     if not exists(path):
         return []
     names = _gfile().listdir(path) if is_remote(path) else os.listdir(path)
-    return sorted(name.rstrip('/') for name in names)
+    return sorted(name.rstrip('/') for name in names if not name.endswith('.tmp'))
 
 
 def remove(path):
@@ -108,8 +110,11 @@ def write_bytes(path, content):
     make_folder(posixpath.dirname(path))
     with _one_sentence('write', path):
         if is_remote(path):
-            with _gfile().GFile(path, 'wb') as file:
+            # What opening an existing file does differs: 'ram://' appends to it.
+            temporary = f'{path}.{uuid.uuid4().hex}.tmp'
+            with _gfile().GFile(temporary, 'wb') as file:
                 file.write(content)
+            _gfile().rename(temporary, path, overwrite=True)
             return
         temporary = f'{path}.{os.getpid()}.tmp'
         try:
@@ -150,11 +155,16 @@ def read_arrays(path):
     Raises:
       CorruptFileError: the file is truncated or was changed after it was written.
     """
+    content = read_bytes(path)
     try:
-        with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise CorruptFileError(f'{path} is corrupt: {error}.') from error
+    # Python takes a damaged table of contents for a shorter one; how many files there are is said at its end.
+    if len(arrays) != int.from_bytes(content[-12:-10], 'little'):
+        raise CorruptFileError(f'{path} is corrupt: arrays are missing.')
+    return arrays
 
 
 def write_arrays(path, arrays):

@@ -6,6 +6,8 @@ import tensorflow as tf
 from tf_lottery.data import quiet_options, steps_per_epoch
 
 
+# Traced once per shape: tracing it again for every run would take longer than many runs.
+@tf.function
 def batch_indices(seed, first_step, steps, examples, batch_size):
     """The examples of `steps` consecutive steps.
 

@@ -223,10 +223,24 @@ def get_fractions(model):
     return {name: holder.pruning_schedule.fraction for name, (holder, *_) in prunable_variables(model).items()}
 
 
+def _slots(optimizer, weight):
+    """The optimizer's variables that belong to each single element of a weight: momenta, moving averages."""
+    optimizer = getattr(optimizer, 'inner_optimizer', optimizer)
+    if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
+        slots = [optimizer.get_slot(weight, name) for name in optimizer.get_slot_names()]
+    else:
+        place = getattr(optimizer, '_index_dict', {}).get(optimizer._var_key(weight))
+        slots = [] if place is None else [
+            value[place] for name, value in vars(optimizer).items()
+            if name != '_variables' and isinstance(value, list) and len(value) == len(optimizer._index_dict)]
+    return [slot for slot in slots if slot.shape == weight.shape]
+
+
 def set_mask(model, mask, step=0):
     """Gives a wrapped model its mask: the one place where a mask changes.
 
-    The weights pruned become exact zeros. `threshold` takes the smallest magnitude that stays and `pruning_step`
+    The weights pruned become exact zeros, and so do their momenta in the optimizer of a compiled model, which would
+    move them on. `threshold` takes the smallest magnitude that stays and `pruning_step`
     takes `step`, which is what TF-MOT's PruningSummaries show.
 
     Args:
@@ -247,4 +261,6 @@ def set_mask(model, mask, step=0):
         variable.assign(kept.astype(np.float32))
         threshold.assign(np.abs(value[kept]).min() if kept.any() else 0.0)
         weight.assign(np.where(kept, value, np.zeros_like(value)))
+        for slot in _slots(model.optimizer, weight) if model.optimizer else ():
+            slot.assign(np.where(kept, slot.numpy(), 0))
         wrapper.pruning_step.assign(step)

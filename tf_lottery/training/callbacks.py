@@ -1,9 +1,12 @@
 """What happens between two blocks of training steps."""
 
 import math
+import signal
 
 import tf_keras
 
+from tf_lottery.distribute import any_worker, has_workers
+from tf_lottery.errors import Interrupted
 from tf_lottery.pruning import wrapper
 
 
@@ -32,14 +35,15 @@ class Evaluation(_AtStep):
         self._trainer, self._rows, self._end = trainer, rows, end
 
     def at_step(self, step, logs):
-        finite = math.isfinite(logs['loss'])
-        if finite and step % self._trainer.settings.evaluate_every and step != self._end:
+        due = step % self._trainer.settings.evaluate_every == 0 or step == self._end
+        # `logs` are this worker's own; between evaluations no worker may leave the others.
+        if not due and (math.isfinite(logs['loss']) or has_workers(self._trainer.strategy)):
             return
         mean_loss = self._trainer.model.mean_loss
         row = {'step': step, 'train_loss': float(mean_loss.result()), **self._trainer.evaluate()}
         mean_loss.reset_state()
         self._rows.append(row)
-        if not (finite and math.isfinite(row['validation_loss'])):
+        if not (math.isfinite(row['train_loss']) and math.isfinite(row['validation_loss'])):
             self.diverged = True
             self.model.stop_training = True
 
@@ -80,6 +84,10 @@ class SaveAndStop(_AtStep):
 
     def at_step(self, step, logs):
         stopping = self._stop() if self._stop else None
+        # A signal reaches the workers one after the other, or one of them only: they stop at the same step.
+        if self._stop and any_worker(self._trainer.strategy, stopping is not None):
+            stopping = stopping or Interrupted(signal.SIGTERM, 'Another worker was stopped; everything is saved. The '
+                                               'same command on every worker goes on from here.')
         due = step % self._trainer.settings.checkpoint_every == 0
         if self._checkpoint and (stopping or due) and not self.model.stop_training:
             self._checkpoint.save(step, self._trainer.state, self._rows)

@@ -37,9 +37,10 @@ class Checkpoint:
 
     def save(self, step, state, rows):
         """Saves the values of `state`, a list of variables, at a step."""
+        # Every worker reads, since what is summed over them takes all of them to read.
+        arrays = {f'variable_{number:04d}': variable.numpy() for number, variable in enumerate(state)}
         if not self._writes:
             return
-        arrays = {f'variable_{number:04d}': variable.numpy() for number, variable in enumerate(state)}
         arrays['step'] = np.array(step)
         arrays['rows'] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
         storage.write_arrays(storage.join(self._folder, self._NAMES[self._turn]), arrays)

@@ -10,6 +10,7 @@ import tf_keras
 
 from tf_lottery.data.augmentation import pad_and_crop
 from tf_lottery.data.order import block_dataset, step_dataset
+from tf_lottery.distribute import local_copies
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.rewind import RewindCallback, initial_slots
@@ -76,12 +77,11 @@ class TrainingModel(tf_keras.Model):
     inside a loop, Keras's `steps_per_execution` is the block.
     """
 
-    def __init__(self, network, train, settings):
+    def __init__(self, network, images, labels, settings):
         super().__init__()
         self.network = network
         self.settings = settings
-        self.images = tf.Variable(train.images, trainable=False, name='images')
-        self.labels = tf.Variable(train.labels, trainable=False, name='labels')
+        self.images, self.labels = images, labels
         self.augmentation_seed = tf.Variable(0, trainable=False, dtype=tf.int32, name='augmentation_seed')
         self.mean_loss = tf_keras.metrics.Mean(name='loss')
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -112,10 +112,10 @@ class TrainingModel(tf_keras.Model):
 
     def _optimizer_step(self, indices, step, rows):
         """One optimizer step; returns the mean loss over this replica's examples, float32."""
-        images = tf.cast(tf.gather(self.images, indices), tf.float32) / self.settings.brightest
+        images = tf.cast(tf.gather(self.images(), indices), tf.float32) / self.settings.brightest
         images = pad_and_crop(images, self.settings.crop_pixels, self.augmentation_seed, step, rows,
                               self.settings.batch_size)
-        labels = tf.gather(self.labels, indices)
+        labels = tf.gather(self.labels(), indices)
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
@@ -147,19 +147,21 @@ class Trainer:
         if settings.batch_size % replicas:
             raise UsageError(f'training.batch_size is {settings.batch_size}, which does not divide among {replicas} '
                              'replicas: give a multiple of their number.')
+        # Every worker has loaded the data for itself: none of it passes through the strategy.
+        images, labels = (local_copies(strategy, array) for array in (splits.train.images, splits.train.labels))
         with strategy.scope():
             self.network = wrapper.prunable(network())
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
-            self.model = TrainingModel(self.network, splits.train, settings)
+            self.model = TrainingModel(self.network, images, labels, settings)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum)
             optimizer.build(self.network.trainable_variables)
             self.model.compile(optimizer=optimizer, jit_compile=settings.jit)
             self.slots = initial_slots(optimizer, self.network.trainable_variables)
-            self._evaluators = {
-                name: Evaluator(self.network, split, settings.brightest, settings.jit)
-                for name, split in (('validation', splits.validation), ('test', splits.test))}
+        self._evaluators = {
+            name: Evaluator(self.network, split, settings.brightest, settings.jit)
+            for name, split in (('validation', splits.validation), ('test', splits.test))}
 
     @property
     def state(self):
@@ -211,7 +213,10 @@ class Trainer:
             ]
             # A run that was stopped after its last step has nothing left to train.
             if start < end:
-                self.model.fit(self._data(seeds.order, boundaries), epochs=1, verbose=0, callbacks=callbacks)
+                together = tf_keras.callbacks.CallbackList(callbacks, model=self.model)
+                # Keras would warn that evaluating takes longer than training, which is how it is meant.
+                together._check_timing = False
+                self.model.fit(self._data(seeds.order, boundaries), epochs=1, verbose=0, callbacks=together)
         return Trained(wrapper.get_weights(self.network), rows, evaluation.diverged)
 
     def _boundaries(self, start, end, keep_at):

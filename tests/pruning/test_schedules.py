@@ -1,0 +1,154 @@
+"""When the schedules prune, how they are stored, and that a stock TF-MOT model reaches our masks by them."""
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from hypothesis import strategies as st
+from tensorflow_model_optimization.sparsity import keras as sparsity
+
+from tf_lottery.errors import UsageError
+from tf_lottery.models import lenet
+from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.allocation import keep_count, level_density, prune
+from tf_lottery.pruning.schedules import IterativePruning, OneShotPruning
+
+EXAMPLES, FEATURES, CLASSES, BATCH = 40, 7, 5, 10
+
+
+def pruned_before(schedule, steps):
+    return [step for step in range(steps) if bool(schedule(step)[0])]
+
+
+def sparsity_at(schedule, step):
+    return float(schedule(tf.constant(step, tf.int64))[1])
+
+
+def test_a_level_is_pruned_before_its_first_step():
+    schedule = IterativePruning(0.2, levels=3, steps=5, rewind_to=2)
+    # TF-MOT counts steps from 1: the dense network trains in steps 1 to 5, level 1 in 6 to 8, and so on.
+    assert pruned_before(schedule, 40) == [6, 9, 12]
+    expected = {1: 0, 5: 0, 6: 0.2, 8: 0.2, 9: 0.36, 11: 0.36, 12: 0.488, 39: 0.488}
+    assert {step: sparsity_at(schedule, step) for step in expected} == pytest.approx(expected)
+
+
+def test_one_shot_prunes_once():
+    schedule = OneShotPruning(0.3, steps=5)
+    assert pruned_before(schedule, 40) == [6]
+    assert [sparsity_at(schedule, step) for step in (5, 6, 39)] == pytest.approx([0, 0.7, 0.7])
+    assert [schedule.density(level) for level in (0, 1, 2)] == [1.0, 0.3, 0.3]
+
+
+@hypothesis.settings(max_examples=25)
+@hypothesis.given(fraction=st.floats(0, 0.9), levels=st.integers(0, 6), rewind_to=st.integers(0, 6),
+                  length=st.integers(1, 7))
+def test_each_level_starts_once_at_its_own_sparsity(fraction, levels, rewind_to, length):
+    schedule = IterativePruning(fraction, levels, rewind_to + length, rewind_to)
+    starts = pruned_before(schedule, rewind_to + length * (levels + 3) + 2)
+    assert starts == [rewind_to + length * level + 1 for level in range(1, levels + 1)]
+    for level, step in enumerate(starts, start=1):
+        assert sparsity_at(schedule, step) == np.float32(1 - (1 - fraction) ** level)
+        assert schedule.density(level) == (1 - fraction) ** level
+
+
+@pytest.mark.parametrize('make', [
+    lambda: IterativePruning(1.0), lambda: IterativePruning(-0.1), lambda: IterativePruning(0.2, 3, 5, 5),
+    lambda: IterativePruning(0.2, 3, 5, -1), lambda: OneShotPruning(0, 5), lambda: OneShotPruning(1.1, 5)])
+def test_values_without_a_meaning_are_refused(make):
+    with pytest.raises(UsageError, match=r'^(fraction|rewind_to|density) is '):
+        make()
+
+
+@pytest.mark.parametrize('schedule', [IterativePruning(0.2, 3, 5, 2), OneShotPruning(0.3, 5)])
+def test_the_config_reads_back(schedule):
+    config = schedule.get_config()
+    again = tf_keras.utils.deserialize_keras_object(config)
+    assert type(again) is type(schedule)
+    assert again.get_config() == config
+    assert type(schedule).from_config(config['config']).get_config() == config
+    for step in range(20):
+        assert [each.numpy() for each in again(step)] == [each.numpy() for each in schedule(step)]
+
+
+@pytest.mark.parametrize('schedule', [IterativePruning(0.2, 3, 5, 2), OneShotPruning(0.3, 5)])
+@pytest.mark.parametrize('suffix', ['', '.keras', '.h5'])
+def test_a_stock_model_is_saved_and_loaded_with_the_schedule(tmp_path, schedule, suffix):
+    path = str(tmp_path / f'model{suffix}')
+    sparsity.prune_low_magnitude(small_network(), schedule).save(path)
+    with sparsity.prune_scope():
+        loaded = tf_keras.models.load_model(path)
+    for layer in loaded.layers:
+        assert layer.pruning_schedule.get_config() == schedule.get_config()
+
+
+@pytest.mark.parametrize('fraction', [0.2, 0.1, 0.15])
+def test_stock_tfmot_keeps_as_many_weights_of_a_lenet_as_we_do(fraction):
+    for group, shape in lenet.prunable_shapes((28, 28, 1), 10).values():
+        size = int(np.prod(shape))
+        for level in range(1, 21):
+            schedule = IterativePruning(fraction, 20, 1)
+            # pruning_impl.Pruning._update_mask, in float32 as there.
+            stock = tf.round(tf.cast(size, tf.float32) * (1 - schedule(level + 1)[1]))
+            assert int(stock) == keep_count(size, level_density(fraction, level)), (group, level)
+
+
+def small_network():
+    tf_keras.utils.set_random_seed(3)
+    return tf_keras.Sequential([
+        tf_keras.layers.Dense(12, activation='relu', input_shape=(FEATURES,), name='fc'),
+        tf_keras.layers.Dense(CLASSES, name='output')])
+
+
+def batches(first, last):
+    """The batches of steps `first` to `last`, counted from 0, the last one excluded."""
+    rng = np.random.default_rng(1)
+    images, labels = rng.normal(size=(EXAMPLES, FEATURES)).astype(np.float32), rng.integers(0, CLASSES, EXAMPLES)
+    rows = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().batch(BATCH)
+    return rows.skip(first).take(last - first)
+
+
+def compiled(model, optimizer):
+    model.compile(optimizer(), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    return model
+
+
+class StockMasks(tf_keras.callbacks.Callback):
+    """What a stock model holds after each step, counted from 1: {step: [(mask * weight, mask) of each layer]}."""
+
+    def __init__(self):
+        super().__init__()
+        self.after = {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.after[batch + 1] = [
+            (mask.numpy() * weight.numpy(), mask.numpy() != 0)
+            for layer in self.model.layers for weight, mask, _ in layer.pruning_vars]
+
+
+@pytest.mark.parametrize('optimizer', [
+    lambda: tf_keras.optimizers.SGD(0.1, jit_compile=False),
+    lambda: tf_keras.optimizers.Adam(0.01, jit_compile=False)], ids=['sgd', 'adam'])
+@pytest.mark.parametrize('schedule', [
+    IterativePruning(0.3, levels=3, steps=5, rewind_to=2), IterativePruning(0.2, levels=2, steps=4),
+    OneShotPruning(0.4, steps=6)], ids=['rewound', 'iterative', 'one-shot'])
+def test_a_stock_model_ends_in_our_masks_bit_for_bit(schedule, optimizer):
+    """The stock wrapper updates masks inside the step after a level's end; we set them at the end and train on."""
+    ends = [step - 1 for step in pruned_before(schedule, 40)]
+    last = ends[-1] + 3
+    stock, seen = compiled(sparsity.prune_low_magnitude(small_network(), schedule), optimizer), StockMasks()
+    stock.fit(batches(0, last), verbose=0, callbacks=[sparsity.UpdatePruningStep(), seen])
+
+    ours = compiled(wrapper.prunable(small_network()), optimizer)
+    names = list(wrapper.prunable_variables(ours))
+    for level, (first, end) in enumerate(zip([0, *ends], [*ends, last], strict=True)):
+        ours.fit(batches(first, end), verbose=0)
+        weights, mask = wrapper.get_weights(ours), wrapper.get_mask(ours)
+        for name, (stock_weight, stock_mask) in zip(names, seen.after[end], strict=True):
+            assert np.array_equal(mask[name], stock_mask), (name, level)
+            assert np.array_equal(weights[name], stock_weight), (name, level)
+        if end < last:
+            # Our path knows a density per level; a one-shot schedule's level 1 is all there is.
+            fraction = 1 - schedule.density(1)
+            wrapper.set_mask(ours, prune(mask, weights, dict.fromkeys(names, fraction), level + 1), end)
+    assert wrapper.get_mask(ours).density < 0.7

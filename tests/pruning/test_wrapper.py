@@ -1,0 +1,416 @@
+"""The wrapper on every kind of layer and model: what it computes, what it trains, what it refuses."""
+
+import glob
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tensorflow_model_optimization.sparsity import keras as sparsity
+
+from tf_lottery.errors import UsageError
+from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.allocation import prune
+from tf_lottery.ticket import Mask
+
+layers = tf_keras.layers
+CLASSES = 3
+LABELS = np.arange(8) % CLASSES
+
+
+def values(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def tokens():
+    padded = np.random.default_rng(0).integers(1, 7, (8, 3)).astype(np.int32)
+    padded[::2, 2:] = 0
+    return padded
+
+
+def sequential(dtype=None):
+    return tf_keras.Sequential([
+        layers.Dense(6, activation='relu', input_shape=(5,), name='fc', dtype=dtype),
+        layers.Dense(CLASSES, name='output', dtype=dtype)]), values(8, 5)
+
+
+def convolutional():
+    image = tf_keras.Input((5, 5, 2))
+    x = layers.Conv2D(4, 3, padding='same', name='conv')(image)
+    x = layers.BatchNormalization(name='norm')(x)
+    x = layers.GlobalAveragePooling2D(name='pool')(layers.ReLU(name='relu')(x))
+    return tf_keras.Model(image, layers.Dense(CLASSES, name='output')(x)), values(8, 5, 5, 2)
+
+
+def recurrent(unroll=False):
+    text = tf_keras.Input((3,), dtype='int32')
+    x = layers.Embedding(7, 4, mask_zero=True, name='embedding')(text)
+    x = layers.LSTM(3, unroll=unroll, name='lstm')(x)
+    return tf_keras.Model(text, layers.Dense(CLASSES, name='output')(x)), tokens()
+
+
+def attention(call):
+    text = tf_keras.Input((3,), dtype='int32')
+    x = layers.Embedding(7, 4, mask_zero=True, name='embedding')(text)
+    x = call(layers.MultiHeadAttention(2, 3, name='attention'), x)
+    x = layers.GlobalAveragePooling1D(name='pool')(x)
+    return tf_keras.Model(text, layers.Dense(CLASSES, name='output')(x)), tokens()
+
+
+def nested():
+    inner_input = tf_keras.Input((5,))
+    inner = tf_keras.Model(inner_input, layers.Dense(4, activation='relu', name='fc')(inner_input), name='inner')
+    outer_input = tf_keras.Input((5,))
+    return tf_keras.Model(outer_input, layers.Dense(CLASSES, name='fc')(inner(outer_input))), values(8, 5)
+
+
+def shared():
+    x = inputs = tf_keras.Input((5,))
+    twice = layers.Dense(5, activation='tanh', name='twice')
+    return tf_keras.Model(inputs, layers.Dense(CLASSES, name='output')(twice(twice(x)))), values(8, 5)
+
+
+NETWORKS = {
+    'sequential': sequential,
+    'convolutional': convolutional,
+    'recurrent': recurrent,
+    'recurrent_unrolled': lambda: recurrent(unroll=True),
+    'attention_positional': lambda: attention(lambda layer, x: layer(x, x)),
+    'attention_keywords': lambda: attention(lambda layer, x: layer(query=x, value=x, key=x)),
+    'nested': nested,
+    'shared': shared,
+    'mixed_bfloat16': lambda: sequential(tf_keras.mixed_precision.Policy('mixed_bfloat16')),
+}
+
+PRUNABLE = {
+    'sequential': ['fc/kernel', 'output/kernel'],
+    'convolutional': ['conv/kernel', 'output/kernel'],
+    'recurrent': ['embedding/embeddings', 'lstm/kernel', 'lstm/recurrent_kernel', 'output/kernel'],
+    'recurrent_unrolled': ['embedding/embeddings', 'lstm/kernel', 'lstm/recurrent_kernel', 'output/kernel'],
+    'attention_positional': ['embedding/embeddings', 'attention/query/kernel', 'attention/key/kernel',
+                             'attention/value/kernel', 'attention/attention_output/kernel', 'output/kernel'],
+    'nested': ['inner/fc/kernel', 'fc/kernel'],
+    'shared': ['twice/kernel', 'output/kernel'],
+    'mixed_bfloat16': ['fc/kernel', 'output/kernel'],
+}
+PRUNABLE['attention_keywords'] = PRUNABLE['attention_positional']
+
+OPTIMIZERS = {
+    'adam': lambda: tf_keras.optimizers.Adam(0.05, jit_compile=False),
+    'momentum': lambda: tf_keras.optimizers.SGD(0.1, momentum=0.9, jit_compile=False),
+    'decay': lambda: tf_keras.optimizers.AdamW(0.05, weight_decay=0.1, jit_compile=False),
+}
+
+
+def half(model):
+    """The mask of the larger half of each prunable weight."""
+    dense = wrapper.get_mask(model)
+    return prune(dense, wrapper.get_weights(model), dict.fromkeys(dense, 0.5), 1)
+
+
+def masked(make):
+    """A wrapped network with half of its weights pruned, and inputs."""
+    plain, inputs = make()
+    model = wrapper.prunable(plain)
+    wrapper.set_mask(model, half(model))
+    return model, inputs
+
+
+def compile_and_fit(model, inputs, optimizer, jit=False, epochs=2):
+    model.compile(OPTIMIZERS[optimizer](), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                  jit_compile=jit)
+    model.fit(inputs, LABELS[:len(inputs)], batch_size=4, epochs=epochs, shuffle=False, verbose=0)
+
+
+def revive(model):
+    """Gives pruned variables a value, which nothing but the mask in the forward pass hides."""
+    for _, weight, mask, _ in wrapper.prunable_variables(model).values():
+        weight.assign(np.where(mask.numpy(), weight.numpy(), 7))
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_prunable_weights_are_named_alike_before_and_after_wrapping(name):
+    plain, _ = NETWORKS[name]()
+    names = list(wrapper.variables(plain))
+    model = wrapper.prunable(plain)
+    assert list(wrapper.variables(model)) == names
+    assert list(wrapper.prunable_variables(model)) == PRUNABLE[name]
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_outputs_and_gradients_are_those_of_weights_multiplied_by_hand(name):
+    plain, inputs = NETWORKS[name]()
+    model = wrapper.prunable(plain)
+    mask = half(model)
+    by_hand, _ = NETWORKS[name]()
+    for (key, variable), value in zip(wrapper.variables(by_hand).items(), wrapper.get_weights(model).values(),
+                                      strict=True):
+        variable.assign(value * mask[key] if key in mask else value)
+    wrapper.set_mask(model, mask)
+    revive(model)
+    with tf.GradientTape() as tape:
+        outputs = model(inputs, training=True)
+    gradients = tape.gradient(outputs, [weight for _, weight, _, _ in wrapper.prunable_variables(model).values()])
+    with tf.GradientTape() as tape:
+        expected = by_hand(inputs, training=True)
+    own = wrapper.variables(by_hand)
+    expected_gradients = tape.gradient(expected, [own[key] for key in mask])
+    assert np.array_equal(outputs, expected)
+    for key, gradient, by_hand_gradient in zip(mask, gradients, expected_gradients, strict=True):
+        gradient, by_hand_gradient = (tf.convert_to_tensor(each).numpy() for each in (gradient, by_hand_gradient))
+        assert not gradient[~mask[key]].any()
+        assert np.array_equal(gradient[mask[key]], by_hand_gradient[mask[key]])
+        assert gradient.any()
+
+
+@pytest.mark.parametrize(('name', 'optimizer', 'jit'), [
+    ('sequential', 'adam', False), ('sequential', 'adam', True),
+    ('sequential', 'momentum', False), ('sequential', 'momentum', True),
+    ('sequential', 'decay', False), ('sequential', 'decay', True),
+    ('convolutional', 'momentum', True), ('convolutional', 'decay', False),
+    ('recurrent', 'adam', False), ('recurrent_unrolled', 'decay', True),
+    ('attention_positional', 'momentum', False), ('attention_keywords', 'adam', True),
+    ('nested', 'adam', True), ('shared', 'decay', False),
+    ('mixed_bfloat16', 'adam', False), ('mixed_bfloat16', 'momentum', True)])
+def test_training_moves_the_weights_that_remain_and_no_other(name, optimizer, jit):
+    model, inputs = masked(NETWORKS[name])
+    mask, before = wrapper.get_mask(model), wrapper.get_weights(model)
+    trainable = [variable.name for variable in model.trainable_variables]
+    compile_and_fit(model, inputs, optimizer, jit)
+    after = wrapper.get_weights(model)
+    for key, kept in mask.items():
+        assert not after[key][~kept].any()
+        assert np.any(after[key][kept] != before[key][kept])
+    assert wrapper.get_mask(model) == mask
+    assert [variable.name for variable in model.trainable_variables] == trainable
+
+    outputs = model(inputs, training=False)
+    plain = sparsity.strip_pruning(model)
+    assert not wrapper.wrappers(plain)
+    assert not any('prune' in variable.name for variable in plain.trainable_variables)
+    assert np.array_equal(plain(inputs, training=False), outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('optimizer', OPTIMIZERS)
+@pytest.mark.parametrize('jit', [False, True])
+@pytest.mark.parametrize('name', NETWORKS)
+def test_training_moves_no_pruned_weight_in_any_combination(name, optimizer, jit):
+    test_training_moves_the_weights_that_remain_and_no_other(name, optimizer, jit)
+
+
+@pytest.mark.parametrize('jit', [False, True])
+@pytest.mark.parametrize('name', ['convolutional', 'attention_keywords'])
+def test_zeros_held_trains_to_the_same_bits(name, jit):
+    start, ends = None, []
+    for zeros_held in (False, True):
+        model, inputs = masked(NETWORKS[name])
+        start = start or wrapper.get_weights(model)
+        for key, variable in wrapper.variables(model).items():
+            variable.assign(start[key])
+        wrapper.set_mask(model, Mask({key: start[key] != 0 for key in wrapper.get_mask(model)}))
+        for holder in wrapper.wrappers(model).values():
+            holder.zeros_held = zeros_held
+        compile_and_fit(model, inputs, 'adam', jit)
+        ends.append(wrapper.get_weights(model))
+    for key in start:
+        assert np.array_equal(ends[0][key], ends[1][key]), key
+
+
+@pytest.mark.parametrize('optimizer', [
+    *OPTIMIZERS.values(), lambda: tf_keras.optimizers.legacy.Adam(0.05),
+    lambda: tf_keras.optimizers.Adam(0.05, amsgrad=True, use_ema=True, ema_overwrite_frequency=1, jit_compile=False)])
+def test_momentum_from_before_moves_no_weight_that_is_pruned_later(optimizer):
+    plain, inputs = sequential()
+    model = wrapper.prunable(plain)
+    model.compile(optimizer(), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    model.fit(inputs, LABELS, verbose=0)
+    mask = half(model)
+    wrapper.set_mask(model, mask)
+    model.fit(inputs, LABELS, verbose=0)
+    for key, kept in mask.items():
+        assert not wrapper.get_weights(model)[key][~kept].any()
+
+
+def test_setting_a_mask_leaves_the_momentum_of_what_remains():
+    model = wrapper.prunable(sequential()[0])
+    compile_and_fit(model, values(8, 5), 'momentum')
+    slot = next(variable for variable in model.optimizer.variables if 'fc/kernel' in variable.name)
+    before, mask = slot.numpy(), half(model)
+    wrapper.set_mask(model, mask)
+    assert np.array_equal(slot.numpy(), np.where(mask['fc/kernel'], before, 0))
+
+
+def test_set_mask_zeroes_weights_and_fills_what_tfmot_shows():
+    model = wrapper.prunable(tf_keras.Sequential([layers.Dense(2, input_shape=(2,), name='fc', use_bias=False)]))
+    wrapper.variables(model)['fc/kernel'].assign([[0.1, -0.4], [0.3, -0.2]])
+    wrapper.set_mask(model, Mask({'fc/kernel': [[False, True], [True, False]]}), step=12)
+    holder, weight, mask, threshold = wrapper.prunable_variables(model)['fc/kernel']
+    assert weight.numpy().tolist() == [[0, np.float32(-0.4)], [np.float32(0.3), 0]]
+    assert mask.numpy().tolist() == [[0, 1], [1, 0]]
+    assert threshold.numpy() == np.float32(0.3)
+    assert holder.pruning_step.numpy() == 12
+    assert wrapper.get_mask(model) == Mask({'fc/kernel': [[False, True], [True, False]]})
+
+
+@pytest.mark.parametrize('arrays', [
+    {'fc/kernel': np.ones((5, 6))},
+    {'fc/kernel': np.ones((5, 6)), 'output/kernel': np.ones((3, 6))},
+    {'fc/kernel': np.ones((5, 6)), 'output/kernel': np.ones((6, 3)), 'more/kernel': np.ones(1)}])
+def test_a_mask_of_another_model_is_refused(arrays):
+    with pytest.raises(UsageError, match=r"the mask is over \['fc/kernel'"):
+        wrapper.set_mask(wrapper.prunable(sequential()[0]), Mask(arrays))
+
+
+def test_wrappers_are_tfmots_and_only_around_prunable_weights():
+    model = wrapper.prunable(convolutional()[0])
+    found = wrapper.wrappers(model)
+    assert list(found) == ['conv', 'output']
+    assert all(isinstance(holder, sparsity.PruneLowMagnitude if hasattr(sparsity, 'PruneLowMagnitude')
+                          else wrapper.pruning_wrapper.PruneLowMagnitude) for holder in found.values())
+    assert isinstance(model.get_layer('norm'), layers.BatchNormalization)
+
+
+def test_a_model_can_be_wrapped_again():
+    plain, _ = convolutional()
+    first, second = wrapper.prunable(plain), wrapper.prunable(plain)
+    assert list(wrapper.wrappers(second)) == ['conv', 'output']
+    assert wrapper.wrappers(wrapper.prunable(first)) == wrapper.wrappers(first)
+    assert list(wrapper.wrappers(wrapper.prunable(sparsity.strip_pruning(first)))) == ['conv', 'output']
+
+
+def test_skipped_layers_stay_dense():
+    assert list(wrapper.wrappers(wrapper.prunable(convolutional()[0], skip=['conv']))) == ['output']
+    assert list(wrapper.wrappers(wrapper.prunable(nested()[0], skip=['inner']))) == ['fc']
+
+
+def test_tfmots_own_callbacks_run_beside_the_wrapper(tmp_path):
+    model, inputs = masked(lambda: attention(lambda layer, x: layer(x, x)))
+    mask = wrapper.get_mask(model)
+    wrapper.set_mask(model, mask, step=3)
+    model.compile(OPTIMIZERS['adam'](), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(inputs, LABELS, verbose=0, callbacks=[
+        sparsity.UpdatePruningStep(), sparsity.PruningSummaries(str(tmp_path), profile_batch=0)])
+    assert wrapper.get_mask(model) == mask
+    shown = {}
+    for path in glob.glob(f'{tmp_path}/metrics/*'):
+        for event in tf.compat.v1.train.summary_iterator(path):
+            shown.update({value.tag: float(tf.make_ndarray(value.tensor)) for value in event.summary.value})
+    # One per mask, those of an attention layer's four kernels included.
+    sparsities = [value for tag, value in shown.items() if tag.endswith('/sparsity')]
+    assert sparsities == pytest.approx([1 - kept.mean() for kept in mask.values()])
+    thresholds = {round(value, 5) for tag, value in shown.items() if tag.endswith('/threshold')}
+    expected = [threshold for *_, threshold in wrapper.prunable_variables(model).values()]
+    assert thresholds == {round(float(threshold.numpy()), 5) for threshold in expected}
+
+
+@pytest.mark.parametrize('name', ['sequential', 'nested', 'recurrent_unrolled', 'attention_positional',
+                                  'attention_keywords', 'mixed_bfloat16'])
+@pytest.mark.parametrize('suffix', ['', '.keras', '.h5'])
+def test_a_wrapped_model_is_saved_and_loaded_whole(tmp_path, name, suffix):
+    if not suffix and name not in ('sequential', 'attention_positional'):
+        pytest.skip('writing a SavedModel takes seconds')
+    model, inputs = masked(NETWORKS[name])
+    for number, holder in enumerate(wrapper.wrappers(model).values()):
+        holder.pruning_schedule = wrapper.IterativePruning(0.1 + 0.1 * number, 7, 50, 20)
+    path = str(tmp_path / f'model{suffix}')
+    model.save(path)
+    loaded = tf_keras.models.load_model(path)
+    assert all(type(holder) is wrapper.PruneWithMask for holder in wrapper.wrappers(loaded).values())
+    assert wrapper.get_mask(loaded) == wrapper.get_mask(model)
+    assert wrapper.get_fractions(loaded) == wrapper.get_fractions(model)
+    assert [holder.pruning_schedule.get_config() for holder in wrapper.wrappers(loaded).values()] == [
+        holder.pruning_schedule.get_config() for holder in wrapper.wrappers(model).values()]
+    revive(loaded)
+    assert np.array_equal(loaded(inputs, training=False), model(inputs, training=False))
+
+
+class Twofold(layers.Layer):
+    """A layer of one's own with two kernels, of which it lets one be pruned."""
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight('kernel', (input_shape[-1], CLASSES))
+        self.other = self.add_weight('other', (input_shape[-1], CLASSES))
+
+    def call(self, inputs):
+        return inputs @ self.kernel + inputs @ self.other
+
+
+class PrunableTwofold(Twofold):
+    def get_prunable_weights(self):
+        return [self.kernel]
+
+
+class HiddenKernel(layers.Layer):
+    """A layer that keeps its kernel in a list, where it cannot be replaced for the length of a call."""
+
+    def build(self, input_shape):
+        self.kernels = [self.add_weight('kernel', (input_shape[-1], CLASSES))]
+
+    def call(self, inputs):
+        return inputs @ self.kernels[0]
+
+    def get_prunable_weights(self):
+        return list(self.kernels)
+
+
+def test_a_layer_of_ones_own_says_what_may_be_pruned():
+    model = wrapper.prunable(tf_keras.Sequential([layers.InputLayer((5,)), PrunableTwofold(name='mine')]))
+    assert list(wrapper.prunable_variables(model)) == ['mine/kernel']
+    wrapper.set_mask(model, half(model))
+    revive(model)
+    inner = wrapper.wrappers(model)['mine'].layer
+    inputs = values(8, 5)
+    expected = inputs @ (inner.kernel.numpy() * wrapper.get_mask(model)['mine/kernel']) + inputs @ inner.other.numpy()
+    assert np.allclose(model(inputs), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(('layer', 'skip', 'sentence'), [
+    (Twofold(name='mine'), [], r"mine is a Twofold, whose weights TF-MOT does not know.*skip=\['mine'\]"),
+    (layers.Dense(2, name='fc'), ['fx'], "no layer is called 'fx'"),
+    (HiddenKernel(name='mine'), [], r'mine holds .*kernel.* in a way that cannot be masked')])
+def test_a_layer_that_cannot_be_wrapped_is_named(layer, skip, sentence):
+    model = tf_keras.Sequential([layers.InputLayer((5,)), layer])
+    with pytest.raises(UsageError, match=sentence):
+        wrapper.prunable(model, skip)
+
+
+def test_an_unknown_layer_may_be_skipped():
+    model = tf_keras.Sequential([layers.Dense(4, input_shape=(5,), name='fc'), Twofold(name='mine')])
+    assert list(wrapper.wrappers(wrapper.prunable(model, skip=['mine']))) == ['fc']
+
+
+class Subclassed(tf_keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.fc = layers.Dense(2)
+
+    def call(self, inputs):
+        return self.fc(inputs)
+
+
+def keras_3_model():
+    import keras
+    return keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(2)])
+
+
+def holds_a_subclassed_model():
+    inputs = tf_keras.Input((5,))
+    return tf_keras.Model(inputs, Subclassed()(inputs))
+
+
+@pytest.mark.parametrize(('make', 'sentence'), [
+    (keras_3_model, 'Sequential is a Keras 3 object.*build the model with tf_keras'),
+    (Subclassed, 'Subclassed is a subclassed model'),
+    (holds_a_subclassed_model, 'Subclassed is a subclassed model'),
+    (lambda: tf_keras.Sequential([layers.Dense(2)], name='late'), "model 'late' has no weights yet: give.*input_shape"),
+    (lambda: layers.Dense(2), 'expected a Keras model, got Dense'),
+    (lambda: 'lenet', 'expected a Keras model, got str')])
+def test_what_is_not_a_built_keras_2_model_is_refused(make, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        wrapper.prunable(make())
+
+
+def test_a_model_without_wrappers_is_refused():
+    with pytest.raises(UsageError, match=r'has no prunable layer: wrap it first'):
+        wrapper.prunable_variables(sequential()[0])

@@ -1,0 +1,267 @@
+"""An experiment in one process: what each branch trains, and what happens when something goes wrong."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import logging
+
+from tf_lottery import config, runs, storage
+from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
+from tf_lottery.experiment import At, Experiment
+from tf_lottery.pruning import wrapper
+
+STEPS, REWIND = 60, 20
+
+
+def protocol(branches=tuple(BRANCHES), levels=2, **changes):
+    settings = config.defaults()
+    settings.data.name = 'digits'
+    settings.training.length = f'{STEPS}it'
+    settings.training.evaluate_every = '20it'
+    settings.training.checkpoint_every = '20it'
+    settings.training.block = 10
+    settings.pruning.rewind_to = f'{REWIND}it'
+    settings.pruning.output_fraction = 0.1
+    settings.pruning.levels = levels
+    settings.branches = branches
+    settings.reinits = 2
+    settings.replicates = 1
+    settings.update_from_flattened_dict(changes)
+    return config.check(settings)
+
+
+def experiment(workdir, *arguments, stop=None, **changes):
+    what = protocol(*arguments, **changes)
+    runs.claim(str(workdir), what, 'python main.py')
+    return Experiment(str(workdir), what, tf.distribute.get_strategy(), stop=stop)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """Every branch at two levels."""
+    done = experiment(tmp_path_factory.mktemp('experiment'))
+    done.run()
+    return done
+
+
+def test_every_branch_ran_once(finished):
+    assert finished.pending() == []
+    names = [run.folder.split('/', 1)[1] for run in runs.wanted(finished.protocol)]
+    assert len(names) == len(set(names)) == 1 + 2 * (len(BRANCHES) + 2)
+    for run in runs.wanted(finished.protocol):
+        assert sorted(storage.list_folder(finished.path(run))) == [
+            'mask.npz', 'metrics.csv', 'result.json', 'timing.json', 'weights.npz']
+
+
+def ticket(done, branch, level=2, copy=0):
+    return At(done, runs.Run(0, level, branch, copy)).ticket()
+
+
+def weights_equal(left, right):
+    return set(left) == set(right) and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def rewound(done):
+    return storage.read_arrays(storage.join(done.workdir, 'replicate_0', 'rewind', 'rewound.npz'))
+
+
+def initial(done):
+    return storage.read_arrays(storage.join(done.workdir, 'replicate_0', 'rewind', 'initial.npz'))
+
+
+def test_the_winning_ticket_is_the_pruned_network_rewound(finished):
+    """The definition, spelled out once more with sorting: 20 % of the lowest survivors go, 10 % in the output layer."""
+    dense = finished.weights(runs.Run(0, 0, 'ticket'))
+    first = ticket(finished, 'ticket', level=1)
+    for name, (size, kept) in {'fc1/kernel': (19200, 15360), 'fc2/kernel': (30000, 24000),
+                               'output/kernel': (1000, 900)}.items():
+        order = np.argsort(-np.abs(dense[name].ravel()), kind='stable')
+        expected = np.zeros(size, bool)
+        expected[order[:kept]] = True
+        assert np.array_equal(first.mask[name].ravel(), expected)
+    assert first.step == REWIND
+    assert weights_equal(first.weights, rewound(finished))
+    assert not weights_equal(rewound(finished), initial(finished))
+    second = ticket(finished, 'ticket', level=2)
+    assert second.mask.is_subset_of(first.mask)
+    assert second.mask == finished.mask(runs.Run(0, 2, 'ticket'))
+
+
+@pytest.mark.parametrize('branch', BRANCHES)
+def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, branch):
+    expected = {name: int(kept.sum()) for name, kept in ticket(finished, 'ticket').mask.items()}
+    assert {name: int(kept.sum()) for name, kept in ticket(finished, branch).mask.items()} == expected
+
+
+@pytest.mark.parametrize(('branch', 'mask_of_ticket', 'weights', 'step'), [
+    ('random_reinit', True, 'new', 0),
+    ('random_mask', False, 'rewound', REWIND),
+    ('random_sparse', False, 'new', 0),
+    ('one_shot', False, 'rewound', REWIND),
+    ('one_shot_reinit', False, 'new', 0),
+    ('fine_tuning', False, 'trained', STEPS),
+    ('lr_rewinding', False, 'trained', REWIND),
+    ('continued_training', False, 'rewound', REWIND),
+])
+def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weights, step):
+    own, winner = ticket(finished, branch), ticket(finished, 'ticket')
+    assert (own.mask == winner.mask) is mask_of_ticket
+    assert own.step == step
+    assert weights_equal(own.weights, rewound(finished)) is (weights == 'rewound')
+    if weights == 'trained':
+        assert weights_equal(own.weights, finished.weights(runs.Run(0, 1, branch)))
+    if weights == 'new':
+        assert not weights_equal(own.weights, initial(finished))
+        # Of the distribution of the old ones: Gaussian Glorot.
+        assert own.weights['fc2/kernel'].std() == pytest.approx(np.sqrt(2 / 400), rel=0.05)
+
+
+def test_copies_and_levels_draw_different_weights_and_repeat_their_own(finished):
+    drawn = [ticket(finished, 'random_reinit', level, copy).weights for level in (1, 2) for copy in (0, 1)]
+    assert len({weights['fc1/kernel'].tobytes() for weights in drawn}) == 4
+    assert weights_equal(ticket(finished, 'random_reinit', 2, 1).weights, drawn[3])
+
+
+def test_one_shot_prunes_the_dense_network_once(finished):
+    dense = finished.weights(runs.Run(0, 0, 'ticket'))
+    mask = ticket(finished, 'one_shot').mask['fc2/kernel'].ravel()
+    assert np.array_equal(np.sort(np.argsort(-np.abs(dense['fc2/kernel'].ravel()))[:19200]), np.flatnonzero(mask))
+
+
+def test_continued_training_takes_the_masks_of_the_network_that_went_on(finished):
+    assert ticket(finished, 'continued_training').mask == ticket(finished, 'fine_tuning').mask
+
+
+def test_results_say_what_was_trained(finished):
+    result = storage.read_json(finished.path(runs.Run(0, 2, 'fine_tuning'), 'result.json'))
+    assert (result['start_step'], result['end_step']) == (STEPS, 2 * STEPS - REWIND)
+    assert result['size'] == 50200 and result['kept'] == 12288 + 19200 + 810
+    assert result['diverged'] is False
+    assert result['layers']['output/kernel'] == pytest.approx(0.81)
+    rows = storage.read_text(finished.path(runs.Run(0, 2, 'ticket'), 'metrics.csv')).splitlines()
+    assert [row.split(',')[0] for row in rows] == ['step', '40', '60']
+
+
+def test_pruned_weights_end_at_exactly_zero(finished):
+    for run in runs.wanted(finished.protocol):
+        mask, arrays = finished.mask(run), finished.weights(run)
+        assert all(not np.any(arrays[name][~mask[name]]) for name in mask)
+
+
+def test_replicates_differ_by_their_seeds(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 0, replicates=2)
+    done.run()
+    first, second = (done.weights(runs.Run(replicate, 0, 'ticket')) for replicate in range(2))
+    assert not weights_equal(first, second)
+
+
+def test_more_branches_and_levels_train_only_what_is_missing(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 1)
+    done.run()
+    more = experiment(tmp_path, ('ticket', 'random_mask'), 2)
+    assert [run.folder for run in more.pending()] == [
+        'replicate_0/level_01/random_mask', 'replicate_0/level_02/ticket', 'replicate_0/level_02/random_mask']
+
+
+def test_another_file_system_holds_the_same_results(tmp_path):
+    arguments = (('ticket', 'random_reinit'), 1)
+    local, remote = experiment(tmp_path, *arguments), experiment('ram://experiment/run', *arguments)
+    local.run()
+    remote.run()
+    for run in runs.wanted(local.protocol):
+        for name in ('mask.npz', 'metrics.csv', 'result.json', 'weights.npz'):
+            assert storage.read_bytes(local.path(run, name)) == storage.read_bytes(remote.path(run, name))
+
+
+def test_a_loss_that_is_not_finite_ends_its_run_and_not_the_experiment(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('ticket', 'random_reinit'), 2)
+    initial_weights = At.new_weights
+
+    def spoilt(at):
+        weights = initial_weights(at)
+        weights['fc1/kernel'] = np.full_like(weights['fc1/kernel'], 1e38)
+        return weights
+
+    monkeypatch.setattr(At, 'new_weights', spoilt)
+    done.run()
+    result = storage.read_json(done.path(runs.Run(0, 1, 'random_reinit'), 'result.json'))
+    assert result['diverged'] is True and result['early_stop_step'] is None
+    assert storage.read_json(done.path(runs.Run(0, 2, 'ticket'), 'result.json'))['diverged'] is False
+    assert done.pending() == []
+
+
+def test_runs_made_from_a_diverged_one_are_left_out(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('ticket', 'random_mask'), 2, **{'training.learning_rate': 1e30})
+    warnings = []
+    monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
+    done.run()
+    assert storage.read_json(done.path(runs.Run(0, 0, 'ticket'), 'result.json'))['diverged'] is True
+    assert warnings[0] == ('replicate_0/level_01/ticket is left out: replicate_0/level_00/ticket ended in a loss that '
+                           'is not finite.')
+    assert warnings[2] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
+
+
+def test_a_full_disk_harms_nothing_that_was_saved(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('ticket',), 1)
+    sync, calls = os.fsync, []
+
+    def full(file):
+        calls.append(file)
+        if len(calls) > 9:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        sync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'fsync', full)
+        with pytest.raises(StorageError, match=r'cannot write .*: the disk is full; free some space'):
+            done.run()
+    assert not list(tmp_path.glob('**/*.tmp'))
+    done.run()
+    clean = experiment(str(tmp_path / 'clean'), ('ticket',), 1)
+    clean.run()
+    for run in runs.wanted(done.protocol):
+        assert storage.read_bytes(done.path(run, 'weights.npz')) == storage.read_bytes(clean.path(run, 'weights.npz'))
+
+
+def test_a_corrupt_checkpoint_is_named_and_its_level_starts_again(tmp_path, finished, monkeypatch):
+    blocks = []
+
+    def stop():
+        blocks.append(1)
+        return Interrupted(15, 'stopped') if len(blocks) == 3 else None
+
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 0, stop=stop).run()
+    checkpoints = sorted(tmp_path.glob('replicate_0/level_00/ticket/checkpoint_*'))
+    assert len(checkpoints) == 2
+    for path in checkpoints:
+        path.write_bytes(path.read_bytes()[:-100])
+    warnings = []
+    monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
+    resumed = experiment(tmp_path, ('ticket',), 0)
+    resumed.run()
+    assert [f'{path} is corrupt' in warning for path, warning in zip(checkpoints, warnings, strict=True)] == [True] * 2
+    dense = runs.Run(0, 0, 'ticket')
+    assert storage.read_bytes(resumed.path(dense, 'weights.npz')) == storage.read_bytes(
+        finished.path(dense, 'weights.npz'))
+
+
+def test_damaged_weights_are_named_with_the_remedy(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 0)
+    done.run()
+    dense = runs.Run(0, 0, 'ticket')
+    path = done.path(dense, 'weights.npz')
+    content = bytearray(storage.read_bytes(path))
+    content[5000] ^= 1
+    storage.write_bytes(path, bytes(content))
+    with pytest.raises(CorruptFileError, match=r'weights.npz is corrupt: .* delete .*level_00/ticket and run the same'):
+        done.weights(dense)
+
+
+def test_the_schedules_around_the_layers_are_the_protocols(finished):
+    fractions = wrapper.get_fractions(finished.trainer.network)
+    assert fractions == {'fc1/kernel': 0.2, 'fc2/kernel': 0.2, 'output/kernel': 0.1}

@@ -1,0 +1,258 @@
+"""Files: the same contract on a local disk and on a file system of tf.io.gfile, and what a user reads when it fails."""
+
+import errno
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import numpy as np
+import pytest
+
+from tf_lottery import storage
+from tf_lottery.errors import CorruptFileError, StorageError, UsageError
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(params=['local', 'remote'])
+def folder(request, tmp_path):
+    return str(tmp_path / 'run') if request.param == 'local' else f'ram://{uuid.uuid4()}/run'
+
+
+@pytest.fixture
+def remote():
+    return f'ram://{uuid.uuid4()}/run'
+
+
+def test_what_is_written_is_read(folder):
+    storage.write_bytes(storage.join(folder, 'deep/er', 'file'), b'\x00\xff')
+    storage.write_text(storage.join(folder, 'text'), 'Grüße\n')
+    storage.write_json(storage.join(folder, 'value.json'), {'b': [1, None], 'a': 0.1})
+    assert storage.read_bytes(storage.join(folder, 'deep', 'er/file')) == b'\x00\xff'
+    assert storage.read_text(storage.join(folder, 'text')) == 'Grüße\n'
+    assert storage.read_json(storage.join(folder, 'value.json')) == {'a': 0.1, 'b': [1, None]}
+
+
+def test_a_file_is_replaced(folder):
+    path = storage.join(folder, 'file')
+    storage.write_bytes(path, b'a long first content')
+    storage.write_bytes(path, b'short')
+    assert storage.read_bytes(path) == b'short'
+    assert storage.list_folder(folder) == ['file']
+
+
+def test_a_folder_lists_its_names_in_order(folder):
+    assert storage.list_folder(folder) == []
+    storage.write_text(storage.join(folder, 'b'), '')
+    storage.write_text(storage.join(folder, 'c', 'inner'), '')
+    storage.write_text(storage.join(folder, 'a'), '')
+    assert storage.list_folder(folder) == ['a', 'b', 'c']
+    # A killed process may have left a file that it had not renamed yet.
+    storage.write_text(storage.join(folder, 'd.123.tmp'), '')
+    assert storage.list_folder(folder) == ['a', 'b', 'c']
+
+
+def test_files_and_folders_are_removed_and_what_is_not_there_is_no_error(folder):
+    path = storage.join(folder, 'deep', 'file')
+    storage.write_text(path, 'x')
+    assert storage.exists(path) and storage.exists(folder)
+    storage.remove(path)
+    assert not storage.exists(path)
+    storage.write_text(path, 'x')
+    storage.remove(folder)
+    assert not storage.exists(path)
+    storage.remove(folder)
+    storage.make_folder(folder)
+    storage.make_folder(folder)
+    assert storage.exists(folder)
+
+
+ARRAYS = {'fc/kernel': np.arange(6, dtype=np.float32).reshape(2, 3), 'step': np.array(7), 'none': np.zeros((0, 2)),
+          'mask': np.array([True, False]), 'half': np.array([1.5], np.float16)}
+
+
+def test_arrays_read_back_with_names_order_and_dtypes(folder):
+    path = storage.join(folder, 'arrays.npz')
+    storage.write_arrays(path, ARRAYS)
+    again = storage.read_arrays(path)
+    assert list(again) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert again[name].dtype == array.dtype
+        assert np.array_equal(again[name], array)
+
+
+def test_equal_arrays_give_equal_files_at_any_time(folder, monkeypatch):
+    one, two = storage.join(folder, 'one.npz'), storage.join(folder, 'two.npz')
+    storage.write_arrays(one, ARRAYS)
+    monkeypatch.setattr(time, 'time', lambda: 2e9)
+    monkeypatch.setattr(time, 'localtime', lambda *_: time.gmtime(2e9))
+    storage.write_arrays(two, ARRAYS)
+    assert storage.read_bytes(one) == storage.read_bytes(two)
+
+
+def corruptions(content):
+    """Every truncation, and every byte with one bit flipped."""
+    yield from (content[:length] for length in range(len(content)))
+    for place, byte in enumerate(content):
+        yield content[:place] + bytes([byte ^ (1 << place % 8)]) + content[place + 1:]
+
+
+def test_a_changed_npz_is_never_read_as_something_else(tmp_path):
+    path = tmp_path / 'arrays.npz'
+    storage.write_arrays(path, ARRAYS)
+    whole = path.read_bytes()
+    named = 0
+    for content in corruptions(whole):
+        path.write_bytes(content)
+        try:
+            again = storage.read_arrays(path)
+        except CorruptFileError as error:
+            assert str(path) in str(error)
+            named += 1
+        else:
+            # A bit that no reader looks at, such as a file attribute.
+            assert list(again) == list(ARRAYS)
+            assert all(np.array_equal(again[name], array) for name, array in ARRAYS.items())
+    assert named > 1.5 * len(whole)
+
+
+@pytest.mark.parametrize('content', [b'', b'{"a": 1', b'\xff\xfe', b'{"a": 1}}'])
+def test_a_changed_json_is_named(folder, content):
+    path = storage.join(folder, 'config.json')
+    storage.write_bytes(path, content)
+    with pytest.raises(CorruptFileError, match=r'config\.json is corrupt: it does not hold JSON\.'):
+        storage.read_json(path)
+
+
+def test_a_missing_file_is_named(folder):
+    with pytest.raises(StorageError, match=r'^cannot read .*nothing\.json: '):
+        storage.read_json(storage.join(folder, 'nothing.json'))
+
+
+def test_a_write_that_breaks_off_leaves_the_old_content_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / 'file'
+    storage.write_bytes(path, b'old')
+
+    def interrupt(number):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, 'fsync', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_bytes(path, b'new')
+    assert path.read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['file']
+
+
+@pytest.mark.parametrize(('code', 'sentence'), [
+    (errno.ENOSPC, 'the disk is full; free some space and run the same command again'),
+    (errno.EDQUOT, 'the disk is full'), (errno.EROFS, 'it is not writable; choose another --workdir'),
+    (errno.EIO, os.strerror(errno.EIO))])
+def test_a_disk_that_refuses_is_told_in_one_sentence(tmp_path, monkeypatch, code, sentence):
+    path = tmp_path / 'weights.npz'
+    storage.write_arrays(path, ARRAYS)
+    before = path.read_bytes()
+
+    def refuse(number):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, 'fsync', refuse)
+    with pytest.raises(StorageError, match=f'^cannot write {path}: {sentence}'):
+        storage.write_arrays(path, {'fc/kernel': np.ones(3)})
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ['weights.npz']
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path):
+    (tmp_path / 'file').write_text('a file where a folder is wanted')
+    with pytest.raises(StorageError, match=rf'^cannot create the folder {tmp_path}/file/run: '):
+        storage.write_text(tmp_path / 'file' / 'run' / 'x', '')
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_read_only_folder_is_told_in_one_sentence(tmp_path):
+    tmp_path.chmod(0o500)
+    for action in (lambda: storage.write_text(tmp_path / 'x', ''), lambda: storage.make_folder(tmp_path / 'run')):
+        with pytest.raises(StorageError, match=r'it is not writable; choose another --workdir\.$'):
+            action()
+
+
+def test_a_read_only_file_system_is_told_in_one_sentence(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, 'makedirs', refuse)
+    with pytest.raises(StorageError, match=rf'^cannot create the folder {tmp_path}: it is not writable; choose another '
+                                           r'--workdir\.$'), storage.lock(str(tmp_path)):
+        pass
+
+
+HOLD = """
+import sys
+from tf_lottery import storage
+with storage.lock(sys.argv[1]):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the folder until its standard input ends."""
+    process = subprocess.Popen([sys.executable, '-c', HOLD, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'held\n'
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_folder_that_another_process_holds_is_refused_by_its_name(tmp_path, holder):
+    with pytest.raises(UsageError, match=rf'{tmp_path} is being used by another process \(process {holder.pid} on '), \
+            storage.lock(str(tmp_path)):
+        pass
+
+
+@pytest.mark.parametrize('end', [lambda process: process.stdin.close(), lambda process: process.send_signal(signal.SIGKILL)],
+                         ids=['let go', 'killed'])
+def test_a_lock_is_free_once_its_process_is_gone(tmp_path, holder, end):
+    end(holder)
+    holder.wait()
+    with storage.lock(str(tmp_path)):
+        assert f'process {os.getpid()} on ' in (tmp_path / '.lock').read_text()
+
+
+def test_a_lock_can_be_taken_again_by_the_same_process(folder):
+    for _ in range(2):
+        with storage.lock(folder):
+            assert storage.exists(folder)
+
+
+def test_a_remote_lock_refuses_until_its_owner_is_gone(remote):
+    with storage.lock(remote):
+        with pytest.raises(UsageError, match=rf'is being used by process {os.getpid()} on .*after 300 seconds'), \
+                storage.lock(remote):
+            pass
+        # The refused one has not taken the holder's lock away.
+        assert storage.exists(storage.join(remote, 'lock.json'))
+    assert not storage.exists(storage.join(remote, 'lock.json'))
+
+
+def test_a_remote_lock_is_renewed_while_it_is_held(remote, monkeypatch):
+    monkeypatch.setattr(storage, '_RENEW_SECONDS', 0.02)
+    with storage.lock(remote):
+        first = storage.read_json(storage.join(remote, 'lock.json'))['time']
+        time.sleep(0.3)
+        assert storage.read_json(storage.join(remote, 'lock.json'))['time'] > first
+
+
+def test_a_remote_lock_of_a_dead_process_is_taken_over(remote):
+    path = storage.join(remote, 'lock.json')
+    storage.write_json(path, {'owner': 'process 1 on gone', 'time': time.time() - 301})
+    with storage.lock(remote):
+        assert storage.read_json(path)['owner'].startswith(f'process {os.getpid()} ')
