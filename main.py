@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from tf_lottery import command
@@ -20,30 +20,44 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags(values=FLAGS):
+    """Defines the flags on `values`, an absl FlagValues."""
+    on = {'flag_values': values}
     config_flags.DEFINE_config_file(
         'config', os.path.join(_HERE, 'configs', 'digits_lenet.py'),
-        'The experiment, a file of configs/; --config.KEY=VALUE changes a key of it.', lock_config=True)
-    flags.DEFINE_enum('mode', 'run', command.MODES, 'run: train what is missing, report and export; plan: say what '
-                      'that is and costs; report: draw the report again; export: write a ticket as a SavedModel.')
-    flags.DEFINE_string('workdir', None, 'Folder of the experiment, local or gs://; the default is runs/ and its '
-                        'name. The same command resumes.')
-    flags.DEFINE_string('data_dir', None, 'Folder of the TFDS data sets; the default is TFDS_DATA_DIR, else that of TFDS.')
-    flags.DEFINE_string('strategy', 'auto', 'tf.distribute strategy: auto, one_device, mirrored or multi_worker.')
-    flags.DEFINE_integer('cpu_devices', 1, 'Virtual devices to split the CPU into, to rehearse --strategy=mirrored.',
-                         lower_bound=1)
-    flags.DEFINE_enum('jit', 'auto', ['auto', 'on', 'off'], 'Whether XLA compiles training; auto: where it pays.')
-    flags.DEFINE_bool('tensorboard', False, 'Also write TensorBoard logs, to the folder tensorboard in the workdir.')
-    flags.DEFINE_integer('level', None, 'mode=export: the level; the default is the sparsest winning ticket.',
-                         lower_bound=0)
-    flags.DEFINE_integer('replicate', 0, 'mode=export: the replicate.', lower_bound=0)
-    flags.DEFINE_enum('weights', 'trained', ['trained', 'rewound'], 'mode=export: the ticket as trained to the end, or '
-                      'as it starts, rewound to step k.')
+        'The experiment, a file of configs/; --config.KEY=VALUE changes a key of it.', lock_config=True, **on)
+    flags.DEFINE_enum(
+        'mode', 'run', command.MODES, 'run: train what is missing, report and export; plan: say what that is and what '
+        'it costs; report: draw the report again; export: write a ticket as a SavedModel.', **on)
+    flags.DEFINE_string(
+        'workdir', None, 'Folder of the experiment, local or gs://; the default is runs/ and its name. The same '
+        'command resumes.', **on)
+    flags.DEFINE_string(
+        'data_dir', None, 'Folder of the TFDS data sets; the default is TFDS_DATA_DIR, else that of TFDS.', **on)
+    flags.DEFINE_string(
+        'strategy', 'auto', 'tf.distribute strategy: auto, one_device, mirrored or multi_worker.', **on)
+    flags.DEFINE_integer(
+        'cpu_devices', 1, 'Virtual devices to split the CPU into, to rehearse --strategy=mirrored.', lower_bound=1,
+        **on)
+    flags.DEFINE_enum(
+        'jit', 'auto', ['auto', 'on', 'off'], 'Whether XLA compiles training; auto: where it pays.', **on)
+    flags.DEFINE_bool(
+        'tensorboard', False, 'Also write TensorBoard logs, to the folder tensorboard in the workdir.', **on)
+    flags.DEFINE_integer(
+        'level', None, 'mode=export: the level; the default is that of the smallest winning ticket, or where there is '
+        'none of the most accurate one.', lower_bound=0, **on)
+    flags.DEFINE_integer('replicate', 0, 'mode=export: the replicate.', lower_bound=0, **on)
+    flags.DEFINE_enum(
+        'weights', 'trained', ['trained', 'rewound'], 'mode=export: the ticket as trained to the end, or as it starts, '
+        'rewound to step k.', **on)
 
 
 def main(argv):
     if len(argv) > 1:
         raise UsageError(f'{argv[1]!r} is not a flag: settings are written as --config.training.length=500it.')
+    # absl prints INFO messages unless it is told otherwise; between the lines of a progress bar they are noise.
+    if FLAGS['verbosity'].using_default_value:
+        logging.set_verbosity(logging.WARNING)
     command.run(FLAGS, ' '.join(['python', *map(shlex.quote, sys.argv)]))
 
 

@@ -14,11 +14,11 @@ def get_config():
     config = base.defaults()
     config.name = 'digits_lenet'
     config.data.name = 'digits'
-    config.training.length = '600it'
-    config.training.evaluate_every = '20it'
+    config.training.length = '1000it'
+    config.training.evaluate_every = '50it'
     config.pruning.output_fraction = config.pruning.get_ref('fraction') / 2
-    config.pruning.levels = 12
+    config.pruning.levels = 14
     config.branches = ('ticket', 'random_reinit', 'random_mask')
-    config.branch_levels = (3, 5, 7, 9, 10, 11, 12)
+    config.branch_levels = (3, 6, 9, 12, 14)
     config.replicates = 3
     return config

@@ -12,7 +12,8 @@ def test_a_length_is_counted_in_steps(text, steps_per_epoch, expected):
     assert steps.parse(text, steps_per_epoch) == expected
 
 
-@pytest.mark.parametrize('text', ['', '500', 'it', '-5it', '1.5ep', '5 it', '5its', '5EP', ' 5it', '5it\n', 500, None, b'5it'])
+@pytest.mark.parametrize('text', [
+    '', '500', 'it', '-5it', '1.5ep', '5 it', '5its', '5EP', ' 5it', '5it\n', 500, None, b'5it'])
 def test_anything_else_is_refused_with_both_forms(text):
     with pytest.raises(UsageError, match=r"is not a length of training: write steps as '500it' or epochs as '4ep'"):
         steps.parse(text, 20)

@@ -3,7 +3,6 @@
 import errno
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -95,8 +94,8 @@ def test_equal_arrays_give_equal_files_at_any_time(folder, monkeypatch):
 
 
 def corruptions(content):
-    """Every truncation, and every byte with one bit flipped."""
-    yield from (content[:length] for length in range(len(content)))
+    """A third of the truncations, and every byte with one bit flipped."""
+    yield from (content[:length] for length in range(0, len(content), 3))
     for place, byte in enumerate(content):
         yield content[:place] + bytes([byte ^ (1 << place % 8)]) + content[place + 1:]
 
@@ -117,7 +116,7 @@ def test_a_changed_npz_is_never_read_as_something_else(tmp_path):
             # A bit that no reader looks at, such as a file attribute.
             assert list(again) == list(ARRAYS)
             assert all(np.array_equal(again[name], array) for name, array in ARRAYS.items())
-    assert named > 1.5 * len(whole)
+    assert named > len(whole)
 
 
 @pytest.mark.parametrize('content', [b'', b'{"a": 1', b'\xff\xfe', b'{"a": 1}}'])
@@ -218,7 +217,7 @@ def test_a_folder_that_another_process_holds_is_refused_by_its_name(tmp_path, ho
         pass
 
 
-@pytest.mark.parametrize('end', [lambda process: process.stdin.close(), lambda process: process.send_signal(signal.SIGKILL)],
+@pytest.mark.parametrize('end', [lambda process: process.stdin.close(), lambda process: process.kill()],
                          ids=['let go', 'killed'])
 def test_a_lock_is_free_once_its_process_is_gone(tmp_path, holder, end):
     end(holder)

@@ -106,7 +106,8 @@ def test_a_packed_mask_takes_one_bit_per_weight_and_survives_a_file(tmp_path):
 
 
 @pytest.mark.parametrize('change', [
-    {'bits/a': np.zeros(1, np.uint8)}, {'bits/a': np.zeros(2, np.int64)}, {'shape/a': np.array([4, 5])}, {'shape/a': ()}])
+    {'bits/a': np.zeros(1, np.uint8)}, {'bits/a': np.zeros(2, np.int64)}, {'shape/a': np.array([4, 5])},
+    {'shape/a': ()}])
 def test_bits_that_do_not_fit_their_shape_are_named(change):
     arrays_ = Mask({'a': np.ones((3, 5))}).to_arrays()
     with pytest.raises(CorruptFileError, match='the mask of a does not fit its shape'):

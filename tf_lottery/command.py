@@ -3,7 +3,7 @@
 import contextlib
 import sys
 
-from absl import flags, logging
+from absl import flags
 
 from tf_lottery import config, distribute, keras2, plan, runs, storage
 from tf_lottery.errors import Interrupted, StorageError, UsageError
@@ -101,8 +101,6 @@ def _train(workdir, protocol, options):
         with keras2.quiet_start():
             from tf_lottery.experiment import Experiment
             strategy = distribute.build(options.strategy, options.cpu_devices)
-        # Importing TensorFlow's packages turns absl's INFO messages on; --verbosity=0 is how a user asks for them.
-        logging.set_verbosity(options.verbosity)
         jit = {'auto': None, 'on': True, 'off': False}[options.jit]
         experiment = Experiment(workdir, protocol, strategy, options.data_dir, jit, stop, options.tensorboard)
         lengths = {run: runs.run_steps(protocol, run) for run in experiment.pending()}
@@ -132,14 +130,14 @@ def _report(workdir):
 
 
 def _export(workdir, options, command_line):
-    from tf_lottery import export, results
+    from tf_lottery import results
 
+    with keras2.quiet_start():
+        from tf_lottery import export
     stored = runs.read_config(workdir)
     level = options.level
     if level is None:
-        winner = results.smallest_winning_ticket(results.summarise(results.load_results(workdir)))
-        # Without a winning ticket the dense network is what there is to ship.
-        level = 0 if winner is None else int(winner['level'])
+        level = results.level_to_ship(results.summarise(results.load_results(workdir)))
     folder = export.export(workdir, stored, runs.Run(options.replicate, level, 'ticket'), options.weights,
                            options.data_dir, command_line)
     print(f'Ticket  {folder}  (level {level}, {options.weights})')

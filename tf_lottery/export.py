@@ -2,9 +2,11 @@
 
 
 import numpy as np
+import tensorflow as tf
 
 from tf_lottery import data, models, runs, storage
 from tf_lottery.errors import UsageError
+from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask, unpack
 
 METADATA = 'ticket.json'
@@ -32,8 +34,6 @@ def export(workdir, stored, run, weights='trained', data_dir=None, command=''):
       UsageError: the run has not finished or has diverged.
       RuntimeError: the model that was loaded back is not the one that was written.
     """
-    import tensorflow as tf
-
     source = storage.join(workdir, run.folder)
     if not runs.is_done(workdir, run):
         raise UsageError(f'{source} has not finished: choose another --level or --replicate, or run the experiment.')
@@ -60,8 +60,6 @@ def export(workdir, stored, run, weights='trained', data_dir=None, command=''):
 
 def _network(workdir, stored, run, weights, mask, dataset):
     """The plain network, without wrappers, with exact zeros where the mask has pruned."""
-    from tf_lottery.pruning import wrapper
-
     if weights == 'trained':
         arrays = unpack(storage.read_arrays(storage.join(workdir, run.folder, 'weights.npz')), mask)
     else:
@@ -75,8 +73,6 @@ def _network(workdir, stored, run, weights, mask, dataset):
 
 
 def _signature(network, dataset):
-    import tensorflow as tf
-
     @tf.function(input_signature=[tf.TensorSpec([None, *dataset.shape], tf.float32, name='image')])
     def serve(image):
         logits = network(image / dataset.brightest, training=False)
@@ -87,10 +83,6 @@ def _signature(network, dataset):
 
 def _compare(folder, network, mask, test, dataset):
     """Loads the SavedModel back; returns its test accuracy once it agrees with the network in memory."""
-    import tensorflow as tf
-
-    from tf_lottery.pruning import wrapper
-
     loaded = tf.saved_model.load(folder)
     serve = loaded.signatures['serving_default']
     written = {variable.name: variable.numpy() for variable in loaded.variables}

@@ -159,6 +159,16 @@ def smallest_winning_ticket(summary):
     return None if winning.empty else winning.loc[winning['density'].idxmin()]
 
 
+def level_to_ship(summary):
+    """The level that is exported unless another is asked for: the smallest winning ticket's, else the level that is
+    most accurate at the end of training."""
+    winner = smallest_winning_ticket(summary)
+    if winner is not None:
+        return int(winner['level'])
+    tickets = summary[(summary['branch'] == 'ticket') & (summary['n'] > 0)]
+    return 0 if tickets.empty else int(tickets.loc[tickets['final_test_accuracy_mean'].idxmax(), 'level'])
+
+
 def percent(density):
     """A density the way the papers write it, without the sign: 100, 51.3, 3.6, 0.43."""
     value = 100 * density

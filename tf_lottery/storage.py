@@ -197,7 +197,7 @@ def _local_lock(folder):
 
     path = join(folder, '.lock')
     with _one_sentence('write', path):
-        file = open(path, 'a+')
+        file = open(path, 'a+')  # noqa: SIM115  the error of opening it is told apart from those of its use
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+import re
 
 import numpy as np
 
@@ -102,16 +103,19 @@ def load(name, validation=None, data_dir=None):
 
 
 def _digits():
-    """scikit-learn's embedded handwritten digits (UCI), 1,797 images of 8 x 8; the last 500 are the test set."""
+    """scikit-learn's embedded handwritten digits (UCI), 1,797 images of 8 x 8; a random 500 of them, always the same,
+    are the test set."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images, labels = digits.images.astype(np.uint8)[..., None], digits.target.astype(np.int32)
-    cut = DATASETS['digits'].train
-    return Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
+    every, cut = Split(images, labels), DATASETS['digits'].train
+    order = np.random.default_rng(0).permutation(len(every))
+    return every.take(order[:cut]), every.take(order[cut:])
 
 
 def _tfds(name, data_dir):
+    import requests
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -119,9 +123,15 @@ def _tfds(name, data_dir):
     if data_dir and '://' not in data_dir and not os.path.isdir(data_dir):
         raise UsageError(f'the data folder {data_dir} does not exist: give --data_dir or TFDS_DATA_DIR a folder that '
                          'holds TFDS data sets, or create it to download them there.')
-    builder = tfds.builder(name, data_dir=data_dir)
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except Exception as error:
+        raise _damaged(name, os.path.join(data_dir or '~/tensorflow_datasets', name), error) from error
     if not builder.is_prepared():
         try:
+            # Without a network TFDS would go on trying for minutes.
+            for url in list(builder.url_infos)[:1]:
+                requests.head(url, timeout=10)
             builder.download_and_prepare()
         except Exception as error:
             raise UsageError(
@@ -130,10 +140,14 @@ def _tfds(name, data_dir):
             ) from error
     try:
         return [_in_memory(builder, split) for split in ('train', 'test')]
-    except tf.errors.OpError as error:
-        raise UsageError(
-            f'{name} in {builder.data_dir} is damaged ({error.message.splitlines()[0]}): delete that folder and '
-            'prepare it again.') from error
+    except (tf.errors.OpError, KeyError) as error:
+        raise _damaged(name, builder.data_dir, error) from error
+
+
+def _damaged(name, folder, error):
+    # TensorFlow's messages begin and end with the names of its operations.
+    why = re.sub(r'{{.*?}}|\[Op:.*', '', str(error).splitlines()[0]).strip(' ."')
+    return UsageError(f'{name} in {folder} is damaged ({why}): delete that folder and prepare it again.')
 
 
 def _in_memory(builder, split):

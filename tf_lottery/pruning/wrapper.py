@@ -157,7 +157,7 @@ def _suffixes(layer):
     names = [variable.name.split(':')[0].split('/') for variable in layer.weights]
     ends = [parts[-1] for parts in names]
     return [end if ends.count(end) == 1 or layer.name not in parts[:-1] else
-            '/'.join(parts[parts.index(layer.name) + 1:]) for parts, end in zip(names, ends)]
+            '/'.join(parts[parts.index(layer.name) + 1:]) for parts, end in zip(names, ends, strict=True)]
 
 
 def _unique(name, taken):
@@ -182,7 +182,7 @@ def variables(model):
                 visit(layer.layers, f'{path}{layer.name}/')
                 continue
             layer = layer.layer if isinstance(layer, pruning_wrapper.PruneLowMagnitude) else layer
-            for variable, suffix in zip(layer.weights, _suffixes(layer)):
+            for variable, suffix in zip(layer.weights, _suffixes(layer), strict=True):
                 # A layer that is used in two places is still one set of variables.
                 if id(variable) not in seen:
                     seen.add(id(variable))

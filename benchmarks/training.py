@@ -1,0 +1,149 @@
+"""What masks cost in training, what the block of steps wins, and how far LeNet is from its matrix products.
+
+    python benchmarks/training.py --repeats=5
+"""
+
+import pathlib
+import statistics
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import tf_lottery  # selects Keras 2 before TensorFlow is imported
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from absl import app
+from benchmarks import measure, resnet20
+from tf_lottery import data, distribute
+from tf_lottery.data.order import block_dataset
+from tf_lottery.models import lenet
+from tf_lottery.pruning import wrapper
+from tf_lottery.ticket import Ticket
+from tf_lottery.training.trainer import Seeds, Settings, Trainer, TrainingModel
+
+WEIGHTS = 784 * 300 + 300 * 100 + 100 * 10
+BATCH = 60
+
+
+def examples(number, *shape):
+    """Random images and labels: speed does not depend on what is in them."""
+    rng = np.random.default_rng(0)
+    return data.Split(rng.integers(0, 256, (number, *shape), np.uint8), rng.integers(0, 10, number, np.int32))
+
+
+def build_lenet():
+    return lenet.build((28, 28, 1), 10, 0)
+
+
+def settings(batch, jit):
+    return Settings(batch_size=batch, optimizer='adam', learning_rate=1.2e-3, momentum=0.9, evaluate_every=100,
+                    checkpoint_every=5000, block=100, crop_pixels=0, brightest=255.0, jit=jit)
+
+
+def our_path(build, split, batch, steps, masked, jit, block=100):
+    """Returns a function that trains for `steps` steps in blocks, with a fifth of the weights left or without masks."""
+    network = build()
+    if masked:
+        network = wrapper.prunable(network)
+        wrapper.set_mask(network, sparse_mask(network))
+        for holder in wrapper.wrappers(network).values():
+            holder.zeros_held = True
+    images, labels = (distribute.local_copies(tf.distribute.get_strategy(), array)
+                      for array in (split.images, split.labels))
+    model = TrainingModel(network, images, labels, settings(batch, jit))
+    model.compile(tf_lottery.Adam(1.2e-3, jit_compile=False), jit_compile=jit)
+    boundaries = list(range(0, steps + 1, block))
+    return lambda: model.fit(block_dataset(0, boundaries, block, len(split), batch), verbose=0)
+
+
+def sparse_mask(network):
+    mask, rng = wrapper.get_mask(network), np.random.default_rng(0)
+    return type(mask)({name: rng.random(array.shape) < 0.2 for name, array in mask.items()})
+
+
+def plain_keras(split, steps):
+    """Keras `fit` as its guide would have it: 100 steps per execution, compiled by XLA.
+
+    tf.data may hold the end of `fit` for seconds (docs/performance.md); what is timed ends with the last step.
+    """
+    model = build_lenet()
+    model.compile(tf_keras.optimizers.Adam(1.2e-3, jit_compile=False),
+                  tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=100,
+                  jit_compile=True)
+    images, number = split.images[:steps * BATCH].astype(np.float32) / 255, steps * BATCH
+
+    class Clock(tf_keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.began = time.perf_counter()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds = time.perf_counter() - self.began
+
+    def work():
+        clock = Clock()
+        model.fit(images, split.labels[:number], batch_size=BATCH, verbose=0, callbacks=[clock])
+        return clock.seconds
+
+    return work
+
+
+def lenet_steps(repeats):
+    """Masked, dense and plain Keras, 900 steps each (an epoch has 916)."""
+    split, steps = examples(55_000, 28, 28, 1), 900
+    masked, dense = (our_path(build_lenet, split, BATCH, steps, masked, jit=True) for masked in (True, False))
+    keras = plain_keras(split, steps)
+    keras_seconds = []
+    seconds = measure.interleaved({'masked': masked, 'dense': dense,
+                                   'keras': lambda: keras_seconds.append(keras())}, repeats)
+    keras_seconds = keras_seconds[1:]
+    measure.row('LeNet, masked / dense, time',
+                f'{measure.rate(steps, seconds["masked"], "steps")}, {measure.rate(steps, seconds["dense"], "steps")}',
+                measure.ratio(seconds['masked'], seconds['dense']), 'at most 1.1')
+    measure.row('LeNet, masked in blocks / plain Keras `fit`, steps/s',
+                f'{measure.rate(steps, seconds["masked"], "steps")}, {measure.rate(steps, keras_seconds, "steps")}',
+                measure.ratio(keras_seconds, seconds['masked']), 'at least 1.8')
+
+
+def protocol(repeats):
+    """Training with an evaluation of 15,000 images every 100 steps, against the matrix products in it."""
+    steps = 1000
+    splits = data.Splits(*(examples(number, 28, 28, 1) for number in (55_000, 5_000, 10_000)))
+    trainer = Trainer(build_lenet, splits, settings(BATCH, jit=True), tf.distribute.get_strategy())
+    ticket = Ticket(sparse_mask(trainer.network), wrapper.get_weights(trainer.network))
+    gemm, operations = measure.gemm()
+    seconds = measure.interleaved({
+        'protocol': lambda: trainer.train(ticket, Seeds(0, 1, 2), steps), 'gemm': gemm}, repeats)
+    # A step takes a product forwards and two backwards, but for the first layer, whose input needs no gradient.
+    needed = steps * 2 * BATCH * (3 * WEIGHTS - 784 * 300) + steps / 100 * 15_000 * 2 * WEIGHTS
+    bounds = [needed / (operations / gemm_seconds) for gemm_seconds in seconds['gemm']]
+    measure.row('LeNet protocol, GEMM bound / time',
+                f'{measure.rate(steps, seconds["protocol"], "steps")}, '
+                f'{operations / statistics.median(seconds["gemm"]) / 1e9:.0f} GFLOP/s',
+                measure.ratio(bounds, seconds['protocol']), 'at least 0.4')
+
+
+def resnet_steps(repeats):
+    """ResNet-20 at batch 128; XLA is off, as it is by default for convolutions on a CPU."""
+    split, steps, batch = examples(5_000, 32, 32, 3), 8, 128
+    seconds = measure.interleaved({
+        name: our_path(resnet20.build, split, batch, steps, masked, jit=False, block=4)
+        for name, masked in (('masked', True), ('dense', False))}, repeats)
+    measure.row('ResNet-20, masked / dense, time',
+                f'{measure.rate(steps * batch, seconds["masked"], "images")}, '
+                f'{measure.rate(steps * batch, seconds["dense"], "images")}',
+                measure.ratio(seconds['masked'], seconds['dense']), 'at most 1.05')
+
+
+def main(argv):
+    del argv
+    measure.header()
+    lenet_steps(measure.REPEATS.value)
+    protocol(measure.REPEATS.value)
+    resnet_steps(measure.REPEATS.value)
+
+
+if __name__ == '__main__':
+    app.run(main)

@@ -1,0 +1,228 @@
+"""Two replicas, in one process and in two, train what one device trains; what the flags are refused for."""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_lottery import distribute, storage
+from tf_lottery.errors import UsageError
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Virtual devices and workers must be set up before TensorFlow starts, so every case is a process of its own.
+RUN = """
+import pathlib
+import sys
+
+from tf_lottery import distribute
+
+name, cpu_devices, folder, task = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3]), sys.argv[4]
+strategy = distribute.build(name, cpu_devices)
+
+import numpy as np
+import tf_keras
+
+from tf_lottery import data, storage
+from tf_lottery.errors import Interrupted
+from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.allocation import prune
+from tf_lottery.ticket import Ticket
+from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.trainer import Seeds, Settings, Trainer
+
+
+def network():
+    dense, seed = tf_keras.layers.Dense, tf_keras.initializers.GlorotNormal
+    return tf_keras.Sequential([
+        tf_keras.layers.Flatten(input_shape=(8, 8, 1), name='flatten'),
+        dense(20, activation='relu', kernel_initializer=seed(1), name='fc'),
+        dense(10, kernel_initializer=seed(2), name='output')])
+
+
+settings = Settings(batch_size=60, optimizer='adam', learning_rate=0.01, momentum=0.9, evaluate_every=10,
+                    checkpoint_every=15, block=5, crop_pixels=1, brightest=16, jit=False)
+trainer = Trainer(network, data.load('digits'), settings, strategy)
+dense, weights = wrapper.get_mask(trainer.network), wrapper.get_weights(trainer.network)
+ticket = Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, 3)
+trained = trainer.train(ticket, Seeds(0, 1, 2), 30)
+
+# Every replica of this process, masks and weights alike.
+replicas = 0
+for name, (_, weight, mask, _) in wrapper.prunable_variables(trainer.network).items():
+    copies = [*map(strategy.experimental_local_results, (weight, mask))]
+    replicas = len(copies[0])
+    for local_weight, local_mask in zip(*copies, strict=True):
+        assert np.array_equal(local_mask.numpy(), ticket.mask[name]), 'a mask differs between the replicas'
+        assert not local_weight.numpy()[~ticket.mask[name]].any(), 'a pruned weight is not zero'
+        assert np.array_equal(local_weight.numpy(), trained.weights[name]), 'weights differ between the replicas'
+assert not trained.diverged
+
+# Only the first worker is told to stop, at step 20; every worker stops there and goes on from the same checkpoint.
+chief = distribute.is_chief()
+stopped = None
+try:
+    trainer.train(ticket, Seeds(0, 1, 2), 30, checkpoint=Checkpoint(folder / 'run', chief), stop=lambda: (
+        Interrupted(15, 'stop') if chief and int(trainer.model.optimizer.iterations.numpy()) >= 20 else None))
+except Interrupted:
+    stopped = int(trainer.model.optimizer.iterations.numpy())
+distribute.barrier(strategy)
+resumed = trainer.train(ticket, Seeds(0, 1, 2), 30, checkpoint=Checkpoint(folder / 'run', chief))
+for name, value in trained.weights.items():
+    assert np.array_equal(resumed.weights[name], value), 'a resumed run differs'
+
+storage.write_arrays(folder / f'weights_{task}.npz', trained.weights)
+storage.write_arrays(folder / f'mask_{task}.npz', wrapper.get_mask(trainer.network).to_arrays())
+storage.write_json(folder / f'rows_{task}.json', {
+    'rows': trained.rows, 'replicas': [replicas, strategy.num_replicas_in_sync], 'stopped': stopped,
+    'workers': distribute.has_workers(strategy)})
+"""
+
+
+def start(folder, name, cpu_devices=1, task=0, **environment):
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, '-c', RUN, name, str(cpu_devices), str(folder), str(task)], cwd=ROOT, text=True,
+        env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def start_workers(folder):
+    sockets = [socket.socket() for _ in range(2)]
+    for each in sockets:
+        each.bind(('127.0.0.1', 0))
+    hosts = [f'127.0.0.1:{each.getsockname()[1]}' for each in sockets]
+    for each in sockets:
+        each.close()
+    return [start(folder, 'auto', task=index, TF_CONFIG=json.dumps(
+        {'cluster': {'worker': hosts}, 'task': {'type': 'worker', 'index': index}})) for index in range(2)]
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    """All cases side by side, since they mostly wait for TensorFlow: {name: function that waits for its folder}."""
+    root = tmp_path_factory.mktemp('runs')
+    processes = {'workers': start_workers(root / 'workers'), 'one_device': [start(root / 'one', 'one_device')],
+                 'mirrored': [start(root / 'mirrored', 'mirrored', cpu_devices=2)]}
+    folders = {'workers': root / 'workers', 'one_device': root / 'one', 'mirrored': root / 'mirrored'}
+
+    def wait(name):
+        for process in processes[name]:
+            output, _ = process.communicate(timeout=200)
+            assert process.returncode == 0, output
+        return folders[name]
+
+    yield {name: functools.cache(functools.partial(wait, name)) for name in processes}
+    for process in itertools.chain.from_iterable(processes.values()):
+        process.kill()
+
+
+class Result:
+    """What a process wrote."""
+
+    def __init__(self, folder, task=0):
+        self.weights = storage.read_arrays(folder / f'weights_{task}.npz')
+        self.mask = storage.read_bytes(folder / f'mask_{task}.npz')
+        vars(self).update(storage.read_json(folder / f'rows_{task}.json'))
+
+
+def assert_close(result, expected):
+    for name, value in expected.weights.items():
+        assert result.weights[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    assert result.mask == expected.mask
+    for row, expected_row in zip(result.rows, expected.rows, strict=True):
+        assert row == pytest.approx(expected_row, rel=1e-4)
+
+
+def test_two_replicas_train_what_one_device_trains(runs):
+    one_device, mirrored = Result(runs['one_device']()), Result(runs['mirrored']())
+    assert one_device.replicas == [1, 1]
+    assert mirrored.replicas == [2, 2] and not mirrored.workers
+    assert mirrored.stopped == one_device.stopped == 20
+    assert_close(mirrored, one_device)
+
+
+def test_two_workers_train_what_one_device_trains(runs):
+    one_device = Result(runs['one_device']())
+    first, second = (Result(runs['workers'](), task) for task in range(2))
+    for worker in (first, second):
+        assert worker.replicas == [1, 2] and worker.workers
+        # The second one was never told; it stopped because the first one was.
+        assert worker.stopped == 20
+        assert_close(worker, one_device)
+    assert storage.list_folder(runs['workers']() / 'run') == ['checkpoint_a.npz', 'checkpoint_b.npz']
+    assert first.mask == second.mask
+    assert first.rows == second.rows
+    for name, value in first.weights.items():
+        assert value.tobytes() == second.weights[name].tobytes(), name
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(UsageError, match=r"unknown strategy 'tpu': choose one of auto, one_device, mirrored"):
+        distribute.check('tpu')
+
+
+@pytest.mark.parametrize('config', [None, '{}', '{"task": {"type": "worker", "index": 0}}'])
+def test_workers_need_a_cluster(monkeypatch, config):
+    monkeypatch.delenv('TF_CONFIG', raising=False)
+    if config:
+        monkeypatch.setenv('TF_CONFIG', config)
+    with pytest.raises(UsageError, match='--strategy=multi_worker needs the cluster in the environment variable'):
+        distribute.build('multi_worker')
+
+
+def test_a_cluster_that_cannot_be_read_is_refused(monkeypatch):
+    monkeypatch.setenv('TF_CONFIG', '{cluster')
+    for name in ('auto', 'multi_worker'):
+        with pytest.raises(UsageError, match='TF_CONFIG is not JSON'):
+            distribute.build(name)
+
+
+@pytest.mark.skipif(len(tf.config.list_physical_devices('GPU')) > 1, reason='there are several GPUs')
+def test_mirroring_needs_two_devices(monkeypatch):
+    monkeypatch.delenv('TF_CONFIG', raising=False)
+    with pytest.raises(UsageError, match='--strategy=mirrored needs two devices or more, found 1: use one_device'):
+        distribute.build('mirrored')
+    assert distribute.build('auto').num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize(('config', 'chief'), [
+    (None, True), ({'task': {'type': 'worker', 'index': 0}}, True), ({'task': {'type': 'worker', 'index': 1}}, False),
+    ({'task': {'type': 'chief', 'index': 0}}, True), ({'task': {'type': 'evaluator', 'index': 0}}, False)])
+def test_the_first_worker_writes(monkeypatch, config, chief):
+    monkeypatch.delenv('TF_CONFIG', raising=False)
+    if config:
+        monkeypatch.setenv('TF_CONFIG', json.dumps(config))
+    assert distribute.is_chief() == chief
+
+
+def test_one_process_decides_alone():
+    strategy = tf.distribute.get_strategy()
+    assert not distribute.has_workers(strategy)
+    assert distribute.any_worker(strategy, True) is True
+    assert distribute.any_worker(strategy, False) is False
+    distribute.barrier(strategy)
+    assert np.array_equal(distribute.local_copies(strategy, np.arange(3, dtype=np.uint8))(), [0, 1, 2])
+
+
+def test_a_batch_must_divide_among_the_replicas():
+    from tf_lottery.training.trainer import Trainer
+    settings, splits = types.SimpleNamespace(batch_size=60), types.SimpleNamespace(train=range(100))
+    with pytest.raises(UsageError, match=r'training\.batch_size is 60, which does not divide among 7 replicas'):
+        Trainer(None, splits, settings, types.SimpleNamespace(num_replicas_in_sync=7))
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices('GPU')), reason='on a GPU XLA pays always')
+def test_xla_pays_on_cpus_for_dense_networks_on_one_replica():
+    one, two = (types.SimpleNamespace(num_replicas_in_sync=count) for count in (1, 2))
+    assert distribute.jit_pays(one, network_has_convolutions=False)
+    assert not distribute.jit_pays(one, network_has_convolutions=True)
+    assert not distribute.jit_pays(two, network_has_convolutions=False)

@@ -1,0 +1,81 @@
+"""Loss and accuracy of a whole split, and the rows that they are written to."""
+
+import math
+
+import numpy as np
+import pytest
+import tf_keras
+
+from tf_lottery import metrics
+from tf_lottery.data import Split
+from tf_lottery.training import evaluation
+
+
+def network():
+    """Logits are the four pixels themselves, so that losses can be worked out by hand."""
+    return tf_keras.Sequential([tf_keras.layers.Flatten(input_shape=(2, 2, 1))])
+
+
+def split(images, labels):
+    return Split(np.array(images, np.uint8).reshape(-1, 2, 2, 1), np.array(labels, np.int32))
+
+
+@pytest.mark.parametrize('jit', [False, True])
+def test_loss_and_accuracy_are_means_over_the_examples(jit):
+    # Pixels of 16 are 1.0; logits (1, 0, 0, 0) have a log-sum-exp of log(e + 3).
+    examples = split([[16, 0, 0, 0], [16, 0, 0, 0], [0, 0, 0, 0]], [0, 1, 3])
+    found = evaluation.Evaluator(network(), examples, brightest=16, jit=jit)()
+    log_sum = math.log(math.e + 3)
+    assert found['loss'] == pytest.approx((log_sum - 1 + log_sum + math.log(4)) / 3, rel=1e-6)
+    assert found['accuracy'] == 1 / 3
+
+
+@pytest.mark.parametrize('examples', [1, 4, 5, 6, 7])
+def test_every_example_counts_once_however_the_split_is_cut(monkeypatch, examples):
+    monkeypatch.setattr(evaluation, '_PIECE', 3)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 17, (examples, 2, 2, 1)), rng.integers(0, 4, examples)
+    # Label 0 is what padding is mistaken for.
+    labels[0] = 0
+    found = evaluation.Evaluator(network(), split(images, labels), 16, jit=False)()
+    logits = images.reshape(examples, 4) / 16
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(examples), labels]
+    assert found['loss'] == pytest.approx(losses.mean(), rel=1e-5)
+    assert found['accuracy'] == np.mean(logits.argmax(axis=1) == labels)
+
+
+def test_it_sees_the_network_as_it_is_now():
+    model = tf_keras.Sequential([tf_keras.layers.Flatten(input_shape=(2, 2, 1)), tf_keras.layers.Dense(4)])
+    evaluate = evaluation.Evaluator(model, split([[16, 0, 0, 0]], [2]), 16, jit=False)
+    model.layers[1].set_weights([np.zeros((4, 4)), np.array([0, 0, 9, 0])])
+    assert evaluate()['accuracy'] == 1
+    model.layers[1].set_weights([np.zeros((4, 4)), np.array([9, 0, 0, 0])])
+    assert evaluate()['accuracy'] == 0
+
+
+def rows(*losses):
+    return [{'step': 10 * number, 'train_loss': 1 / 3, 'validation_loss': loss, 'validation_accuracy': 0.1,
+             'test_loss': 2.0, 'test_accuracy': 0.5} for number, loss in enumerate(losses)]
+
+
+@pytest.mark.parametrize(('losses', 'step'), [
+    ([3.0, 1.0, 2.0], 10), ([3.0, 1.0, 1.0], 10), ([math.nan, 2.0, math.inf], 10), ([5.0], 0)])
+def test_early_stopping_is_the_first_minimum_of_the_validation_loss(losses, step):
+    assert metrics.early_stop(rows(*losses))['step'] == step
+
+
+@pytest.mark.parametrize('losses', [[], [math.nan, math.inf]])
+def test_there_is_no_early_stop_without_a_finite_loss(losses):
+    assert metrics.early_stop(rows(*losses)) is None
+
+
+def test_rows_read_back_from_csv_to_the_bit():
+    written = rows(0.1, 1e-300, 2 / 3, math.inf)
+    text = metrics.to_csv(written)
+    assert text.splitlines()[0] == 'step,train_loss,validation_loss,validation_accuracy,test_loss,test_accuracy'
+    assert text.splitlines()[1] == '0,0.3333333333333333,0.1,0.1,2.0,0.5'
+    again = metrics.from_csv(text)
+    assert again == written
+    assert all(isinstance(row['step'], int) for row in again)
+    assert math.isnan(metrics.from_csv(metrics.to_csv(rows(math.nan)))[0]['validation_loss'])
+    assert metrics.from_csv(metrics.to_csv([])) == []

@@ -1,0 +1,241 @@
+"""Training from any ticket: resumed at any step it ends in the same bits, and however it is cut into blocks."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from tf_lottery import data, storage
+from tf_lottery.data.order import batch_indices
+from tf_lottery.errors import Interrupted, UsageError
+from tf_lottery.metrics import COLUMNS
+from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.allocation import prune
+from tf_lottery.ticket import Mask, Ticket
+from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.trainer import Seeds, Settings, Trainer
+
+SEEDS = Seeds(initialisation=0, order=1, augmentation=2)
+SETTINGS = Settings(batch_size=60, optimizer='adam', learning_rate=0.01, momentum=0.9, evaluate_every=20,
+                    checkpoint_every=15, block=8, crop_pixels=1, brightest=16, jit=False)
+END = 50
+
+
+def network():
+    """Small, and with everything that a checkpoint must hold: kernels, biases, batch-norm statistics."""
+    dense, seed = tf_keras.layers.Dense, tf_keras.initializers.GlorotNormal
+    return tf_keras.Sequential([
+        tf_keras.layers.Flatten(input_shape=(8, 8, 1), name='flatten'),
+        dense(12, use_bias=False, kernel_initializer=seed(1), name='fc'),
+        tf_keras.layers.BatchNormalization(name='norm'), tf_keras.layers.ReLU(name='relu'),
+        dense(10, kernel_initializer=seed(2), name='output')])
+
+
+@pytest.fixture(scope='module')
+def make(digits):
+    """Trainers by what differs from SETTINGS, each built once."""
+    made = {}
+
+    def build(**changes):
+        key = tuple(sorted(changes.items()))
+        if key not in made:
+            settings = dataclasses.replace(SETTINGS, **changes)
+            made[key] = Trainer(network, digits, settings, tf.distribute.get_strategy())
+        return made[key]
+
+    return build
+
+
+def half(trainer, step=0):
+    """A ticket of half of a fresh network's weights."""
+    weights, shapes = wrapper.get_weights(wrapper.prunable(network())), wrapper.get_mask(trainer.network)
+    dense = Mask.ones({name: array.shape for name, array in shapes.items()})
+    return Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, step)
+
+
+def same(one, two):
+    return list(one) == list(two) and all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def interrupted(trainer, ticket, checkpoint, end, step):
+    """Trains until it is told to stop at the first block that ends at `step` or later; returns where."""
+    calls = []
+
+    def stop():
+        calls.append(int(trainer.model.optimizer.iterations))
+        return Interrupted(15, 'stop') if calls[-1] >= step else None
+
+    with pytest.raises(Interrupted):
+        trainer.train(ticket, SEEDS, end, checkpoint=checkpoint, stop=stop)
+    return calls[-1]
+
+
+@pytest.mark.parametrize('changes', [{}, {'optimizer': 'momentum'}, {'jit': True}],
+                         ids=['adam', 'momentum', 'adam under XLA'])
+def test_a_run_resumed_anywhere_ends_in_the_same_bits(tmp_path, make, changes):
+    trainer = make(**changes)
+    ticket = half(trainer, step=5)
+    whole = trainer.train(ticket, SEEDS, END)
+    assert [row['step'] for row in whole.rows] == [20, 40, 50]
+    ends = []
+    # Blocks end at 13, 15, 20, 28, 30, 38, 40, 45 and 50: at evaluations, at checkpoints and between them.
+    for step in (13, 15, 20, 28, 38, 45, 50):
+        folder = tmp_path / str(step)
+        ends.append(interrupted(trainer, ticket, Checkpoint(folder), END, step))
+        # Another run has the network in between, and a new process reads the files.
+        trainer.train(half(trainer), Seeds(7, 8, 9), 8)
+        resumed = trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(folder))
+        assert same(resumed.weights, whole.weights), step
+        assert resumed.rows == whole.rows, step
+        assert not resumed.diverged
+    assert ends == [13, 15, 20, 28, 38, 45, 50]
+
+
+def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(tmp_path, make):
+    trainer = make()
+    ticket = half(trainer)
+    whole = trainer.train(ticket, SEEDS, END)
+    reached = []
+
+    def killed(step):
+        reached.append(step)
+        if len(reached) in (1, 4, 7):
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(tmp_path), progress=killed)
+        trainer.train(ticket, Seeds(7, 8, 9), 8)
+    resumed = trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(tmp_path))
+    # Killed at 8 without a checkpoint, at 20 with one of step 15, at 30 with one of step 30.
+    assert reached == [8] + [8, 15, 20] + [20, 28, 30]
+    assert same(resumed.weights, whole.weights)
+    assert resumed.rows == whole.rows
+
+
+@pytest.mark.parametrize('block', [1, 13, 1000])
+def test_the_length_of_a_block_changes_nothing_that_is_trained(make, block):
+    trainer = make()
+    whole = trainer.train(half(trainer), SEEDS, END)
+    other = make(block=block)
+    again = other.train(half(other), SEEDS, END)
+    assert same(again.weights, whole.weights)
+    for one, two in zip(whole.rows, again.rows, strict=True):
+        assert two['train_loss'] == pytest.approx(one['train_loss'], rel=1e-6)
+        assert {**two, 'train_loss': 0} == {**one, 'train_loss': 0}
+
+
+def test_training_is_what_a_plain_loop_does(make, digits):
+    trainer = make(optimizer='sgd', learning_rate=0.1, crop_pixels=0)
+    ticket = half(trainer)
+    trained = trainer.train(ticket, SEEDS, 20)
+    model = network()
+    own = wrapper.variables(model)
+    for name, value in ticket.start.items():
+        own[name].assign(value)
+    losses = []
+    for indices in batch_indices(tf.constant(SEEDS.order), tf.constant(0), 20, len(digits.train), 60).numpy():
+        with tf.GradientTape() as tape:
+            logits = model(digits.train.images[indices] / np.float32(16), training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(digits.train.labels[indices], logits))
+        losses.append(float(loss))
+        for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables),
+                                      strict=True):
+            variable.assign_sub(0.1 * gradient)
+        for name, kept in ticket.mask.items():
+            own[name].assign(own[name] * kept)
+    for name, value in wrapper.get_weights(model).items():
+        assert trained.weights[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    (row,) = trained.rows
+    assert row['train_loss'] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert row['test_accuracy'] == np.mean(model(digits.test.images / np.float32(16)).numpy().argmax(1)
+                                           == digits.test.labels)
+
+
+def test_pruned_weights_stay_zero_and_rows_hold_every_column(make):
+    trainer = make()
+    ticket = half(trainer)
+    trained = trainer.train(ticket, SEEDS, END)
+    for name, kept in ticket.mask.items():
+        assert not trained.weights[name][~kept].any()
+        assert (trained.weights[name][kept] != ticket.weights[name][kept]).mean() > 0.5
+    assert wrapper.get_mask(trainer.network) == ticket.mask
+    assert all(tuple(row) == COLUMNS for row in trained.rows)
+    assert trained.rows[-1]['validation_accuracy'] > trained.rows[0]['validation_accuracy']
+    assert list(trained.weights) == [
+        'fc/kernel', 'norm/gamma', 'norm/beta', 'norm/moving_mean', 'norm/moving_variance', 'output/kernel',
+        'output/bias']
+
+
+def test_a_run_from_step_k_goes_on_with_the_data_of_step_k(make):
+    # Plain SGD has no memory but its weights: going on from W_k is the uninterrupted run.
+    trainer = make(optimizer='sgd', learning_rate=0.1)
+    ticket, kept = half(trainer), []
+    whole = trainer.train(ticket, SEEDS, END, keep_at=22, keep=kept.append)
+    (weights,) = kept
+    assert not same(weights, whole.weights)
+    assert same(weights, trainer.train(ticket, SEEDS, 22).weights)
+    assert same(trainer.train(Ticket(ticket.mask, weights, 22), SEEDS, END).weights, whole.weights)
+    assert not same(trainer.train(Ticket(ticket.mask, weights, 23), SEEDS, END).weights, whole.weights)
+
+
+@pytest.mark.parametrize('seeds', [dataclasses.replace(SEEDS, order=5), dataclasses.replace(SEEDS, augmentation=5)])
+def test_order_and_augmentation_have_their_own_seeds(make, seeds):
+    trainer = make()
+    assert not same(trainer.train(half(trainer), seeds, 15).weights, trainer.train(half(trainer), SEEDS, 15).weights)
+
+
+def test_weights_are_kept_at_the_very_start_too_and_again_after_a_kill(tmp_path, make):
+    trainer = make()
+    ticket, kept = half(trainer), []
+    trainer.train(ticket, SEEDS, 10, keep_at=0, keep=kept.append)
+    assert same(kept[0], ticket.start)
+    # Stopped at the very step to keep, before what is kept may have been written.
+    interrupted(trainer, ticket, Checkpoint(tmp_path), 40, 15)
+    trainer.train(ticket, SEEDS, 40, keep_at=15, keep=kept.append, checkpoint=Checkpoint(tmp_path))
+    trainer.train(ticket, SEEDS, 15, keep_at=15, keep=kept.append)
+    assert len(kept) == 3
+    assert same(kept[1], kept[2])
+
+
+def test_keeping_weights_does_not_change_the_training(make):
+    trainer = make()
+    whole = trainer.train(half(trainer), SEEDS, END)
+    kept = trainer.train(half(trainer), SEEDS, END, keep_at=17, keep=lambda weights: None)
+    assert same(whole.weights, kept.weights)
+
+
+def test_a_run_that_diverges_stops_and_says_so(tmp_path, make):
+    trainer = make(learning_rate=1e30, optimizer='sgd')
+    trained = trainer.train(half(trainer), SEEDS, END, checkpoint=Checkpoint(tmp_path))
+    assert trained.diverged
+    assert trained.rows[-1]['step'] < END
+    assert not all(math.isfinite(trained.rows[-1][name]) for name in ('train_loss', 'validation_loss'))
+    # Nothing goes on from weights that are not numbers.
+    assert storage.list_folder(tmp_path) == []
+    # Nothing of it is left when the same trainer trains again.
+    assert repr(trainer.train(half(trainer), SEEDS, END).rows) == repr(trained.rows)
+
+
+def test_progress_is_where_each_block_ends(make):
+    trainer, reached = make(), []
+    trainer.train(half(trainer, step=3), SEEDS, 33, progress=reached.append)
+    assert reached == [11, 15, 20, 28, 30, 33]
+
+
+def test_a_run_must_start_before_its_end(make):
+    trainer = make()
+    for step in (20, 21):
+        with pytest.raises(UsageError, match=rf'a run cannot start at step {step} and end at step 20'):
+            trainer.train(half(trainer, step), SEEDS, 20)
+
+
+def test_epochs_end_inside_a_block(make, digits):
+    # 18 whole batches in an epoch: the block from 15 to 20 crosses it.
+    assert data.steps_per_epoch(len(digits.train), SETTINGS.batch_size) == 18
+    trainer, single = make(optimizer='sgd'), make(optimizer='sgd', block=1)
+    one, two = (each.train(half(each, step=15), SEEDS, 20).weights for each in (trainer, single))
+    assert same(one, two)
