@@ -56,7 +56,7 @@ def main(argv):
     if len(argv) > 1:
         raise UsageError(f'{argv[1]!r} is not a flag: settings are written as --config.training.length=500it.')
     # absl prints INFO messages unless it is told otherwise; between the lines of a progress bar they are noise.
-    if FLAGS['verbosity'].using_default_value:
+    if not FLAGS['verbosity'].present:
         logging.set_verbosity(logging.WARNING)
     command.run(FLAGS, ' '.join(['python', *map(shlex.quote, sys.argv)]))
 

@@ -110,15 +110,15 @@ def start_workers(folder):
 def runs(tmp_path_factory):
     """All cases side by side, since they mostly wait for TensorFlow: {name: function that waits for its folder}."""
     root = tmp_path_factory.mktemp('runs')
-    processes = {'workers': start_workers(root / 'workers'), 'one_device': [start(root / 'one', 'one_device')],
-                 'mirrored': [start(root / 'mirrored', 'mirrored', cpu_devices=2)]}
-    folders = {'workers': root / 'workers', 'one_device': root / 'one', 'mirrored': root / 'mirrored'}
+    processes = {'workers': start_workers(root / 'workers'),
+                 'mirrored': [start(root / 'mirrored', 'mirrored', cpu_devices=2)],
+                 'one_device': [start(root / 'one_device', 'one_device')]}
 
     def wait(name):
         for process in processes[name]:
             output, _ = process.communicate(timeout=200)
             assert process.returncode == 0, output
-        return folders[name]
+        return root / name
 
     yield {name: functools.cache(functools.partial(wait, name)) for name in processes}
     for process in itertools.chain.from_iterable(processes.values()):

@@ -5,6 +5,7 @@ No TensorFlow here, so that a mistake in a config is told at once.
 
 import dataclasses
 import difflib
+import math
 
 from ml_collections import config_dict
 
@@ -145,7 +146,8 @@ def check(config):
     end, rewind, evaluate, checkpoint = _lengths(config, data.steps_per_epoch(examples, training.batch_size))
     shapes = model.prunable_shapes(dataset.shape, dataset.classes)
     fractions = _fractions(pruning, shapes)
-    _check_densities(pruning, {name: shape for name, (_, shape) in shapes.items()}, fractions)
+    allocation.check({name: math.prod(shape) for name, (_, shape) in shapes.items()}, fractions, pruning.levels,
+                     pruning.scope)
     if any(level < 1 for level in config.branch_levels):
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          'is the dense network that all branches share.')
@@ -195,22 +197,6 @@ def _fractions(pruning, shapes):
                              '1; 0 never prunes the group.')
         by_group[group] = pruning.fraction if value is None else value
     return {name: by_group[group] for name, (group, _) in shapes.items()}
-
-
-def _check_densities(pruning, shapes, fractions):
-    if pruning.scope == 'global':
-        allocation.global_fraction(fractions)
-        return
-    sizes = {name: _size(shape) for name, shape in shapes.items()}
-    for level in range(pruning.levels + 1):
-        allocation.layerwise_counts(sizes, fractions, level)
-
-
-def _size(shape):
-    size = 1
-    for side in shape:
-        size *= side
-    return size
 
 
 def differences(old, new):

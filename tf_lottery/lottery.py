@@ -3,7 +3,7 @@
 from tf_lottery import steps
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
-from tf_lottery.pruning.allocation import prune
+from tf_lottery.pruning.allocation import check, prune
 from tf_lottery.pruning.rewind import RewindCallback, rewind
 from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.ticket import Ticket
@@ -42,6 +42,7 @@ def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fracti
         raise UsageError(f'n is {n}: give the number of times to prune, 0 or more.')
     by_name = _fractions(model, fraction, fractions or {})
     mask = wrapper.get_mask(model)
+    check({name: array.size for name, array in mask.items()}, by_name, n, scope)
     dense = _DenseLevel(rewind_to, Ticket(mask, wrapper.get_weights(model), 0))
     yield dense
     kept, end = dense.finish(model)

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a whole split, and the rows that they are written to."""
+"""Loss and accuracy of a whole split in one call."""
 
 import math
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tf_lottery import metrics
 from tf_lottery.data import Split
 from tf_lottery.training import evaluation
 
@@ -51,31 +50,3 @@ def test_it_sees_the_network_as_it_is_now():
     assert evaluate()['accuracy'] == 1
     model.layers[1].set_weights([np.zeros((4, 4)), np.array([9, 0, 0, 0])])
     assert evaluate()['accuracy'] == 0
-
-
-def rows(*losses):
-    return [{'step': 10 * number, 'train_loss': 1 / 3, 'validation_loss': loss, 'validation_accuracy': 0.1,
-             'test_loss': 2.0, 'test_accuracy': 0.5} for number, loss in enumerate(losses)]
-
-
-@pytest.mark.parametrize(('losses', 'step'), [
-    ([3.0, 1.0, 2.0], 10), ([3.0, 1.0, 1.0], 10), ([math.nan, 2.0, math.inf], 10), ([5.0], 0)])
-def test_early_stopping_is_the_first_minimum_of_the_validation_loss(losses, step):
-    assert metrics.early_stop(rows(*losses))['step'] == step
-
-
-@pytest.mark.parametrize('losses', [[], [math.nan, math.inf]])
-def test_there_is_no_early_stop_without_a_finite_loss(losses):
-    assert metrics.early_stop(rows(*losses)) is None
-
-
-def test_rows_read_back_from_csv_to_the_bit():
-    written = rows(0.1, 1e-300, 2 / 3, math.inf)
-    text = metrics.to_csv(written)
-    assert text.splitlines()[0] == 'step,train_loss,validation_loss,validation_accuracy,test_loss,test_accuracy'
-    assert text.splitlines()[1] == '0,0.3333333333333333,0.1,0.1,2.0,0.5'
-    again = metrics.from_csv(text)
-    assert again == written
-    assert all(isinstance(row['step'], int) for row in again)
-    assert math.isnan(metrics.from_csv(metrics.to_csv(rows(math.nan)))[0]['validation_loss'])
-    assert metrics.from_csv(metrics.to_csv([])) == []

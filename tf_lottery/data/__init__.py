@@ -154,7 +154,7 @@ def _in_memory(builder, split):
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    config = tfds.ReadConfig(options=quiet_options(tf.data.Options()), add_tfds_id=False)
+    config = tfds.ReadConfig(options=quiet_options(tf.data.Options()), num_parallel_calls_for_decode=os.cpu_count())
     rows = builder.as_dataset(split=split, shuffle_files=False, read_config=config, as_supervised=True)
     images, labels = next(iter(rows.batch(builder.info.splits[split].num_examples)))
     return Split(images.numpy(), labels.numpy().astype(np.int32))

@@ -41,8 +41,28 @@ def layerwise_counts(sizes, fractions, level):
         if count == 0:
             raise UsageError(
                 f'level {level} would leave no weight in {name} ({sizes[name]} weights, {fractions[name]:g} pruned per '
-                'level): lower pruning.levels or the fraction of that layer.')
+                'level): prune fewer levels, or a smaller fraction of that layer.')
     return counts
+
+
+def check(sizes, fractions, levels, scope):
+    """Checks before any training what can be known then: that every level leaves every layer a weight.
+
+    Args:
+      sizes, fractions: as in `layerwise_counts`.
+      levels: int, the number of times to prune.
+      scope: 'layerwise' or 'global'; where a global ranking prunes is only known after training.
+
+    Raises:
+      UsageError: an unknown scope, a layer that would be left empty, or fractions that differ under 'global'.
+    """
+    if scope not in SCOPES:
+        raise UsageError(f'unknown scope {scope!r}: choose one of {", ".join(SCOPES)}.')
+    if scope == 'global':
+        global_fraction(fractions)
+        return
+    for level in range(levels + 1):
+        layerwise_counts(sizes, fractions, level)
 
 
 def top(scores, count):

@@ -157,7 +157,10 @@ class Trainer:
             self.model = TrainingModel(self.network, images, labels, settings)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum)
             optimizer.build(self.network.trainable_variables)
-            self.model.compile(optimizer=optimizer, jit_compile=settings.jit)
+            self.model.compile(optimizer=optimizer, jit_compile=settings.jit,
+                               steps_per_execution=1 if replicas == 1 else 2)
+            # Keras builds a loop over the steps of an execution, or none for good where the first one has a single step.
+            self.model.make_train_function()
             self.slots = initial_slots(optimizer, self.network.trainable_variables)
         self._evaluators = {
             name: Evaluator(self.network, split, settings.brightest, settings.jit)

@@ -1,0 +1,121 @@
+"""Which runs an experiment has, in what order, and what a plan says of them; a folder is of one experiment."""
+
+import json
+
+import pytest
+
+from tf_lottery import config, plan, runs, storage
+from tf_lottery.errors import UsageError
+
+
+def protocol(**changes):
+    settings = config.defaults()
+    settings.pruning.levels = 3
+    settings.replicates = 1
+    settings.update_from_flattened_dict(changes)
+    return config.check(settings)
+
+
+def folders(**changes):
+    return [run.folder.removeprefix('replicate_0/') for run in runs.wanted(protocol(**changes))]
+
+
+def test_tickets_of_all_levels():
+    assert folders() == ['level_00/ticket', 'level_01/ticket', 'level_02/ticket', 'level_03/ticket']
+
+
+def test_a_control_brings_the_chain_that_it_is_made_from():
+    # The mask of level 3 is pruned from the ticket of level 2; the ticket of level 3 itself is not needed.
+    assert folders(branches=('random_mask',), branch_levels=(3,)) == [
+        'level_00/ticket', 'level_01/ticket', 'level_02/ticket', 'level_03/random_mask']
+    assert folders(branches=('continued_training',), branch_levels=(3,)) == [
+        'level_00/ticket', 'level_01/fine_tuning', 'level_02/fine_tuning', 'level_03/continued_training']
+
+
+def test_one_shot_needs_the_dense_network_only():
+    assert folders(branches=('one_shot', 'one_shot_reinit'), branch_levels=(2,), reinits=2) == [
+        'level_00/ticket', 'level_02/one_shot', 'level_02/one_shot_reinit_0', 'level_02/one_shot_reinit_1']
+
+
+def test_every_run_comes_after_those_it_is_made_from():
+    from tf_lottery.branches import BRANCHES
+
+    order = runs.wanted(protocol(branches=tuple(reversed(BRANCHES)), replicates=2))
+    seen = set()
+    for run in order:
+        chain = BRANCHES[run.branch].chain
+        if run.level > 1 and chain:
+            assert runs.Run(run.replicate, run.level - 1, chain) in seen
+        if run.level:
+            assert runs.Run(run.replicate, 0, 'ticket') in seen
+        seen.add(run)
+
+
+def test_levels_beyond_the_last_are_left_out():
+    assert folders(branches=('ticket', 'random_mask'), branch_levels=(2, 7))[-2:] == [
+        'level_02/random_mask', 'level_03/ticket']
+
+
+def test_steps_of_a_run():
+    what = protocol(**{'training.length': '100it', 'pruning.rewind_to': '30it'})
+    assert runs.run_steps(what, runs.Run(0, 0, 'ticket')) == (0, 100)
+    assert runs.run_steps(what, runs.Run(0, 2, 'ticket')) == (30, 100)
+    assert runs.run_steps(what, runs.Run(0, 2, 'random_reinit')) == (0, 100)
+    assert runs.run_steps(what, runs.Run(0, 2, 'fine_tuning')) == (100, 170)
+
+
+def test_epochs_are_of_whole_batches():
+    what = protocol(**{'training.length': '2ep', 'pruning.rewind_to': '1ep'})
+    assert (what.end_step, what.rewind_step, what.examples) == (1832, 916, 55_000)
+
+
+def test_a_plan_counts_what_is_done_and_takes_the_time_from_it(tmp_path):
+    what = protocol(branches=('ticket', 'random_mask'), **{'training.length': '1000it'})
+    for run in runs.wanted(what)[:2]:
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+        storage.write_json(storage.join(tmp_path, run.folder, 'timing.json'), {'seconds': 50.0, 'steps': 1000})
+    text = plan.describe(str(tmp_path), what)
+    assert 'Winning ticket            0-3                            4       2       2' in text
+    assert 'Random mask               1-3                            3       0       3' in text
+    assert 'densities   100.0 80.0 64.0 51.2 %' in text
+    assert 'to train    5,000 steps, 300,000 examples' in text
+    assert 'about 4 min (from the 2 trainings that are done)' in text
+
+
+def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):
+    assert 'estimated from' in plan.describe(str(tmp_path / 'none'), protocol())
+
+
+@pytest.mark.parametrize(('seconds', 'words'), [(3, '3 s'), (600, '10 min'), (9000, '2.5 h')])
+def test_durations(seconds, words):
+    assert plan.duration(seconds) == words
+
+
+@pytest.mark.parametrize(('count', 'words'), [(12, '12 B'), (1500, '1.5 kB'), (250e6, '250 MB'), (3e12, '3000 GB')])
+def test_sizes(count, words):
+    assert plan.size(count) == words
+
+
+def test_a_folder_is_claimed_and_described(tmp_path):
+    runs.claim(str(tmp_path), protocol(), 'python main.py --config.seed=0')
+    stored = json.loads((tmp_path / 'config.json').read_text())
+    assert stored['command'] == 'python main.py --config.seed=0'
+    assert stored['config']['training']['batch_size'] == 60
+    assert stored['versions']['tensorflow-model-optimization'] == '0.8.1'
+    assert runs.read_config(str(tmp_path)) == stored
+
+
+def test_how_much_to_do_may_change_and_nothing_else(tmp_path):
+    runs.claim(str(tmp_path), protocol(), '')
+    runs.claim(str(tmp_path), protocol(**{'pruning.levels': 5, 'replicates': 4, 'reinits': 3, 'branch_levels': (1,),
+                                          'branches': ('one_shot',), 'training.checkpoint_every': '7it'}), '')
+    with pytest.raises(UsageError, match=r'holds another experiment: its seed is 0, yours is 1. Choose another '
+                                         r'--workdir, or give --config.seed=0.'):
+        runs.claim(str(tmp_path), protocol(seed=1), '')
+    with pytest.raises(UsageError, match='its training.learning_rate is 0.0012, yours is 0.1'):
+        runs.claim(str(tmp_path), protocol(**{'training.learning_rate': 0.1}), '')
+
+
+def test_a_folder_without_an_experiment_is_told(tmp_path):
+    with pytest.raises(UsageError, match='holds no experiment: run one first'):
+        runs.read_config(str(tmp_path))
