@@ -227,6 +227,23 @@ def test_a_full_disk_harms_nothing_that_was_saved(tmp_path, monkeypatch):
         assert storage.read_bytes(done.path(run, 'weights.npz')) == storage.read_bytes(clean.path(run, 'weights.npz'))
 
 
+@pytest.mark.parametrize('when', range(1, 6))
+def test_a_sparse_level_that_was_stopped_goes_on_to_the_same_bits(tmp_path, finished, when):
+    def stop():
+        blocks.append(1)
+        # The dense network takes six blocks of ten steps, the ticket of level 1 four.
+        return Interrupted(15, 'stopped') if len(blocks) == 6 + when else None
+
+    blocks = []
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 2, stop=stop).run()
+    resumed = experiment(tmp_path, ('ticket',), 2)
+    resumed.run()
+    for run in runs.wanted(resumed.protocol):
+        for name in ('weights.npz', 'mask.npz', 'metrics.csv', 'result.json'):
+            assert storage.read_bytes(resumed.path(run, name)) == storage.read_bytes(finished.path(run, name))
+
+
 def test_a_corrupt_checkpoint_is_named_and_its_level_starts_again(tmp_path, finished, monkeypatch):
     blocks = []
 

@@ -159,7 +159,7 @@ class Trainer:
             optimizer.build(self.network.trainable_variables)
             self.model.compile(optimizer=optimizer, jit_compile=settings.jit,
                                steps_per_execution=1 if replicas == 1 else 2)
-            # Keras builds a loop over the steps of an execution, or none for good where the first one has a single step.
+            # Keras builds a loop over an execution's steps, or none for good where the first one has a single step.
             self.model.make_train_function()
             self.slots = initial_slots(optimizer, self.network.trainable_variables)
         self._evaluators = {
@@ -199,6 +199,9 @@ class Trainer:
         if not 0 <= ticket.step < end:
             raise UsageError(f'a run cannot start at step {ticket.step} and end at step {end}.')
         saved = checkpoint.load(self.state) if checkpoint else None
+        if saved:
+            # Masks are the ticket's, and so not in the checkpoint.
+            wrapper.set_mask(self.network, ticket.mask, saved.step)
         start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
         boundaries = self._boundaries(start, end, keep_at)
         with self.strategy.scope():
