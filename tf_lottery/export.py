@@ -48,7 +48,8 @@ def export(workdir, stored, run, weights='trained', data_dir=None, command=''):
     folder = storage.join(workdir, 'export', f'replicate_{run.replicate}_level_{run.level:02d}_{weights}')
     storage.remove(folder)
     try:
-        tf.saved_model.save(network, folder, signatures=_signature(network, dataset))
+        with storage.one_sentence('write', folder):
+            tf.saved_model.save(network, folder, signatures=_signature(network, dataset))
         accuracy = _compare(folder, network, mask, test, dataset)
         storage.write_json(storage.join(folder, METADATA), _metadata(
             stored, run, weights, result, accuracy, dataset, command))

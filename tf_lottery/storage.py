@@ -25,6 +25,8 @@ from tf_lottery.errors import CorruptFileError, StorageError, UsageError
 _RENEW_SECONDS = 60
 _DEAD_SECONDS = 300
 
+_FULL = 'the disk is full; free some space and run the same command again, nothing saved before is harmed'
+
 
 def is_remote(path):
     return '://' in str(path)
@@ -40,15 +42,15 @@ def _gfile():
 
 
 @contextlib.contextmanager
-def _one_sentence(action, path):
-    """Turns what a file system says into one sentence that names the path and the remedy."""
+def one_sentence(action, path):
+    """Turns what a file system says into a StorageError: one sentence that names the path and the remedy."""
     try:
         yield
     except StorageError:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            why = 'the disk is full; free some space and run the same command again, nothing saved before is harmed'
+            why = _FULL
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             why = 'it is not writable; choose another --workdir'
         else:
@@ -57,7 +59,8 @@ def _one_sentence(action, path):
     except Exception as error:
         if not type(error).__module__.startswith('tensorflow'):
             raise
-        why = (str(error) or type(error).__name__).splitlines()[0]
+        full = os.strerror(errno.ENOSPC) in str(error)
+        why = _FULL if full else (str(error) or type(error).__name__).splitlines()[0]
         raise StorageError(f'cannot {action} {path}: {why}.') from error
 
 
@@ -66,7 +69,7 @@ def exists(path):
 
 
 def make_folder(path):
-    with _one_sentence('create the folder', path):
+    with one_sentence('create the folder', path):
         if is_remote(path):
             _gfile().makedirs(path)
         else:
@@ -85,7 +88,7 @@ def remove(path):
     """Removes a file, or a folder and all below it; nothing happens where there is none."""
     if not exists(path):
         return
-    with _one_sentence('remove', path):
+    with one_sentence('remove', path):
         if is_remote(path):
             gfile = _gfile()
             (gfile.rmtree if gfile.isdir(path) else gfile.remove)(path)
@@ -97,7 +100,7 @@ def remove(path):
 
 
 def read_bytes(path):
-    with _one_sentence('read', path):
+    with one_sentence('read', path):
         if is_remote(path):
             with _gfile().GFile(path, 'rb') as file:
                 return file.read()
@@ -108,7 +111,7 @@ def read_bytes(path):
 def write_bytes(path, content):
     """Writes a file so that a local reader sees the old content or the new one, never a part."""
     make_folder(posixpath.dirname(path))
-    with _one_sentence('write', path):
+    with one_sentence('write', path):
         if is_remote(path):
             # What opening an existing file does differs: 'ram://' appends to it.
             temporary = f'{path}.{uuid.uuid4().hex}.tmp'
@@ -196,7 +199,7 @@ def _local_lock(folder):
     import fcntl
 
     path = join(folder, '.lock')
-    with _one_sentence('write', path):
+    with one_sentence('write', path):
         file = open(path, 'a+')  # noqa: SIM115  the error of opening it is told apart from those of its use
     with file:
         try:
