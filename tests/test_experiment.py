@@ -37,7 +37,8 @@ def protocol(branches=tuple(BRANCHES), levels=2, **changes):
 def experiment(workdir, *arguments, stop=None, **changes):
     what = protocol(*arguments, **changes)
     runs.claim(str(workdir), what, 'python main.py')
-    return Experiment(str(workdir), what, tf.distribute.get_strategy(), stop=stop)
+    # Without XLA, whose compiling would take longer than all these trainings; test_resume.py has it on.
+    return Experiment(str(workdir), what, tf.distribute.get_strategy(), jit=False, stop=stop)
 
 
 @pytest.fixture(scope='module')
@@ -183,7 +184,7 @@ def test_a_loss_that_is_not_finite_ends_its_run_and_not_the_experiment(tmp_path,
 
     def spoilt(at):
         weights = initial_weights(at)
-        weights['fc1/kernel'] = np.full_like(weights['fc1/kernel'], 1e38)
+        weights['output/bias'] = np.array([3e38] + [-3e38] * 9, np.float32)
         return weights
 
     monkeypatch.setattr(At, 'new_weights', spoilt)
@@ -227,7 +228,7 @@ def test_a_full_disk_harms_nothing_that_was_saved(tmp_path, monkeypatch):
         assert storage.read_bytes(done.path(run, 'weights.npz')) == storage.read_bytes(clean.path(run, 'weights.npz'))
 
 
-@pytest.mark.parametrize('when', range(1, 6))
+@pytest.mark.parametrize('when', [1, 2, 3])
 def test_a_sparse_level_that_was_stopped_goes_on_to_the_same_bits(tmp_path, finished, when):
     def stop():
         blocks.append(1)

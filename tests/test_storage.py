@@ -135,6 +135,7 @@ def test_a_missing_file_is_named(folder):
 def test_a_write_that_breaks_off_leaves_the_old_content_and_no_litter(tmp_path, monkeypatch):
     path = tmp_path / 'file'
     storage.write_bytes(path, b'old')
+    assert os.listdir(tmp_path) == ['file']
 
     def interrupt(number):
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import types
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tf_lottery.metrics import COLUMNS
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Mask, Ticket
+from tf_lottery.training.callbacks import Evaluation
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
@@ -49,11 +51,16 @@ def make(digits):
     return build
 
 
-def half(trainer, step=0):
+def half(trainer, step=0, fraction=0.5):
     """A ticket of half of a fresh network's weights."""
     weights, shapes = wrapper.get_weights(wrapper.prunable(network())), wrapper.get_mask(trainer.network)
     dense = Mask.ones({name: array.shape for name, array in shapes.items()})
-    return Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, step)
+    return Ticket(prune(dense, weights, dict.fromkeys(dense, fraction), 1), weights, step)
+
+
+def use_otherwise(trainer):
+    """Trains something else: other weights, moments, masks and step, as if the process were a new one."""
+    trainer.train(half(trainer, fraction=0.1), Seeds(7, 8, 9), 8)
 
 
 def same(one, two):
@@ -86,11 +93,11 @@ def test_a_run_resumed_anywhere_ends_in_the_same_bits(tmp_path, make, changes, s
     for step in stops:
         folder = tmp_path / str(step)
         ends.append(interrupted(trainer, ticket, Checkpoint(folder), END, step))
-        # Another run has the network in between, and a new process reads the files.
-        trainer.train(half(trainer), Seeds(7, 8, 9), 8)
+        use_otherwise(trainer)
         resumed = trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(folder))
         assert same(resumed.weights, whole.weights), step
         assert resumed.rows == whole.rows, step
+        assert wrapper.get_mask(trainer.network) == ticket.mask
         assert not resumed.diverged
     assert ends == list(stops)
 
@@ -109,7 +116,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(tmp_path, make):
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(tmp_path), progress=killed)
-        trainer.train(ticket, Seeds(7, 8, 9), 8)
+        use_otherwise(trainer)
     resumed = trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(tmp_path))
     # Killed at 8 without a checkpoint, at 20 with one of step 15, at 30 with one of step 30.
     assert reached == [8] + [8, 15, 20] + [20, 28, 30]
@@ -134,13 +141,13 @@ def test_the_length_of_a_block_changes_nothing_that_is_trained(make, digits, blo
 def test_training_is_what_a_plain_loop_does(make, digits):
     trainer = make(optimizer='sgd', learning_rate=0.1, crop_pixels=0)
     ticket = half(trainer)
-    trained = trainer.train(ticket, SEEDS, 20)
+    trained = trainer.train(ticket, SEEDS, 30)
     model = network()
     own = wrapper.variables(model)
     for name, value in ticket.start.items():
         own[name].assign(value)
     losses = []
-    for indices in batch_indices(tf.constant(SEEDS.order), tf.constant(0), 20, len(digits.train), 60).numpy():
+    for indices in batch_indices(tf.constant(SEEDS.order), tf.constant(0), 30, len(digits.train), 60).numpy():
         with tf.GradientTape() as tape:
             logits = model(digits.train.images[indices] / np.float32(16), training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(digits.train.labels[indices], logits))
@@ -152,10 +159,11 @@ def test_training_is_what_a_plain_loop_does(make, digits):
             own[name].assign(own[name] * kept)
     for name, value in wrapper.get_weights(model).items():
         assert trained.weights[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
-    (row,) = trained.rows
-    assert row['train_loss'] == pytest.approx(np.mean(losses), rel=1e-5)
-    assert row['test_accuracy'] == np.mean(model(digits.test.images / np.float32(16)).numpy().argmax(1)
-                                           == digits.test.labels)
+    # The training loss of a row is the mean since the row before.
+    assert [row['train_loss'] for row in trained.rows] == pytest.approx(
+        [np.mean(losses[:20]), np.mean(losses[20:])], rel=1e-4)
+    predicted = model(digits.test.images / np.float32(16)).numpy().argmax(1)
+    assert trained.rows[-1]['test_accuracy'] == np.mean(predicted == digits.test.labels)
 
 
 def test_pruned_weights_stay_zero_and_rows_hold_every_column(make):
@@ -211,16 +219,38 @@ def test_keeping_weights_does_not_change_the_training(make):
     assert same(whole.weights, kept.weights)
 
 
+def test_nothing_of_an_interrupted_run_is_in_the_next(tmp_path, make):
+    trainer = make()
+    ticket = half(trainer)
+    first = trainer.train(ticket, SEEDS, 20)
+    interrupted(trainer, ticket, Checkpoint(tmp_path), END, 28)
+    second = trainer.train(ticket, SEEDS, 20)
+    assert same(first.weights, second.weights)
+    assert first.rows == second.rows
+
+
 def test_a_run_that_diverges_stops_and_says_so(tmp_path, make):
-    trainer = make(learning_rate=1e30, optimizer='sgd')
+    # A checkpoint would be due at the very step that the loss is not a number at.
+    trainer = make(learning_rate=1e30, optimizer='sgd', checkpoint_every=8)
     trained = trainer.train(half(trainer), SEEDS, END, checkpoint=Checkpoint(tmp_path))
     assert trained.diverged
-    assert trained.rows[-1]['step'] < END
+    assert [row['step'] for row in trained.rows] == [8]
     assert not all(math.isfinite(trained.rows[-1][name]) for name in ('train_loss', 'validation_loss'))
     # Nothing goes on from weights that are not numbers.
     assert storage.list_folder(tmp_path) == []
     # Nothing of it is left when the same trainer trains again.
     assert repr(trainer.train(half(trainer), SEEDS, END).rows) == repr(trained.rows)
+
+
+def test_a_worker_leaves_the_others_at_an_evaluation_only():
+    """The losses that a worker sees between evaluations are its own, and it must not stop or evaluate alone."""
+    several = types.SimpleNamespace(cluster_resolver=object(), num_replicas_in_sync=2)
+    evaluation = Evaluation(types.SimpleNamespace(settings=SETTINGS, strategy=several), rows := [], END)
+    evaluation.at_step(19, {'loss': math.nan})
+    assert rows == [] and not evaluation.diverged
+    # At an evaluation it asks the model for the mean loss over all workers.
+    with pytest.raises(AttributeError, match='model'):
+        evaluation.at_step(20, {'loss': 1.0})
 
 
 def test_progress_is_where_each_block_ends(make):
