@@ -71,8 +71,8 @@ def test_the_config_reads_back(schedule):
         assert [each.numpy() for each in again(step)] == [each.numpy() for each in schedule(step)]
 
 
-@pytest.mark.parametrize('schedule', [IterativePruning(0.2, 3, 5, 2), OneShotPruning(0.3, 5)])
-@pytest.mark.parametrize('suffix', ['', '.keras', '.h5'])
+@pytest.mark.parametrize(('schedule', 'suffix'), [
+    (IterativePruning(0.2, 3, 5, 2), ''), (IterativePruning(0.2, 3, 5, 2), '.h5'), (OneShotPruning(0.3, 5), '.keras')])
 def test_a_stock_model_is_saved_and_loaded_with_the_schedule(tmp_path, schedule, suffix):
     path = str(tmp_path / f'model{suffix}')
     sparsity.prune_low_magnitude(small_network(), schedule).save(path)

@@ -166,8 +166,8 @@ def test_outputs_and_gradients_are_those_of_weights_multiplied_by_hand(name):
     ('sequential', 'decay', False), ('sequential', 'decay', True),
     ('convolutional', 'momentum', True), ('convolutional', 'decay', False),
     ('recurrent', 'adam', False), ('recurrent_unrolled', 'decay', True),
-    ('attention_positional', 'momentum', False), ('attention_keywords', 'adam', True),
-    ('nested', 'adam', False), ('shared', 'decay', False), ('mixed_bfloat16', 'momentum', True)])
+    ('attention_positional', 'momentum', False), ('attention_keywords', 'adam', False),
+    ('nested', 'adam', True), ('shared', 'decay', False), ('mixed_bfloat16', 'momentum', True)])
 def test_training_moves_the_weights_that_remain_and_no_other(name, optimizer, jit):
     model, inputs = masked(NETWORKS[name])
     mask, before = wrapper.get_mask(model), wrapper.get_weights(model)
@@ -306,8 +306,8 @@ def test_tfmots_own_callbacks_run_beside_the_wrapper(tmp_path):
 @pytest.mark.parametrize(('name', 'suffix'), [
     *itertools.product(['sequential', 'nested', 'recurrent_unrolled', 'attention_positional', 'attention_keywords',
                         'mixed_bfloat16'], ['.keras', '.h5']),
-    # A SavedModel, which takes seconds to write.
-    ('sequential', ''), ('attention_positional', '')])
+    # SavedModels take seconds to write.
+    ('sequential', ''), pytest.param('attention_positional', '', marks=pytest.mark.slow)])
 def test_a_wrapped_model_is_saved_and_loaded_whole(tmp_path, name, suffix):
     model, inputs = masked(NETWORKS[name])
     for number, holder in enumerate(wrapper.wrappers(model).values()):
