@@ -11,10 +11,10 @@ import io
 import json
 import os
 import posixpath
+import shutil
 import socket
 import threading
 import time
-import uuid
 import zipfile
 
 import numpy as np
@@ -85,18 +85,23 @@ def list_folder(path):
 
 
 def remove(path):
-    """Removes a file, or a folder and all below it; nothing happens where there is none."""
-    if not exists(path):
-        return
-    with one_sentence('remove', path):
-        if is_remote(path):
-            gfile = _gfile()
-            (gfile.rmtree if gfile.isdir(path) else gfile.remove)(path)
-        elif os.path.isdir(path):
-            import shutil
-            shutil.rmtree(path)
-        else:
-            os.remove(path)
+    """Removes a file, or a folder and all below it, and what a killed process left half written of it, if anything."""
+    for each in (path, _temporary(path)):
+        if not exists(each):
+            continue
+        with one_sentence('remove', each):
+            if is_remote(each):
+                gfile = _gfile()
+                (gfile.rmtree if gfile.isdir(each) else gfile.remove)(each)
+            elif os.path.isdir(each):
+                shutil.rmtree(each)
+            else:
+                os.remove(each)
+
+
+def _temporary(path):
+    """Where a file is written before it gets its name. There is one writer, so one name is enough."""
+    return f'{path}.tmp'
 
 
 def read_bytes(path):
@@ -111,15 +116,16 @@ def read_bytes(path):
 def write_bytes(path, content):
     """Writes a file so that a local reader sees the old content or the new one, never a part."""
     make_folder(posixpath.dirname(path))
+    temporary = _temporary(path)
     with one_sentence('write', path):
         if is_remote(path):
             # What opening an existing file does differs: 'ram://' appends to it.
-            temporary = f'{path}.{uuid.uuid4().hex}.tmp'
+            if _gfile().exists(temporary):
+                _gfile().remove(temporary)
             with _gfile().GFile(temporary, 'wb') as file:
                 file.write(content)
             _gfile().rename(temporary, path, overwrite=True)
             return
-        temporary = f'{path}.{os.getpid()}.tmp'
         try:
             with open(temporary, 'wb') as file:
                 file.write(content)
