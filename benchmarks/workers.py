@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from absl import app
 from benchmarks import measure
 
-WORKERS, BATCH, STEPS = 2, 60, 100
+WORKERS, BATCH, STEPS, EXECUTION = 2, 60, 200, 10
 
 
 def free_port():
@@ -47,9 +47,9 @@ def work():
     def side(wrap, callbacks=()):
         with strategy.scope():
             model = TrainingModel(wrap(training.build_lenet()), images, labels, training.settings(BATCH, jit=False))
-            model.compile(tf_keras.optimizers.Adam(1.2e-3, jit_compile=False), steps_per_execution=10)
-        data = step_dataset(0, 0, STEPS, STEPS, len(split), BATCH)
-        return lambda: model.fit(data, verbose=0, callbacks=list(callbacks))
+            model.compile(tf_keras.optimizers.Adam(1.2e-3, jit_compile=False), steps_per_execution=EXECUTION)
+        data = step_dataset(0, 0, STEPS + EXECUTION, STEPS, len(split), BATCH)
+        return training.timed(lambda clock: model.fit(data, verbose=0, callbacks=[*callbacks, clock]), clocked=True)
 
     class UpdateStep(sparsity.UpdatePruningStep):
         """TF-MOT's callback looks for the wrappers in the model that is trained; here they are one level down."""

@@ -2,8 +2,8 @@
 
 Paper     The Lottery Ticket Hypothesis (1803.03635), the protocol of Figure 2's Lenet column on a smaller data set
 Command   python main.py
-Cost      about two minutes on 2 CPU cores
-Expected  The ticket keeps the dense network's accuracy down to a few per cent of the weights; the same masks
+Cost      about a minute on 2 CPU cores
+Expected  The ticket keeps the dense network's accuracy down to about a tenth of the weights; the same masks
           reinitialised, or shuffled, lose it earlier.
 """
 
