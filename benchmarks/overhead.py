@@ -81,7 +81,7 @@ def main(argv):
     total = time.perf_counter() - BEGAN
     spent = steps.seconds + evaluations.seconds
     measure.header()
-    measure.row(f'mnist_lenet, 3,000 steps a level, {REPLICATES.value} replicate: outside of steps / all',
+    measure.row(f'mnist_lenet, 3,000 steps a level, replicates {REPLICATES.value}: outside of steps / all',
                 f'{total - spent:,.0f} s of {total:,.0f} s', (total - spent) / total, 'at most 0.10')
 
 
