@@ -151,6 +151,13 @@ def test_with_the_dense_network_alone_it_says_what_is_missing(tmp_path):
     assert [tag for tag, _ in page.tags].count('img') == 1
 
 
+def test_controls_beyond_the_last_level_are_not_missing(tmp_path):
+    save_experiment(str(tmp_path), levels=1, branches=('ticket', 'random_mask'), branch_levels=(1, 9))
+    save_run(str(tmp_path))
+    page = Page(storage.read_text(report.write(str(tmp_path))))
+    assert 'Runs not there yet: Winning ticket (1), Random mask (1).' in page.text
+
+
 def test_an_experiment_that_is_complete_gets_no_notes(written):
     assert not any(attributes.get('class') == 'note' for _, attributes in written[1].tags)
 

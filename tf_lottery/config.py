@@ -13,8 +13,8 @@ from tf_lottery import data, models, steps
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import allocation
+from tf_lottery.training import OPTIMIZERS
 
-OPTIMIZERS = ('adam', 'sgd', 'momentum')
 PRECISIONS = ('float32', 'mixed_bfloat16')
 
 # Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
@@ -151,10 +151,15 @@ def check(config):
     if any(level < 1 for level in config.branch_levels):
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          'is the dense network that all branches share.')
-    levels = set(config.branch_levels or range(1, pruning.levels + 1))
-    levels = tuple(sorted(level for level in levels if level <= pruning.levels))
+    levels = control_levels(config.branch_levels, pruning.levels)
     return Protocol(config, dataset, examples, model, {name: shape for name, (_, shape) in shapes.items()}, fractions,
                     end, rewind, evaluate, checkpoint, levels)
+
+
+def control_levels(branch_levels, levels):
+    """The levels that controls are trained at: those of `branch_levels` that exist, all where it is empty."""
+    return tuple(sorted(set(branch_levels) & set(range(1, levels + 1)))) if branch_levels else tuple(
+        range(1, levels + 1))
 
 
 def _training_examples(config, dataset):

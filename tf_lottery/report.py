@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from tf_lottery import results, storage
 from tf_lottery.branches import BRANCHES
+from tf_lottery.config import control_levels
 from tf_lottery.errors import UsageError
 
 _INK, _GREY, _GRID = '#1f2430', '#6b7280', '#e5e7eb'
@@ -163,13 +164,14 @@ def _notes(config, frame):
 
 def _missing(config, frame):
     """The runs that the config names and that have not finished: DataFrame."""
-    levels = range(1, config['pruning']['levels'] + 1)
+    levels = config['pruning']['levels']
+    controls = control_levels(config['branch_levels'], levels)
     wanted = set()
     for replicate in range(config['replicates']):
         wanted.add(('ticket', replicate, 0, 0))
         for branch in config['branches']:
             copies = config['reinits'] if BRANCHES[branch].several else 1
-            at = levels if branch == 'ticket' else config['branch_levels'] or levels
+            at = range(1, levels + 1) if branch == 'ticket' else controls
             wanted.update((branch, replicate, level, copy) for level in at for copy in range(copies))
     names = ['branch', 'replicate', 'level', 'copy']
     return pd.DataFrame(sorted(wanted.difference(frame[names].itertuples(index=False, name=None))), columns=names)

@@ -4,8 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_lottery.errors import UsageError
-
-NAMES = ('adam', 'sgd', 'momentum')
+from tf_lottery.training import OPTIMIZERS
 
 
 @tf_keras.utils.register_keras_serializable('tf_lottery')
@@ -56,4 +55,4 @@ def build(name, learning_rate, momentum):
         return tf_keras.optimizers.SGD(learning_rate, jit_compile=False)
     if name == 'momentum':
         return tf_keras.optimizers.SGD(learning_rate, momentum=momentum, jit_compile=False)
-    raise UsageError(f'unknown optimizer {name!r}: choose one of {", ".join(NAMES)}.')
+    raise UsageError(f'unknown optimizer {name!r}: choose one of {", ".join(OPTIMIZERS)}.')
