@@ -107,7 +107,8 @@ class Experiment:
             self._save(run, ticket, trained)
             storage.write_json(self.path(run, 'timing.json'), {
                 'seconds': time.perf_counter() - began, 'steps': end - ticket.step})
-            storage.write_json(self.path(run, 'result.json'), _result(run, ticket, trained, end))
+            storage.write_json(self.path(run, 'result.json'), _result(
+                run, ticket, trained, self.protocol.rewind_step, end))
         checkpoint.remove()
         distribute.barrier(self.strategy)
 
@@ -151,7 +152,7 @@ def _write_tensorboard(folder, rows):
                     tf.summary.scalar(name, value, step=row['step'])
 
 
-def _result(run, ticket, trained, end):
+def _result(run, ticket, trained, rewind_step, end):
     """What is known of a run once it has finished, as flat values and one mapping."""
     best, last = early_stop(trained.rows), trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
@@ -159,7 +160,7 @@ def _result(run, ticket, trained, end):
     return {
         'branch': run.branch, 'copy': run.copy, 'level': run.level, 'replicate': run.replicate,
         'density': ticket.mask.density, 'kept': ticket.mask.kept, 'size': ticket.mask.size,
-        'start_step': ticket.step, 'end_step': end, 'diverged': trained.diverged,
+        'rewind_step': rewind_step, 'start_step': ticket.step, 'end_step': end, 'diverged': trained.diverged,
         'early_stop_step': best['step'] if best else None,
         **{f'early_stop_{name}': best[name] if best else None for name in metrics},
         **{f'final_{name}': last[name] if finite else None for name in metrics},

@@ -155,7 +155,7 @@ def read_json(path):
 
 
 def write_json(path, value):
-    write_text(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
+    write_text(path, json.dumps(value, indent=2) + '\n')
 
 
 def read_arrays(path):
