@@ -55,7 +55,8 @@ class Branch:
       step: BEGINNING, REWINDING_STEP or END.
       chain: the branch whose networks of all lower levels this one is made from; None where the dense network is
         enough.
-      several: whether an experiment trains `reinits` of them per ticket.
+      copies: the key of the config that says how many of them are trained per ticket; None is one.
+      reorders: the branch whose subnetworks are trained once more, on other data orders; None for all other branches.
     """
 
     title: str
@@ -63,21 +64,28 @@ class Branch:
     weights: Callable
     step: str = REWINDING_STEP
     chain: str | None = 'ticket'
-    several: bool = False
+    copies: str | None = None
+    reorders: str | None = None
 
 
 BRANCHES = {
     # IMP with rewinding: 1903.01611, section 2; with k = 0 it is 1803.03635, section 2.
     'ticket': Branch('Winning ticket', pruned, rewound),
     # 1803.03635, section 2.
-    'random_reinit': Branch('Random reinitialisation', pruned, initialised, BEGINNING, several=True),
+    'random_reinit': Branch('Random reinitialisation', pruned, initialised, BEGINNING, copies='reinits'),
     # 1903.01611, section 3.
     'random_mask': Branch('Random mask', shuffled, rewound),
+    # 1903.01611, section 3, stability to data order; 1912.05671, section 2, instability to SGD noise.
+    'ticket_reordered': Branch('Winning ticket, other data orders', pruned, rewound, copies='data_orders',
+                               reorders='ticket'),
+    'random_mask_reordered': Branch('Random mask, other data orders', shuffled, rewound, copies='data_orders',
+                                    reorders='random_mask'),
     # 1803.03635, appendix E.
     'random_sparse': Branch('Random sparse', shuffled, initialised, BEGINNING),
     # 1803.03635, Figure 4.
     'one_shot': Branch('One-shot', pruned_once, rewound, chain=None),
-    'one_shot_reinit': Branch('One-shot, reinitialised', pruned_once, initialised, BEGINNING, chain=None, several=True),
+    'one_shot_reinit': Branch('One-shot, reinitialised', pruned_once, initialised, BEGINNING, chain=None,
+                              copies='reinits'),
     # Han et al., 1506.02626; as long as a ticket's training, as in Renda et al., 2003.02389.
     'fine_tuning': Branch('Fine-tuning', pruned, trained, END, chain='fine_tuning'),
     # Renda et al., 2003.02389.

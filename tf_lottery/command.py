@@ -86,7 +86,8 @@ def _run(workdir, protocol, options, command_line):
         return
     with storage.lock(workdir):
         runs.claim(workdir, protocol, command_line)
-        if any(not runs.is_done(workdir, run) for run in runs.wanted(protocol)):
+        if any(not runs.is_done(workdir, run) for run in runs.wanted(protocol)) or runs.missing_lines(
+                workdir, protocol):
             _train(workdir, protocol, options)
         _report(workdir)
         _export(workdir, options, command_line)

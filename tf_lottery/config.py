@@ -18,7 +18,8 @@ from tf_lottery.training import OPTIMIZERS
 PRECISIONS = ('float32', 'mixed_bfloat16')
 
 # Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
-EXTENT = ('branches', 'branch_levels', 'reinits', 'replicates', 'pruning.levels', 'training.checkpoint_every')
+EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data_orders', 'reinits',
+          'replicates', 'pruning.levels', 'training.checkpoint_every')
 
 
 def defaults():
@@ -58,13 +59,22 @@ def defaults():
     config.pruning.output_fraction = config_dict.placeholder(float)
     config.pruning.scope = 'layerwise'
     config.pruning.levels = 20
+    # The rewinding step k; several, as in '0it,100it,500it', are a sweep: the dense network is trained once for all.
     config.pruning.rewind_to = '0it'
 
     config.branches = ('ticket',)
-    # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level.
+    # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level. 0 is the dense
+    # network, of which only 'ticket_reordered' trains more.
     config.branch_levels = ()
     # Reinitialisations per ticket.
     config.reinits = 1
+    # Further data orders that the branches '..._reordered' train each subnetwork on.
+    config.data_orders = 1
+    config.connectivity = config_dict.ConfigDict()
+    # Points of the line between two copies of a subnetwork where its error is measured; 0 leaves it out.
+    config.connectivity.points = 30
+    # Training examples that batch-norm statistics and the training error come from there.
+    config.connectivity.examples = 10_000
     config.replicates = 3
     config.seed = 0
     return config
@@ -82,9 +92,10 @@ class Protocol:
       shapes: {weight name: shape} of the prunable weights.
       fractions: {weight name: fraction pruned per level}.
       end_step: int, T, the length of training.
-      rewind_step: int, k.
+      rewind_steps: tuple of int, k; several in a sweep.
       evaluate_every, checkpoint_every: int, steps.
       branch_levels: tuple of int, where the controls are trained.
+      reorders_dense: bool, whether the dense network is trained on other data orders too.
     """
 
     config: config_dict.ConfigDict
@@ -94,10 +105,11 @@ class Protocol:
     shapes: dict
     fractions: dict
     end_step: int
-    rewind_step: int
+    rewind_steps: tuple
     evaluate_every: int
     checkpoint_every: int
     branch_levels: tuple
+    reorders_dense: bool
 
     @property
     def levels(self):
@@ -134,7 +146,10 @@ def check(config):
     for name in config.branches:
         _known('branches', name, tuple(BRANCHES))
     for key, value, least in (('pruning.levels', pruning.levels, 0), ('replicates', config.replicates, 1),
-                              ('reinits', config.reinits, 1), ('training.batch_size', training.batch_size, 1),
+                              ('reinits', config.reinits, 1), ('data_orders', config.data_orders, 1),
+                              ('connectivity.points', config.connectivity.points, 0),
+                              ('connectivity.examples', config.connectivity.examples, 1),
+                              ('training.batch_size', training.batch_size, 1),
                               ('training.block', training.block, 1), ('data.crop_pixels', config.data.crop_pixels, 0),
                               ('seed', config.seed, 0)):
         _at_least(key, value, least)
@@ -143,17 +158,20 @@ def check(config):
     if not 0 <= training.momentum < 1:
         raise UsageError(f'training.momentum is {training.momentum}: give a number in [0, 1).')
     examples = _training_examples(config, dataset)
-    end, rewind, evaluate, checkpoint = _lengths(config, data.steps_per_epoch(examples, training.batch_size))
+    end, rewinds, evaluate, checkpoint = _lengths(config, data.steps_per_epoch(examples, training.batch_size))
     shapes = model.prunable_shapes(dataset.shape, dataset.classes)
     fractions = _fractions(pruning, shapes)
     allocation.check({name: math.prod(shape) for name, (_, shape) in shapes.items()}, fractions, pruning.levels,
                      pruning.scope)
-    if any(level < 1 for level in config.branch_levels):
+    reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
+    if any(level < 0 for level in config.branch_levels) or 0 in config.branch_levels and not reorders_dense:
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
-                         'is the dense network that all branches share.')
+                         "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
+    if config.connectivity.points == 1:
+        raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     levels = control_levels(config.branch_levels, pruning.levels)
     return Protocol(config, dataset, examples, model, {name: shape for name, (_, shape) in shapes.items()}, fractions,
-                    end, rewind, evaluate, checkpoint, levels)
+                    end, rewinds, evaluate, checkpoint, levels, reorders_dense)
 
 
 def control_levels(branch_levels, levels):
@@ -178,16 +196,16 @@ def _lengths(config, per_epoch):
     end = steps.parse(training.length, per_epoch)
     if end < 1:
         raise UsageError(f'training.length is {training.length!r}: train for one step or more.')
-    rewind = steps.parse(rewind_to, per_epoch)
-    if rewind >= end:
-        raise UsageError(f'pruning.rewind_to is {rewind_to!r}, step {rewind}: it must lie before the end of training, '
-                         f'training.length={training.length!r}, step {end}.')
+    rewinds = steps.parse_list(rewind_to, per_epoch)
+    if rewinds[-1] >= end:
+        raise UsageError(f'pruning.rewind_to is {rewind_to!r}, step {rewinds[-1]}: it must lie before the end of '
+                         f'training, training.length={training.length!r}, step {end}.')
     every = []
     for key in ('evaluate_every', 'checkpoint_every'):
         every.append(steps.parse(training[key], per_epoch))
         if every[-1] < 1:
             raise UsageError(f'training.{key} is {training[key]!r}: give one step or more.')
-    return end, rewind, *every
+    return end, rewinds, *every
 
 
 def _fractions(pruning, shapes):

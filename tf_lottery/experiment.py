@@ -1,5 +1,6 @@
 """Runs an experiment in its folder, and goes on where it stopped."""
 
+import dataclasses
 import functools
 import time
 import zlib
@@ -17,6 +18,7 @@ from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.ticket import Mask, Ticket, pack, unpack
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.line import Line
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 
@@ -58,7 +60,7 @@ class Experiment:
         self.trainer = Trainer(functools.partial(self.network, seed=0), self.splits, settings, strategy)
         for name, (holder, *_) in wrapper.prunable_variables(self.trainer.network).items():
             holder.pruning_schedule = IterativePruning(
-                protocol.fractions[name], protocol.levels, protocol.end_step, protocol.rewind_step)
+                protocol.fractions[name], protocol.levels, protocol.end_step, protocol.rewind_steps[0])
 
     def network(self, seed):
         """Builds the dense network with the initial weights of a seed."""
@@ -92,23 +94,44 @@ class Experiment:
                 self._execute(run, functools.partial(progress, run) if progress else None)
             except DivergedError as error:
                 logging.warning('%s is left out: %s', run.folder, error)
+        self._connect()
+
+    def _connect(self):
+        """Measures the errors on the lines between copies of a subnetwork that saw different data orders."""
+        missing = runs.missing_lines(self.workdir, self.protocol)
+        # No worker may write before all have looked.
+        distribute.barrier(self.strategy)
+        if not missing:
+            return
+        wish = self.protocol.config.connectivity
+        line = Line(self.trainer, self.splits.train.take(np.arange(min(wish.examples, len(self.splits.train)))))
+        for run in missing:
+            try:
+                ends = self.weights(runs.original(run)), self.weights(run)
+            except DivergedError as error:
+                logging.warning('The line to %s is left out: %s', run.folder, error)
+                continue
+            errors = line.errors(*ends, self.mask(run), wish.points, self._stop)
+            if self._writes:
+                storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
+        distribute.barrier(self.strategy)
 
     def _execute(self, run, progress):
         began = time.perf_counter()
         at = At(self, run)
         ticket = at.ticket()
         _, end = runs.run_steps(self.protocol, run)
-        dense = run.level == 0
+        dense = run.level == 0 and run.branch == 'ticket'
         checkpoint = Checkpoint(self.path(run), self._writes)
         trained = self.trainer.train(
-            ticket, at.seeds, end, keep_at=self.protocol.rewind_step if dense else None,
+            ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
             keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress)
         if self._writes:
             self._save(run, ticket, trained)
             storage.write_json(self.path(run, 'timing.json'), {
                 'seconds': time.perf_counter() - began, 'steps': end - ticket.step})
             storage.write_json(self.path(run, 'result.json'), _result(
-                run, ticket, trained, self.protocol.rewind_step, end))
+                run, ticket, trained, runs.rewind_step(self.protocol, run), end))
         checkpoint.remove()
         distribute.barrier(self.strategy)
 
@@ -118,6 +141,15 @@ class Experiment:
         storage.write_text(self.path(run, 'metrics.csv'), to_csv(trained.rows))
         if self._tensorboard:
             _write_tensorboard(storage.join(self.workdir, 'tensorboard', run.folder), trained.rows)
+
+    def read(self, name):
+        """Reads the arrays of a file of the experiment."""
+        return storage.read_arrays(storage.join(self.workdir, name))
+
+    def write(self, name, arrays):
+        """Writes the arrays of a file of the experiment, on the worker that writes."""
+        if self._writes:
+            storage.write_arrays(storage.join(self.workdir, name), arrays)
 
     def mask(self, run):
         """Reads the Mask of a run that is done."""
@@ -180,18 +212,22 @@ class At:
         self._experiment, self._run = experiment, run
         self._protocol = experiment.protocol
         self.seeds = replicate_seeds(self._protocol.config.seed, run.replicate)
+        if BRANCHES[run.branch].reorders:
+            order, augmentation = np.random.SeedSequence(
+                [self._protocol.config.seed, run.replicate, run.copy], spawn_key=(1,)).generate_state(2) >> 1
+            self.seeds = dataclasses.replace(self.seeds, order=int(order), augmentation=int(augmentation))
 
     @property
     def seed(self):
-        """int, a seed of this run's own, for what it draws at random."""
-        run = self._run
+        """int, a seed of this run's own, for what it draws at random; one for all data orders of a subnetwork."""
+        run = runs.original(self._run) if BRANCHES[self._run.branch].reorders else self._run
         entropy = [self._protocol.config.seed, run.replicate, run.level, zlib.crc32(run.branch.encode()), run.copy]
         return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
     def ticket(self):
         """The Ticket that this run trains."""
         start, _ = runs.run_steps(self._protocol, self._run)
-        if self._run.level == 0:
+        if self._run.level == 0 and self._run.branch == 'ticket':
             return Ticket(Mask.ones(self._protocol.shapes), self._initial(), start)
         branch = BRANCHES[self._run.branch]
         return Ticket(branch.mask(self), branch.weights(self), start)
@@ -199,14 +235,18 @@ class At:
     def _before(self):
         """The run of this branch's chain at the level before."""
         level = self._run.level - 1
-        return runs.Run(self._run.replicate, level, BRANCHES[self._run.branch].chain if level else 'ticket')
+        if level == 0:
+            return runs.Run(self._run.replicate, 0, 'ticket')
+        return runs.Run(self._run.replicate, level, BRANCHES[self._run.branch].chain, 0, self._run.rewind)
 
     def trained(self):
         """The weights that the chain's network of the level before ended in."""
         return self._experiment.weights(self._before())
 
     def pruned(self):
-        """The mask of this level: the chain's network of the level before, pruned once more."""
+        """The mask of this level: the chain's network of the level before, pruned once more; all weights at level 0."""
+        if self._run.level == 0:
+            return Mask.ones(self._protocol.shapes)
         return self._prune(self._before())
 
     def pruned_once(self):
@@ -224,19 +264,16 @@ class At:
 
     def rewound(self):
         """W_k of this replicate."""
-        return storage.read_arrays(self._rewind_path('rewound.npz'))
+        return self._experiment.read(self._run.rewound_weights)
 
-    def keep_rewinding_point(self, weights):
+    def keep_rewinding_point(self, step, weights):
         """Saves W_k; called by the dense network's training when it gets there."""
-        if self._experiment._writes:
-            storage.write_arrays(self._rewind_path('rewound.npz'), weights)
+        several = len(self._protocol.rewind_steps) > 1
+        run = dataclasses.replace(self._run, rewind=step if several else None)
+        self._experiment.write(run.rewound_weights, weights)
 
     def _initial(self):
         """W_0 of this replicate, written down for the analyses."""
         weights = wrapper.get_weights(self._experiment.network(self.seeds.initialisation))
-        if self._experiment._writes:
-            storage.write_arrays(self._rewind_path('initial.npz'), weights)
+        self._experiment.write(self._run.initial_weights, weights)
         return weights
-
-    def _rewind_path(self, name):
-        return storage.join(self._experiment.workdir, f'replicate_{self._run.replicate}', 'rewind', name)

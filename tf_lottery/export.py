@@ -64,7 +64,7 @@ def _network(workdir, stored, run, weights, mask, dataset):
     if weights == 'trained':
         arrays = unpack(storage.read_arrays(storage.join(workdir, run.folder, 'weights.npz')), mask)
     else:
-        arrays = storage.read_arrays(storage.join(workdir, f'replicate_{run.replicate}', 'rewind', 'rewound.npz'))
+        arrays = storage.read_arrays(storage.join(workdir, run.rewound_weights))
     model = models.find(stored['config']['model']['name'])
     network = model.build(dataset.shape, dataset.classes, 0)
     values = mask.apply(arrays)

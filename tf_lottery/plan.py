@@ -32,7 +32,7 @@ def describe(workdir, protocol):
     config = protocol.config
     lines = [
         f'{config.name}: {config.model.name} on {config.data.name}, {protocol.end_step:,} steps a run of batch '
-        f'{config.training.batch_size}, rewinding to step {protocol.rewind_step:,}',
+        f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
         f'folder      {workdir}',
         '',
         f'{"branch":<26}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',

@@ -1,6 +1,7 @@
 """The folder of an experiment: whose it is, which runs there are, in what order, and where each one lies."""
 
 import dataclasses
+import itertools
 import platform
 from importlib import metadata
 
@@ -56,20 +57,40 @@ def read_config(workdir):
     return storage.read_json(path)
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True)
 class Run:
-    """One training: a branch at a level of a replicate. Level 0 of 'ticket' is the dense network."""
+    """One training: a branch at a level of a replicate. Level 0 of 'ticket' is the dense network.
+
+    Attributes:
+      replicate, level, branch, copy: int, int, str, int.
+      rewind: int, the rewinding step k in an experiment of several; None where there is one, and for the dense network,
+        which they share.
+    """
 
     replicate: int
     level: int
     branch: str
     copy: int = 0
+    rewind: int | None = None
 
     @property
     def folder(self):
         """The run's folder below the experiment's."""
-        name = f'{self.branch}_{self.copy}' if BRANCHES[self.branch].several else self.branch
+        name = self.branch if self.rewind is None else f'{self.branch}_rewind_{self.rewind}'
+        if BRANCHES[self.branch].copies:
+            name = f'{name}_{self.copy}'
         return storage.join(f'replicate_{self.replicate}', f'level_{self.level:02d}', name)
+
+    @property
+    def initial_weights(self):
+        """The file of W_0 below the experiment's folder."""
+        return storage.join(f'replicate_{self.replicate}', 'rewind', 'initial.npz')
+
+    @property
+    def rewound_weights(self):
+        """The file of W_k below the experiment's folder."""
+        name = 'rewound.npz' if self.rewind is None else f'rewound_{self.rewind}.npz'
+        return storage.join(f'replicate_{self.replicate}', 'rewind', name)
 
 
 def is_done(workdir, run):
@@ -84,33 +105,68 @@ def wanted(protocol):
       protocol: config.Protocol.
 
     Returns:
-      list of Run: replicate by replicate, level by level, branches in the config's order. Chains are complete: a
-      control at level 7 brings the tickets of levels 0 to 6.
+      list of Run: replicate by replicate, rewinding step by rewinding step, level by level, branches in the config's
+      order. What a run is made from is there too: a control at level 7 brings the tickets of levels 0 to 6, a
+      subnetwork on other data orders the same one on the replicate's own.
     """
     chosen = protocol.config.branches
     levels = {}
     for branch in chosen:
         at = range(1, protocol.levels + 1) if branch == 'ticket' else protocol.branch_levels
+        if BRANCHES[branch].reorders == 'ticket' and protocol.reorders_dense:
+            at = (0, *at)
         levels.setdefault(branch, set()).update(at)
+        levels.setdefault(BRANCHES[branch].reorders or branch, set()).update(set(at) - {0})
         chain = BRANCHES[branch].chain
         if chain and at:
             levels.setdefault(chain, set()).update(range(1, max(at)))
     # Chains that were not asked for by name come first: others are made from them.
     order = sorted(levels, key=lambda branch: (BRANCHES[branch].chain != branch and branch != 'ticket',
                                                chosen.index(branch) if branch in chosen else -1))
+    rewinds = protocol.rewind_steps if len(protocol.rewind_steps) > 1 else (None,)
     runs = []
     for replicate in range(protocol.config.replicates):
         runs.append(Run(replicate, 0, 'ticket'))
-        for level in range(1, protocol.levels + 1):
-            for branch in order:
-                if level in levels[branch]:
-                    copies = protocol.config.reinits if BRANCHES[branch].several else 1
-                    runs += [Run(replicate, level, branch, copy) for copy in range(copies)]
+        for rewind, level, branch in itertools.product(rewinds, range(protocol.levels + 1), order):
+            if level in levels[branch]:
+                copies = BRANCHES[branch].copies
+                runs += [Run(replicate, level, branch, copy, rewind)
+                         for copy in range(protocol.config[copies] if copies else 1)]
     return runs
 
 
 def run_steps(protocol, run):
     """The steps that a run starts and ends at: (int, int)."""
-    end, rewind = protocol.end_step, protocol.rewind_step
-    step = BEGINNING if run.level == 0 else BRANCHES[run.branch].step
+    end, rewind = protocol.end_step, rewind_step(protocol, run)
+    step = BEGINNING if run == Run(run.replicate, 0, 'ticket') else BRANCHES[run.branch].step
     return {BEGINNING: (0, end), END: (end, 2 * end - rewind)}.get(step, (rewind, end))
+
+
+def rewind_step(protocol, run):
+    """int, the rewinding step k of a run; for the dense network of a sweep the first one."""
+    return protocol.rewind_steps[0] if run.rewind is None else run.rewind
+
+
+def original(run):
+    """The run on the replicate's own data order of the subnetwork that `run` trains on another one."""
+    branch = BRANCHES[run.branch].reorders
+    # Level 0 of 'ticket' is the dense network, which the rewinding steps share.
+    return Run(run.replicate, run.level, branch, 0, run.rewind if run.level else None)
+
+
+def missing_lines(workdir, protocol):
+    """The runs on other data orders between whose weights and those of `original` errors have not been measured.
+
+    A line that was measured at another number of points, or on other examples, is measured anew.
+    """
+    wish = protocol.config.connectivity
+    if not wish.points:
+        return []
+    lines = []
+    for run in wanted(protocol):
+        if BRANCHES[run.branch].reorders:
+            path = storage.join(workdir, run.folder, 'connectivity.json')
+            line = storage.read_json(path) if storage.exists(path) else {'position': ()}
+            if len(line['position']) != wish.points or line['examples'] != min(wish.examples, protocol.examples):
+                lines.append(run)
+    return lines

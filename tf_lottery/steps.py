@@ -26,3 +26,17 @@ def parse(text, steps_per_epoch):
     if steps_per_epoch is None:
         raise UsageError(f"{text!r} is in epochs, whose length is not known here: write it in steps, as '500it'.")
     return count * steps_per_epoch
+
+
+def parse_list(text, steps_per_epoch):
+    """Returns the numbers of steps in lengths such as '0it,500it,2ep', in rising order and each once: tuple of int.
+
+    Args:
+      text: one length or several with commas between them.
+      steps_per_epoch: int, the steps of one epoch.
+
+    Raises:
+      UsageError: one of them is not a length.
+    """
+    lengths = [length.strip() for length in text.split(',')]
+    return tuple(sorted({parse(length, steps_per_epoch) for length in lengths}))

@@ -49,23 +49,23 @@ class Evaluation(_AtStep):
 
 
 class Keep(_AtStep):
-    """Hands over the weights at one step: the rewinding point of the dense network.
+    """Hands over the weights at some steps: the rewinding points of the dense network.
 
     Args:
-      step: int.
-      keep: function that takes a mapping from name to array.
+      steps: the steps, int.
+      keep: function that takes a step and a mapping from name to array.
     """
 
-    def __init__(self, step, keep):
+    def __init__(self, steps, keep):
         super().__init__()
-        self._step, self._keep = step, keep
+        self._steps, self._keep = frozenset(steps), keep
 
     def on_train_begin(self, logs=None):
         self.at_step(int(self.model.optimizer.iterations.numpy()), {})
 
     def at_step(self, step, logs):
-        if step == self._step:
-            self._keep(wrapper.get_weights(self.model.network))
+        if step in self._steps:
+            self._keep(step, wrapper.get_weights(self.model.network))
 
 
 class SaveAndStop(_AtStep):

@@ -177,15 +177,15 @@ class Trainer:
         return {f'{name}_{metric}': value for name, evaluator in self._evaluators.items()
                 for metric, value in evaluator().items()}
 
-    def train(self, ticket, seeds, end, keep_at=None, keep=None, checkpoint=None, stop=None, progress=None):
+    def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None):
         """Trains from a ticket, or goes on from its checkpoint, to step `end`.
 
         Args:
           ticket: Ticket.
           seeds: Seeds; order and augmentation are functions of these and the step.
           end: int, the step to stop at.
-          keep_at: int, a step whose weights are wanted, or None.
-          keep: function that takes the weights at `keep_at`.
+          keep_at: the steps whose weights are wanted, each an int.
+          keep: function that takes such a step and the weights there.
           checkpoint: checkpoints.Checkpoint to resume from and to save to, or None.
           stop: function that returns an exception to raise once everything is saved, or None to go on; or None.
           progress: function that takes the step that each block ends at, or None.
@@ -213,7 +213,7 @@ class Trainer:
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self.slots)]),
                 evaluation,
-                *([Keep(keep_at, keep)] if keep_at is not None and start <= keep_at else []),
+                *([Keep(keep_at, keep)] if keep_at else []),
                 SaveAndStop(self, checkpoint, rows, stop),
                 *([Progress(progress)] if progress else []),
             ]
@@ -228,8 +228,7 @@ class Trainer:
     def _boundaries(self, start, end, keep_at):
         """Where blocks end: at every evaluation, checkpoint and kept step, and before they get too long."""
         wanted = {start, end}
-        if keep_at is not None and start < keep_at < end:
-            wanted.add(keep_at)
+        wanted.update(step for step in keep_at if start < step < end)
         for every in (self.settings.evaluate_every, self.settings.checkpoint_every):
             wanted.update(range((start // every + 1) * every, end, every))
         edges = sorted(wanted)
