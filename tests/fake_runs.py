@@ -1,6 +1,6 @@
 """Writes runs that never were: as small as a test needs, in the layout of real ones."""
 
-from tf_lottery import config, storage
+from tf_lottery import config, results, storage
 from tf_lottery.metrics import to_csv
 from tf_lottery.runs import Run
 
@@ -40,3 +40,9 @@ def save_run(workdir, branch='ticket', level=0, replicate=0, copy=0, step=200, a
         'early_stop_test_accuracy': None if step is None else accuracy,
         **{f'final_{name}': value for name, value in finals.items()},
         'layers': layers or {'dense/kernel': density, 'output/kernel': density**0.5}})
+
+
+def frames(workdir):
+    """What a report draws of an experiment: its runs and their summary."""
+    frame = results.load_results(str(workdir))
+    return frame, results.summarise(frame)

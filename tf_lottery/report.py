@@ -1,63 +1,22 @@
 """The report of an experiment: one HTML file with its pictures inside, the same pictures as PNG, the numbers as CSV."""
 
 import base64
-import dataclasses
 import io
 import json
-import math
 import os
 
 import jinja2
 import matplotlib
-import numpy as np
 import pandas as pd
-from matplotlib import ticker
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from tf_lottery import results, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.config import control_levels
 from tf_lottery.errors import UsageError
+from tf_lottery.pictures import STYLE, curves, density
 
-_INK, _GREY, _GRID = '#1f2430', '#6b7280', '#e5e7eb'
-
-# Okabe and Ito's colours, which colour-blind readers tell apart, and two more; a branch keeps its own in every report.
-_COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#882255', '#999933', '#332288')
-_MARKERS = 'os^DvPX<>'
-
-_STYLE = {
-    'font.size': 10.5, 'text.color': _INK, 'axes.labelcolor': _INK, 'xtick.color': _INK, 'ytick.color': _INK,
-    'axes.titlesize': 11.5, 'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'axes.titlepad': 10,
-    'axes.edgecolor': _GREY, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
-    'axes.axisbelow': True, 'grid.color': _GRID, 'legend.frameon': False, 'legend.fontsize': 9.5,
-    'legend.columnspacing': 1.2, 'legend.handlelength': 1.7, 'legend.handletextpad': 0.6, 'lines.linewidth': 1.7,
-    'lines.markersize': 4.5, 'savefig.dpi': 220,
-}
-
-# Few enough to tell apart and to label.
-_LEARNING_CURVES = 6
-_NAMED_LAYERS = 8
-_DENSITY_LABELS = 7
-# So many letters that two names fit side by side in a legend.
-_SHORT_NAME = 26
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A figure of the report.
-
-    Attributes:
-      name: the PNG's name without its ending.
-      figure: matplotlib Figure.
-      alternative: what it shows, for those who cannot see it.
-      caption: how to read it.
-    """
-
-    name: str
-    figure: Figure
-    alternative: str
-    caption: str
+# What draws the pictures, in the order of the page: functions from runs and their summary to Pictures.
+_DRAWN_BY = (density.draw, curves.draw)
 
 
 def write(workdir):
@@ -84,15 +43,16 @@ def write(workdir):
     folder = storage.join(workdir, 'report')
     storage.write_text(storage.join(folder, 'summary.csv'), summary.to_csv(index=False))
     storage.write_text(storage.join(folder, 'runs.csv'), _runs_table(frame).to_csv(index=False))
-    shown = []
-    with matplotlib.rc_context(_STYLE):
+    sections = {}
+    with matplotlib.rc_context(STYLE):
         for picture in pictures(frame, summary):
             png = _png(picture.figure)
             storage.write_bytes(storage.join(folder, f'{picture.name}.png'), png)
-            shown.append({'alternative': picture.alternative, 'caption': picture.caption,
-                          'base64': base64.b64encode(png).decode()})
+            sections.setdefault(picture.section, []).append({
+                'alternative': picture.alternative, 'caption': picture.caption,
+                'base64': base64.b64encode(png).decode()})
     page = storage.join(folder, 'index.html')
-    storage.write_text(page, _html(experiment, frame, summary, shown))
+    storage.write_text(page, _html(experiment, frame, summary, sections))
     return page
 
 
@@ -109,7 +69,7 @@ def _png(figure):
     return buffer.getvalue()
 
 
-def _html(experiment, frame, summary, shown):
+def _html(experiment, frame, summary, sections):
     loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
@@ -118,7 +78,7 @@ def _html(experiment, frame, summary, shown):
               for branch, group in summary.groupby('branch', sort=False)]
     return environment.get_template('report.html.j2').render(
         name=experiment['name'], headline=headline(summary), notes=_notes(experiment['config'], frame),
-        pictures=shown, blocks=blocks, measures=results.MEASURES, diverged=frame['diverged'].any(),
+        sections=sections, blocks=blocks, measures=results.MEASURES, diverged=frame['diverged'].any(),
         command=experiment['command'], versions=experiment['versions'],
         config=json.dumps(experiment['config'], indent=2))
 
@@ -189,197 +149,5 @@ def pictures(frame, summary):
       frame: DataFrame of `results.load_results`, of one experiment.
       summary: DataFrame of `results.summarise`.
     """
-    if (summary['n'][summary['level'] > 0] > 0).any():
-        for name, measure, title, label, caption in (
-                ('accuracy_at_early_stop', 'early_stop_test_accuracy', 'Test accuracy at early stop',
-                 'test accuracy (%)', 'Early stop is the step of minimum validation loss, found afterwards.'),
-                ('early_stop_step', 'early_stop_step', 'Early-stop step', 'step of minimum validation loss',
-                 'Lower is faster. Steps count from the initialisation of the dense network.'),
-                ('accuracy_at_end', 'final_test_accuracy', 'Test accuracy at the end of training',
-                 'test accuracy (%)', 'At the last step, however long ago the early stop was.')):
-            yield Picture(name, against_density(summary, measure, title, label), _describe(summary, measure, title),
-                          f'{caption} Lines are means, bands reach from the lowest to the highest run; an arrow says '
-                          'how far a line goes that leaves the picture.')
-    trained = frame[~frame['diverged'] & frame['branch'].isin(['ticket', 'random_reinit'])]
-    if len(trained):
-        levels = ', '.join(map(str, _spread(trained['level'])))
-        yield Picture(
-            'learning_curves', learning_curves(trained),
-            f'Test accuracy against training step at levels {levels}.',
-            'Means over the runs, at levels spread over those that have finished. Lines may leave the picture at the '
-            'bottom, as all do at the beginning.')
-    tickets = frame[frame['branch'] == 'ticket']
-    if tickets['level'].any():
-        yield Picture(
-            'density_per_layer', density_per_layer(tickets),
-            f'Weights remaining in each layer of the winning ticket, levels 0 to {tickets["level"].max()}.',
-            'Winning tickets, means over replicates.')
-
-
-def _describe(summary, measure, title):
-    """The alternative text of a picture against density: where each branch's line starts and ends."""
-    rows = pd.DataFrame(results.cells(summary)).assign(branch=summary['branch'])
-    rows = rows[summary['n'] > 0]
-    lines = []
-    for branch, group in rows.groupby('branch', sort=False):
-        first, last = group.iloc[0], group.iloc[-1]
-        lines.append(f'{BRANCHES[branch].title}: {first[measure][0]} at {first["weights"]} % of the weights, '
-                     f'{last[measure][0]} at {last["weights"]} %.')
-    return ' '.join([f'{title} against the weights remaining.', *lines])
-
-
-def _spread(levels):
-    """At most _LEARNING_CURVES of the levels, spread evenly, the lowest and the highest among them."""
-    levels = np.unique(levels)
-    return levels[np.unique(np.linspace(0, len(levels) - 1, _LEARNING_CURVES).round().astype(int))]
-
-
-def _canvas(title, label_x, label_y):
-    # Narrow, so that the letters are still readable when a phone shrinks it to its width.
-    figure = Figure(figsize=(5.2, 4.4), layout='constrained')
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=label_x, ylabel=label_y)
-    return figure, axes
-
-
-def against_density(summary, measure, title, label):
-    """Draws a measure of every branch against density, as the papers do: 100 % on the left, logarithmic.
-
-    Args:
-      summary: DataFrame of `results.summarise`.
-      measure: one of `results.MEASURES`.
-      title: str.
-      label: str, of the vertical axis.
-    """
-    scale = 1 if measure == 'early_stop_step' else 100
-    drawn = summary[['branch', 'level']].assign(
-        density=100 * summary['density'],
-        **{statistic: scale * summary[f'{measure}_{statistic}'] for statistic in ('mean', 'min', 'max')})
-    tickets = drawn[drawn['branch'] == 'ticket']
-    bottom, top = _focus((tickets['min'].min(), tickets['max'].max()), (drawn['min'].min(), drawn['max'].max()))
-    form = ',.0f' if measure == 'early_stop_step' else '.1f'
-    figure, axes = _canvas(title, 'weights remaining (%)', label)
-    dense = tickets[tickets['level'] == 0]
-    for number, branch in enumerate(BRANCHES):
-        rows = drawn[drawn['branch'] == branch]
-        if rows.empty:
-            continue
-        name = BRANCHES[branch].title
-        if rows['mean'].min() < bottom:
-            name += f' (↓ {rows["mean"].min():{form}})'
-        if rows['mean'].max() > top:
-            name += f' (↑ {rows["mean"].max():{form}})'
-        if branch != 'ticket':
-            rows = pd.concat([dense, rows])
-        axes.fill_between(rows['density'], rows['min'], rows['max'], color=_COLOURS[number], alpha=0.15, linewidth=0)
-        # The winning ticket lies on top of what it is compared with.
-        axes.plot(rows['density'], rows['mean'], color=_COLOURS[number], marker=_MARKERS[number], label=name,
-                  zorder=3 if branch == 'ticket' else 2)
-    for mean in dense['mean'].dropna():
-        axes.axhline(mean, color=_GREY, linestyle='--', linewidth=1.2, zorder=1, label='Dense network')
-    winner = results.smallest_winning_ticket(summary)
-    if winner is not None:
-        axes.plot(100 * winner['density'], scale * winner[f'{measure}_mean'], 'o', markersize=11, zorder=4,
-                  markerfacecolor='none', markeredgecolor=_INK, linestyle='none',
-                  label=f'Smallest winning ticket ({results.percent(winner["density"])} %)')
-    _density_axis(axes, summary['density'])
-    _room(axes, 0 if measure == 'early_stop_step' else bottom, top)
-    if measure == 'early_stop_step':
-        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
-    figure.legend(loc='outside lower center', ncols=2)
-    return figure
-
-
-def _density_axis(axes, densities):
-    """Ticks at the densities themselves, labelled where there is room for it."""
-    densities = np.unique(densities)[::-1]
-    room = math.log(densities[0] / densities[-1]) / _DENSITY_LABELS
-    labelled = [densities[0]]
-    for density in densities[1:-1]:
-        if min(math.log(labelled[-1] / density), math.log(density / densities[-1])) >= room:
-            labelled.append(density)
-    labelled.append(densities[-1])
-    axes.set_xscale('log')
-    axes.set_xticks([100 * density for density in labelled], [results.percent(density) for density in labelled])
-    axes.set_xticks(100 * densities, [], minor=True)
-    margin = math.exp(room / 4 or 0.1)
-    axes.set_xlim(100 * densities[0] * margin, 100 * densities[-1] / margin)
-
-
-def _focus(tickets, everything):
-    """The vertical range to draw: everything, unless that left the tickets less than a ninth of the height or so.
-
-    Args:
-      tickets, everything: (lowest value, highest value).
-    """
-    room = 8 * (tickets[1] - tickets[0])
-    if not room > 0:
-        return everything
-    return max(everything[0], tickets[0] - room), min(everything[1], tickets[1] + room)
-
-
-def _room(axes, bottom, top):
-    """Sets the vertical limits with a margin, also around a single value."""
-    margin = 0.05 * (top - bottom) or 0.5
-    axes.set_ylim(bottom - margin if bottom else 0, top + margin)
-
-
-def learning_curves(frame):
-    """Draws test accuracy against step: winning tickets as lines, random reinitialisations dashed.
-
-    Args:
-      frame: rows of `results.load_results` that did not diverge, of the branches 'ticket' and 'random_reinit'.
-    """
-    figure, axes = _canvas('Learning curves', 'training step', 'test accuracy (%)')
-    levels = _spread(frame['level'])
-    points = results.curves(frame[frame['level'].isin(levels)])
-    points['test_accuracy'] *= 100
-    means = points.groupby(['level', 'branch', 'step'])['test_accuracy'].mean()
-    colours = [_INK, *matplotlib.colormaps['plasma'](np.linspace(0.15, 0.82, len(levels) - 1))]
-    lines = {'ticket': '-', 'random_reinit': (0, (4, 2))}
-    for (level, branch), mean in means.groupby(['level', 'branch']):
-        axes.plot(mean.index.get_level_values('step'), mean, color=colours[list(levels).index(level)],
-                  linestyle=lines[branch], linewidth=1.4 if branch == 'ticket' else 1.1)
-    settled = means[means.index.get_level_values('step') >= points['step'].max() / 10]
-    tickets = settled[settled.index.get_level_values('branch') == 'ticket']
-    _room(axes, *_focus((tickets.min(), tickets.max()), (settled.min(), settled.max())))
-    axes.set_xlim(0, points['step'].max())
-    axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
-    densities = frame.groupby('level')['density'].mean()
-    figure.legend([Line2D([], [], color=colour) for colour in colours],
-                  [f'{results.percent(densities[level])} %' for level in levels],
-                  loc='outside right upper', title='weights\nremaining', alignment='left')
-    shown = [branch for branch in lines if branch in set(frame['branch'])]
-    figure.legend([Line2D([], [], color=_INK, linestyle=lines[branch], linewidth=1.4) for branch in shown],
-                  [BRANCHES[branch].title for branch in shown], loc='outside lower center', ncols=2)
-    return figure
-
-
-def density_per_layer(tickets):
-    """Draws the density of each layer against level.
-
-    Args:
-      tickets: rows of `results.load_results` of the branch 'ticket'.
-    """
-    figure, axes = _canvas('Density per layer', 'level', 'weights remaining (%)')
-    layers = 100 * pd.DataFrame(tickets['layers'].tolist(), index=tickets['level']).groupby(level=0).mean()
-    names = list(layers.iloc[-1].sort_values(ascending=False, kind='stable').index)
-    half = _NAMED_LAYERS // 2
-    others = names[half:-half] if len(names) > _NAMED_LAYERS else []
-    if others:
-        axes.plot(layers.index, layers[others], color='#c3c8d0', linewidth=1)
-    named = [name for name in names if name not in others]
-    for number, name in enumerate(named):
-        axes.plot(layers.index, layers[name], color=_COLOURS[number], marker=_MARKERS[number], label=name)
-    overall = 100 * tickets.groupby('level')['density'].mean()
-    axes.plot(overall.index, overall, color=_INK, linestyle='--', linewidth=1.2, label='all weights')
-    if others:
-        axes.plot([], [], color='#c3c8d0', linewidth=1, label=f'{len(others)} layers in between')
-    axes.set_yscale('log')
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if layers.min(axis=None) < 20 else range(1, 10)))
-    axes.yaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    figure.legend(loc='outside lower center', ncols=2 if max(map(len, named)) <= _SHORT_NAME else 1)
-    return figure
+    for draw in _DRAWN_BY:
+        yield from draw(frame, summary)

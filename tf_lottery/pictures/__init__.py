@@ -1,0 +1,73 @@
+"""The pictures of a report: what one is, and what all of them share: style, colours, canvas, axes."""
+
+import dataclasses
+
+import numpy as np
+from matplotlib.figure import Figure
+
+INK, GREY, GRID = '#1f2430', '#6b7280', '#e5e7eb'
+
+# Okabe and Ito's colours, which colour-blind readers tell apart, and two more; a branch keeps its own in every report.
+COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#882255', '#999933', '#332288')
+MARKERS = 'os^DvPX<>'
+
+STYLE = {
+    'font.size': 10.5, 'text.color': INK, 'axes.labelcolor': INK, 'xtick.color': INK, 'ytick.color': INK,
+    'axes.titlesize': 11.5, 'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'axes.titlepad': 10,
+    'axes.edgecolor': GREY, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
+    'axes.axisbelow': True, 'grid.color': GRID, 'legend.frameon': False, 'legend.fontsize': 9.5,
+    'legend.columnspacing': 1.2, 'legend.handlelength': 1.7, 'legend.handletextpad': 0.6, 'lines.linewidth': 1.7,
+    'lines.markersize': 4.5, 'savefig.dpi': 220,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure of the report.
+
+    Attributes:
+      name: the PNG's name without its ending.
+      figure: matplotlib Figure.
+      alternative: what it shows, for those who cannot see it.
+      caption: how to read it.
+      section: the heading of the report that it stands below.
+    """
+
+    name: str
+    figure: Figure
+    alternative: str
+    caption: str
+    section: str
+
+
+def spread(levels, count):
+    """At most `count` of the levels, spread evenly, the lowest and the highest among them: int array, ascending."""
+    levels = np.unique(levels)
+    return levels[np.unique(np.linspace(0, len(levels) - 1, count).round().astype(int))]
+
+
+def canvas(title, label_x, label_y):
+    """An empty figure and its axes."""
+    # Narrow, so that the letters are still readable when a phone shrinks it to its width.
+    figure = Figure(figsize=(5.2, 4.4), layout='constrained')
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=label_x, ylabel=label_y)
+    return figure, axes
+
+
+def focus(tickets, everything):
+    """The vertical range to draw: everything, unless that left the tickets less than a ninth of the height or so.
+
+    Args:
+      tickets, everything: (lowest value, highest value).
+    """
+    reach = 8 * (tickets[1] - tickets[0])
+    if not reach > 0:
+        return everything
+    return max(everything[0], tickets[0] - reach), min(everything[1], tickets[1] + reach)
+
+
+def room(axes, bottom, top):
+    """Sets the vertical limits with a margin, also around a single value."""
+    margin = 0.05 * (top - bottom) or 0.5
+    axes.set_ylim(bottom - margin if bottom else 0, top + margin)
