@@ -46,6 +46,8 @@ def define_flags(values=FLAGS):
     flags.DEFINE_integer(
         'level', None, 'mode=export: the level; the default is that of the smallest winning ticket, or where there is '
         'none of the most accurate one.', lower_bound=0, **on)
+    flags.DEFINE_string(
+        'rewind_to', None, 'mode=export, where an experiment rewinds to several steps: which, as in 500it.', **on)
     flags.DEFINE_integer('replicate', 0, 'mode=export: the replicate.', lower_bound=0, **on)
     flags.DEFINE_enum(
         'weights', 'trained', ['trained', 'rewound'], 'mode=export: the ticket as trained to the end, or as it starts, '

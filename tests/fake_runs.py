@@ -24,18 +24,19 @@ def rows(accuracies, every=100):
 
 
 def save_run(workdir, branch='ticket', level=0, replicate=0, copy=0, step=200, accuracy=0.9, final=0.8,
-             diverged=False, density=None, layers=None):
+             diverged=False, density=None, layers=None, rewind=None):
     """Writes a finished run: its early-stop step, test accuracy there and test accuracy at the end.
 
     A diverged run has no numbers at the end, and with step=None none at early stop either.
     """
-    folder = storage.join(workdir, Run(replicate, level, branch, copy).folder)
+    folder = storage.join(workdir, Run(replicate, level, branch, copy, rewind).folder)
     density = 0.8**level if density is None else density
     finals = dict.fromkeys(METRICS) if diverged else {**dict.fromkeys(METRICS, 0.5), 'test_accuracy': final}
     storage.write_text(storage.join(folder, 'metrics.csv'), to_csv(rows([0.5, accuracy, final])))
     storage.write_json(storage.join(folder, 'result.json'), {
         'branch': branch, 'copy': copy, 'level': level, 'replicate': replicate, 'density': density,
-        'kept': round(1000 * density), 'size': 1000, 'start_step': 0, 'end_step': 300, 'diverged': diverged,
+        'kept': round(1000 * density), 'size': 1000, 'rewind_step': rewind or 0, 'start_step': 0, 'end_step': 300,
+        'diverged': diverged,
         'early_stop_step': step, **{f'early_stop_{name}': None if step is None else 0.5 for name in METRICS},
         'early_stop_test_accuracy': None if step is None else accuracy,
         **{f'final_{name}': value for name, value in finals.items()},

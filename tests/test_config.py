@@ -25,7 +25,8 @@ def test_mnist_lenet_is_the_papers_column():
     """1803.03635, Figure 2."""
     what = config.check(importlib.import_module('configs.mnist_lenet').get_config())
     assert what.fractions == {'fc1/kernel': 0.2, 'fc2/kernel': 0.2, 'output/kernel': 0.1}
-    assert (what.end_step, what.rewind_step, what.examples, what.config.training.batch_size) == (50_000, 0, 55_000, 60)
+    assert (what.end_step, what.rewind_steps, what.examples) == (50_000, (0,), 55_000)
+    assert what.config.training.batch_size == 60
     assert (what.config.training.optimizer, what.config.training.learning_rate) == ('adam', 1.2e-3)
     assert (what.evaluate_every, what.config.replicates, what.config.reinits) == (100, 5, 3)
 

@@ -40,13 +40,13 @@ def written(tmp_path_factory):
     """The folder of a report of three branches, and its page."""
     workdir = str(tmp_path_factory.mktemp('runs') / 'tiny')
     save_experiment(workdir, HOSTILE, levels=2, branches=('ticket', 'random_reinit', 'random_mask'), replicates=2,
-                    command=f'python main.py --name={HOSTILE}', data={'name': 'https://example.com/data'})
+                    command=f'python main.py --name={HOSTILE} https://example.com/data')
     for replicate in range(2):
         save_run(workdir, replicate=replicate, step=1000)
         for level in (1, 2):
             for branch in ('ticket', 'random_reinit', 'random_mask'):
                 save_run(workdir, branch, level, replicate, step=900, accuracy=0.9 - 0.01 * level)
-    path = report.write(workdir)
+    path = report.write(workdir, report.find(workdir))
     assert path == f'{workdir}/report/index.html'
     return storage.join(workdir, 'report'), Page(storage.read_text(path))
 
@@ -127,14 +127,14 @@ def test_headline(tmp_path, tickets, sentence):
     save_experiment(str(tmp_path), levels=2)
     for level, (step, accuracy) in enumerate([(7100, 0.979), *tickets]):
         save_run(str(tmp_path), level=level, step=step, accuracy=accuracy)
-    assert report.headline(frames(tmp_path)[1]) == sentence
+    assert report.headline({0: frames(tmp_path)[1]}) == sentence
 
 
 def test_with_the_dense_network_alone_it_says_what_is_missing(tmp_path):
     save_experiment(str(tmp_path), levels=5, branches=('ticket', 'random_reinit', 'random_mask'), replicates=3,
                     reinits=2, branch_levels=(2, 4))
     save_run(str(tmp_path))
-    page = Page(storage.read_text(report.write(str(tmp_path))))
+    page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
     # Two more dense networks and 15 tickets; controls at two levels of three replicates.
     assert ('Runs not there yet: Winning ticket (17), Random reinitialisation (12), Random mask (6).') in page.text
     assert 'Pictures against density appear once a pruned level has finished.' in page.text
@@ -144,7 +144,7 @@ def test_with_the_dense_network_alone_it_says_what_is_missing(tmp_path):
 def test_controls_beyond_the_last_level_are_not_missing(tmp_path):
     save_experiment(str(tmp_path), levels=1, branches=('ticket', 'random_mask'), branch_levels=(1, 9))
     save_run(str(tmp_path))
-    page = Page(storage.read_text(report.write(str(tmp_path))))
+    page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
     assert 'Runs not there yet: Winning ticket (1), Random mask (1).' in page.text
 
 
@@ -156,7 +156,7 @@ def test_one_branch_and_one_replicate_are_enough(tmp_path):
     save_experiment(str(tmp_path))
     save_run(str(tmp_path))
     save_run(str(tmp_path), level=1)
-    pictures = list(report.pictures(*frames(tmp_path)))
+    pictures = list(report.pictures(report.find(str(tmp_path))))
     assert {picture.name for picture in pictures} == set(PICTURES)
     for picture in pictures:
         picture.figure.savefig(io.BytesIO(), format='png')
@@ -167,7 +167,7 @@ def test_diverged_runs_are_named(tmp_path):
     save_experiment(str(tmp_path), levels=3)
     for level in range(4):
         save_run(str(tmp_path), level=level, diverged=level == 2)
-    page = Page(storage.read_text(report.write(str(tmp_path))))
+    page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
     assert 'Left out of all means, because the loss stopped being finite: Winning ticket (1).' in page.text
     assert '2 64.0 0 1 - - -' in page.text
 
@@ -176,7 +176,7 @@ def test_an_experiment_of_diverged_runs_has_a_report(tmp_path):
     save_experiment(str(tmp_path))
     for level in range(2):
         save_run(str(tmp_path), level=level, diverged=True)
-    page = Page(storage.read_text(report.write(str(tmp_path))))
+    page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
     assert 'The dense network has not finished or has diverged' in page.text
     assert [tag for tag, _ in page.tags].count('img') == 1
 
@@ -185,12 +185,12 @@ def test_leaves_the_settings_of_matplotlib_alone(tmp_path):
     save_experiment(str(tmp_path))
     save_run(str(tmp_path))
     with matplotlib.rc_context({'font.size': 3}):
-        report.write(str(tmp_path))
+        report.write(str(tmp_path), report.find(str(tmp_path)))
         assert matplotlib.rcParams['font.size'] == 3
 
 
 def test_a_folder_that_is_no_experiment_is_refused(tmp_path):
     save_experiment(str(tmp_path / 'tiny'))
     save_run(str(tmp_path / 'tiny'))
-    with pytest.raises(UsageError, match=f'{tmp_path} has no config.json: give the --workdir of one experiment'):
-        report.write(str(tmp_path))
+    with pytest.raises(UsageError, match=f'{tmp_path} holds no experiment: run one first, or give its folder'):
+        report.write(str(tmp_path), report.find(str(tmp_path)))

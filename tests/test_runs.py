@@ -66,7 +66,7 @@ def test_steps_of_a_run():
 
 def test_epochs_are_of_whole_batches():
     what = protocol(**{'training.length': '2ep', 'pruning.rewind_to': '1ep'})
-    assert (what.end_step, what.rewind_step, what.examples) == (1832, 916, 55_000)
+    assert (what.end_step, what.rewind_steps, what.examples) == (1832, (916,), 55_000)
 
 
 def test_a_plan_counts_what_is_done_and_takes_the_time_from_it(tmp_path):

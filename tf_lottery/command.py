@@ -5,7 +5,7 @@ import sys
 
 from absl import flags
 
-from tf_lottery import config, distribute, keras2, plan, runs, storage
+from tf_lottery import config, data, distribute, keras2, plan, runs, steps, storage
 from tf_lottery.errors import Interrupted, StorageError, UsageError
 
 MODES = ('run', 'plan', 'report', 'export')
@@ -123,11 +123,16 @@ def _train(workdir, protocol, options):
 
 
 def _report(workdir):
-    from tf_lottery import report, results
+    from tf_lottery import report, results, tables
 
-    runs.read_config(workdir)
-    print(results.table(results.summarise(results.load_results(workdir))))
-    print(f'\nReport  {report.write(workdir)}')
+    found = report.find(workdir)
+    for step, summary in found.summaries.items():
+        if len(found.summaries) > 1:
+            print(f'Rewinding to step {step:,}\n')
+        print(results.table(summary))
+    for table in tables.tables(found.frame, found.samples, found.lines):
+        print(f'{table}\n')
+    print(f'Report  {report.write(workdir, found)}')
 
 
 def _export(workdir, options, command_line):
@@ -136,9 +141,18 @@ def _export(workdir, options, command_line):
     with keras2.quiet_start():
         from tf_lottery import export
     stored = runs.read_config(workdir)
-    level = options.level
-    if level is None:
-        level = results.level_to_ship(results.summarise(results.load_results(workdir)))
-    folder = export.export(workdir, stored, runs.Run(options.replicate, level, 'ticket'), options.weights,
-                           options.data_dir, command_line)
-    print(f'Ticket  {folder}  (level {level}, {options.weights})')
+    protocol = config.restore(stored['config'])
+    summaries = results.summaries(results.load_results(workdir))
+    if options.rewind_to:
+        wish = steps.parse(options.rewind_to, data.steps_per_epoch(
+            protocol.examples, protocol.config.training.batch_size))
+        if wish not in summaries:
+            raise UsageError(f'--rewind_to={options.rewind_to} is step {wish:,}, to which no finished run of {workdir} '
+                             f'was rewound: give one of {", ".join(f"{step}it" for step in summaries)}.')
+        summaries = {wish: summaries[wish]}
+    step, level = results.level_to_ship(summaries)
+    level = level if options.level is None else options.level
+    rewind = step if len(protocol.rewind_steps) > 1 and level else None
+    run = runs.Run(options.replicate, level, 'ticket', rewind=rewind)
+    folder = export.export(workdir, stored, run, options.weights, options.data_dir, command_line)
+    print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')

@@ -164,7 +164,7 @@ def check(config):
     allocation.check({name: math.prod(shape) for name, (_, shape) in shapes.items()}, fractions, pruning.levels,
                      pruning.scope)
     reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
-    if any(level < 0 for level in config.branch_levels) or 0 in config.branch_levels and not reorders_dense:
+    if any(level < 0 for level in config.branch_levels) or (0 in config.branch_levels and not reorders_dense):
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
     if config.connectivity.points == 1:
@@ -220,6 +220,16 @@ def _fractions(pruning, shapes):
                              '1; 0 never prunes the group.')
         by_group[group] = pruning.fraction if value is None else value
     return {name: by_group[group] for name, (group, _) in shapes.items()}
+
+
+def restore(stored):
+    """The Protocol of an experiment from the config in its config.json, a nested dict.
+
+    Keys that it lacks, because it is older than they are, have their defaults.
+    """
+    config = defaults()
+    config.update(stored)
+    return check(config)
 
 
 def differences(old, new):

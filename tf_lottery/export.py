@@ -45,7 +45,7 @@ def export(workdir, stored, run, weights='trained', data_dir=None, command=''):
     network = _network(workdir, stored, run, weights, mask, dataset)
     test = data.load(stored['config']['data']['name'], stored['config']['data']['validation'], data_dir).test
 
-    folder = storage.join(workdir, 'export', f'replicate_{run.replicate}_level_{run.level:02d}_{weights}')
+    folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
     storage.remove(folder)
     try:
         with storage.one_sentence('write', folder):

@@ -1,6 +1,7 @@
 """The report of an experiment: one HTML file with its pictures inside, the same pictures as PNG, the numbers as CSV."""
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -9,51 +10,93 @@ import jinja2
 import matplotlib
 import pandas as pd
 
-from tf_lottery import results, storage
+from tf_lottery import results, runs, storage, tables
+from tf_lottery.analysis import connectivity, retraining, stability
 from tf_lottery.branches import BRANCHES
-from tf_lottery.config import control_levels
-from tf_lottery.errors import UsageError
-from tf_lottery.pictures import STYLE, curves, density
+from tf_lottery.config import restore
+from tf_lottery.pictures import STYLE, curves, density, sweep
+from tf_lottery.pictures import connectivity as instability
+from tf_lottery.pictures import retraining as methods
+from tf_lottery.pictures import stability as distances
 
 # What draws the pictures, in the order of the page: functions from runs and their summary to Pictures.
 _DRAWN_BY = (density.draw, curves.draw)
 
 
-def write(workdir):
-    """Writes the report of the runs that an experiment has finished so far into its folder report/.
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What a report is made of.
 
-    index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
-    summary.csv with a line per branch and level (`results.summarise`).
+    Attributes:
+      experiment: dict, what its config.json holds.
+      frame: DataFrame of `results.load_results`.
+      summaries: dict from rewinding step to DataFrame of `results.summarise`.
+      samples: DataFrame of `stability.samples`.
+      lines: DataFrame of `connectivity.lines`.
+    """
+
+    experiment: dict
+    frame: pd.DataFrame
+    summaries: dict
+    samples: pd.DataFrame
+    lines: pd.DataFrame
+
+
+def find(workdir):
+    """Reads and analyses the runs that an experiment has finished so far.
 
     Args:
       workdir: the experiment's folder.
 
     Returns:
-      The path of index.html.
+      Findings.
 
     Raises:
       UsageError: the folder is not an experiment's, or no run has finished.
     """
-    path = storage.join(workdir, 'config.json')
-    if not storage.exists(path):
-        raise UsageError(f'{workdir} has no config.json: give the --workdir of one experiment.')
-    experiment = storage.read_json(path)
+    experiment = runs.read_config(workdir)
     frame = results.load_results(workdir)
-    summary = results.summarise(frame)
+    return Findings(experiment, frame, results.summaries(frame), stability.samples(workdir, frame),
+                    connectivity.lines(frame))
+
+
+def write(workdir, found):
+    """Writes the report of an experiment into its folder report/.
+
+    index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
+    summary.csv with a line per branch and level (`results.summarise`), and where there is something to say,
+    stability.csv and connectivity.csv.
+
+    Args:
+      workdir: the experiment's folder.
+      found: Findings of `find`.
+
+    Returns:
+      The path of index.html.
+    """
     folder = storage.join(workdir, 'report')
-    storage.write_text(storage.join(folder, 'summary.csv'), summary.to_csv(index=False))
-    storage.write_text(storage.join(folder, 'runs.csv'), _runs_table(frame).to_csv(index=False))
+    for name, table in _csv_tables(found).items():
+        if len(table):
+            storage.write_text(storage.join(folder, f'{name}.csv'), table.to_csv(index=False))
     sections = {}
     with matplotlib.rc_context(STYLE):
-        for picture in pictures(frame, summary):
+        for picture in pictures(found):
             png = _png(picture.figure)
             storage.write_bytes(storage.join(folder, f'{picture.name}.png'), png)
             sections.setdefault(picture.section, []).append({
                 'alternative': picture.alternative, 'caption': picture.caption,
                 'base64': base64.b64encode(png).decode()})
     page = storage.join(folder, 'index.html')
-    storage.write_text(page, _html(experiment, frame, summary, sections))
+    storage.write_text(page, _html(found, sections))
     return page
+
+
+def _csv_tables(found):
+    """The tables that lie beside the page, by name."""
+    summaries = [summary.assign(rewind_step=step) for step, summary in found.summaries.items()]
+    return {'runs': _runs_table(found.frame), 'summary': pd.concat(summaries),
+            'stability': stability.table(found.frame, found.samples),
+            'connectivity': connectivity.table(found.frame, found.lines)}
 
 
 def _runs_table(frame):
@@ -69,26 +112,45 @@ def _png(figure):
     return buffer.getvalue()
 
 
-def _html(experiment, frame, summary, sections):
+def _html(found, sections):
     loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    rows = results.cells(summary)
-    blocks = [(BRANCHES[branch].title, [rows[number] for number in group.index])
-              for branch, group in summary.groupby('branch', sort=False)]
+    experiment, frame = found.experiment, found.frame
     return environment.get_template('report.html.j2').render(
-        name=experiment['name'], headline=headline(summary), notes=_notes(experiment['config'], frame),
-        sections=sections, blocks=blocks, measures=results.MEASURES, diverged=frame['diverged'].any(),
+        name=experiment['name'], headline=headline(found.summaries), notes=_notes(experiment['config'], frame),
+        sections=sections, blocks=_blocks(found.summaries), measures=results.MEASURES,
+        tables=tables.tables(found.frame, found.samples, found.lines), diverged=frame['diverged'].any(),
         command=experiment['command'], versions=experiment['versions'],
         config=json.dumps(experiment['config'], indent=2))
 
 
-def headline(summary):
+def _blocks(summaries):
+    """The tables of accuracies: list of (title, rows of strings)."""
+    blocks = []
+    for step, summary in summaries.items():
+        rows = results.cells(summary)
+        where = f', rewound to step {step:,}' if len(summaries) > 1 else ''
+        blocks += [(BRANCHES[branch].title + where, [rows[number] for number in group.index])
+                   for branch, group in summary.groupby('branch', sort=False)]
+    return blocks
+
+
+def headline(summaries):
     """The outcome in a sentence or two: the smallest winning ticket, or why there is none.
 
     Args:
-      summary: DataFrame of `results.summarise`.
+      summaries: dict from rewinding step to DataFrame of `results.summarise`; of several, the one with the smallest
+        winning ticket counts.
     """
+    step, _ = results.level_to_ship(summaries)
+    sentence = _outcome(summaries[step])
+    if len(summaries) == 1:
+        return sentence
+    return f'Of the rewinding steps {", ".join(f"{one:,}" for one in summaries)}, step {step:,} does best. {sentence}'
+
+
+def _outcome(summary):
     dense, winner = results.dense(summary), results.smallest_winning_ticket(summary)
     if dense is None:
         return 'The dense network has not finished or has diverged, so there is nothing to compare tickets with.'
@@ -123,31 +185,27 @@ def _notes(config, frame):
 
 
 def _missing(config, frame):
-    """The runs that the config names and that have not finished: DataFrame."""
-    levels = config['pruning']['levels']
-    controls = control_levels(config['branch_levels'], levels)
-    wanted = set()
-    for replicate in range(config['replicates']):
-        wanted.add(('ticket', replicate, 0, 0))
-        for branch in config['branches']:
-            copies = config['reinits'] if BRANCHES[branch].several else 1
-            at = range(1, levels + 1) if branch == 'ticket' else controls
-            wanted.update((branch, replicate, level, copy) for level in at for copy in range(copies))
-    names = ['branch', 'replicate', 'level', 'copy']
-    return pd.DataFrame(sorted(wanted.difference(frame[names].itertuples(index=False, name=None))), columns=names)
+    """The runs that belong to the experiment and have not finished: DataFrame with their branches."""
+    finished = set(frame['run'])
+    missing = [run.branch for run in runs.wanted(restore(config)) if run.folder not in finished]
+    return pd.DataFrame({'branch': missing})
 
 
-def _count_by_branch(runs):
-    counts = runs.groupby('branch').size()
+def _count_by_branch(frame):
+    counts = frame.groupby('branch').size()
     return ', '.join(f'{BRANCHES[branch].title} ({counts[branch]})' for branch in BRANCHES if branch in counts)
 
 
-def pictures(frame, summary):
-    """Yields the Pictures that can be drawn of the runs.
-
-    Args:
-      frame: DataFrame of `results.load_results`, of one experiment.
-      summary: DataFrame of `results.summarise`.
-    """
-    for draw in _DRAWN_BY:
-        yield from draw(frame, summary)
+def pictures(found):
+    """Yields the Pictures that can be drawn of Findings."""
+    if len(found.summaries) > 1:
+        yield from sweep.draw(found.summaries, found.samples)
+        yield from instability.draw_sweep(found.lines)
+    else:
+        for draw in _DRAWN_BY:
+            yield from draw(found.frame, *found.summaries.values())
+        yield from distances.draw(found.samples)
+    yield from instability.draw(found.lines)
+    config = found.experiment['config']
+    published = retraining.published(config['model']['name']) if config['data']['name'] == 'cifar10' else None
+    yield from methods.draw(retraining.best(found.frame), published)

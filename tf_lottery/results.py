@@ -136,6 +136,25 @@ def summarise(frame):
         ignore_index=True)
 
 
+def by_rewinding_step(frame):
+    """Splits the runs of one experiment by the step that they are rewound to.
+
+    Args:
+      frame: rows of `load_results`, of one experiment.
+
+    Returns:
+      dict from the rewinding step k, int, in rising order, to the rows of k; the dense network is in each.
+    """
+    dense = (frame['level'] == 0) & (frame['branch'] == 'ticket')
+    steps = sorted(set(frame['rewind_step'][~dense]) or set(frame['rewind_step']))
+    return {int(step): frame[dense | (frame['rewind_step'] == step)].reset_index(drop=True) for step in steps}
+
+
+def summaries(frame):
+    """`summarise` for each rewinding step of an experiment: dict from k, int, in rising order, to DataFrame."""
+    return {step: summarise(rows) for step, rows in by_rewinding_step(frame).items()}
+
+
 def dense(summary):
     """The summary's row of the dense network; None where it has not finished or always diverged."""
     rows = summary[(summary['branch'] == 'ticket') & (summary['level'] == 0) & (summary['n'] > 0)]
@@ -159,14 +178,30 @@ def smallest_winning_ticket(summary):
     return None if winning.empty else winning.loc[winning['density'].idxmin()]
 
 
-def level_to_ship(summary):
-    """The level that is exported unless another is asked for: the smallest winning ticket's, else the level that is
-    most accurate at the end of training."""
-    winner = smallest_winning_ticket(summary)
-    if winner is not None:
-        return int(winner['level'])
-    tickets = summary[(summary['branch'] == 'ticket') & (summary['n'] > 0)]
-    return 0 if tickets.empty else int(tickets.loc[tickets['final_test_accuracy_mean'].idxmax(), 'level'])
+def level_to_ship(summaries):
+    """What is exported unless another is asked for: the smallest winning ticket of all rewinding steps, else the one
+    that is most accurate at the end of training.
+
+    Args:
+      summaries: dict from rewinding step to DataFrame of `summarise`.
+
+    Returns:
+      (rewinding step, level), two ints.
+    """
+    winners = {step: smallest_winning_ticket(summary) for step, summary in summaries.items()}
+    winners = {step: winner for step, winner in winners.items() if winner is not None}
+    if winners:
+        step = min(winners, key=lambda step: winners[step]['density'])
+        return step, int(winners[step]['level'])
+    best = {}
+    for step, summary in summaries.items():
+        tickets = summary[(summary['branch'] == 'ticket') & (summary['n'] > 0)]
+        if not tickets.empty:
+            best[step] = tickets.loc[tickets['final_test_accuracy_mean'].idxmax()]
+    if not best:
+        return next(iter(summaries)), 0
+    step = max(best, key=lambda step: best[step]['final_test_accuracy_mean'])
+    return step, int(best[step]['level'])
 
 
 def percent(density):

@@ -1,7 +1,7 @@
 """What all pictures of a report have in common."""
 
 import matplotlib
-from fake_runs import frames, save_experiment, save_run
+from fake_runs import save_experiment, save_run
 
 from tf_lottery import report
 from tf_lottery.branches import BRANCHES
@@ -16,7 +16,7 @@ def test_the_legend_lies_outside_the_axes_and_inside_the_picture(tmp_path):
     for branch in list(BRANCHES)[1:]:
         save_run(str(tmp_path), branch, 1, accuracy=0.1)
     with matplotlib.rc_context(STYLE):
-        for figure in [picture.figure for picture in report.pictures(*frames(tmp_path))]:
+        for figure in [picture.figure for picture in report.pictures(report.find(str(tmp_path)))]:
             figure.draw_without_rendering()
             legend, axes = figure.legends[-1].get_window_extent(), figure.axes[0].get_tightbbox()
             assert legend.y1 <= axes.y0

@@ -185,7 +185,7 @@ def test_a_run_from_step_k_goes_on_with_the_data_of_step_k(make):
     # Plain SGD has no memory but its weights: going on from W_k is the uninterrupted run.
     trainer = make(optimizer='sgd', learning_rate=0.1)
     ticket, kept = half(trainer), []
-    whole = trainer.train(ticket, SEEDS, END, keep_at=22, keep=kept.append)
+    whole = trainer.train(ticket, SEEDS, END, keep_at=[22], keep=lambda step, weights: kept.append(weights))
     (weights,) = kept
     assert not same(weights, whole.weights)
     assert same(weights, trainer.train(ticket, SEEDS, 22).weights)
@@ -202,12 +202,16 @@ def test_order_and_augmentation_have_their_own_seeds(make, seeds):
 def test_weights_are_kept_at_the_very_start_too_and_again_after_a_kill(tmp_path, make):
     trainer = make()
     ticket, kept = half(trainer), []
-    trainer.train(ticket, SEEDS, 10, keep_at=0, keep=kept.append)
+
+    def keep(step, weights):
+        kept.append(weights)
+
+    trainer.train(ticket, SEEDS, 10, keep_at=[0], keep=keep)
     assert same(kept[0], ticket.start)
     # Stopped at the very step to keep, before what is kept may have been written.
     interrupted(trainer, ticket, Checkpoint(tmp_path), 40, 15)
-    trainer.train(ticket, SEEDS, 40, keep_at=15, keep=kept.append, checkpoint=Checkpoint(tmp_path))
-    trainer.train(ticket, SEEDS, 15, keep_at=15, keep=kept.append)
+    trainer.train(ticket, SEEDS, 40, keep_at=[15], keep=keep, checkpoint=Checkpoint(tmp_path))
+    trainer.train(ticket, SEEDS, 15, keep_at=[15], keep=keep)
     assert len(kept) == 3
     assert same(kept[1], kept[2])
 
@@ -215,7 +219,7 @@ def test_weights_are_kept_at_the_very_start_too_and_again_after_a_kill(tmp_path,
 def test_keeping_weights_does_not_change_the_training(make):
     trainer = make()
     whole = trainer.train(half(trainer), SEEDS, END)
-    kept = trainer.train(half(trainer), SEEDS, END, keep_at=17, keep=lambda weights: None)
+    kept = trainer.train(half(trainer), SEEDS, END, keep_at=[17, 23], keep=lambda step, weights: None)
     assert same(whole.weights, kept.weights)
 
 

@@ -51,8 +51,8 @@ def table(frame, lines):
       lines: what `lines` returned for it.
 
     Returns:
-      DataFrame with a row per branch, level and rewinding step: `density`, `n` (lines), mean, min and max over the lines
-      of the instability in training and in test error, `accuracy` (mean test accuracy at the end of the network's
+      DataFrame with a row per branch, level and rewinding step: `density`, `n` (lines), mean, min and max over lines of
+      the instability in training and in test error, `accuracy` (mean test accuracy at the end of the network's
       runs), `stable` (mean instability in test error below STABLE) and `matching` (accuracy at most MATCHING below the
       dense network's; both as means).
     """

@@ -60,6 +60,9 @@ def samples(workdir, frame):
     """
     rows = []
     finished = frame[~frame['diverged'] & frame['branch'].map(_subnetwork).notna()]
+    # Weights may have been deleted to save room.
+    there = [storage.exists(storage.join(workdir, run, 'weights.npz')) for run in finished['run']]
+    finished = finished[np.array(there, bool)]
     controlled = {(run['level'], run['rewind_step']) for run in finished.to_dict('records')
                   if run['branch'] != 'ticket'}
     dense = {run['replicate']: run for run in finished.to_dict('records')

@@ -2,8 +2,12 @@
 
 import dataclasses
 
+import matplotlib
 import numpy as np
+from matplotlib import ticker
 from matplotlib.figure import Figure
+
+from tf_lottery.branches import BRANCHES
 
 INK, GREY, GRID = '#1f2430', '#6b7280', '#e5e7eb'
 
@@ -71,3 +75,39 @@ def room(axes, bottom, top):
     """Sets the vertical limits with a margin, also around a single value."""
     margin = 0.05 * (top - bottom) or 0.5
     axes.set_ylim(bottom - margin if bottom else 0, top + margin)
+
+
+def panels(count):
+    """A figure of panels one below the other, and the list of their axes."""
+    figure = Figure(figsize=(5.2, 1.1 + 2.3 * count), layout='constrained')
+    return figure, list(figure.subplots(count, squeeze=False)[:, 0])
+
+
+def errorbars(axes, places, means, spread, branch, **changes):
+    """Draws a branch's means with bars of its own colour and marker; `spread` is as in matplotlib's `yerr`."""
+    number = list(BRANCHES).index(branch)
+    own = {'color': COLOURS[number % len(COLOURS)], 'marker': MARKERS[number % len(MARKERS)],
+           'label': BRANCHES[branch].title, 'capsize': 2.5, 'elinewidth': 1}
+    if len(means):
+        axes.errorbar(places, means, spread, **{**own, **changes})
+
+
+def branch_legend(figure, axes):
+    """One legend for all panels: what any of them shows, each once."""
+    found = {}
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(found.values(), found.keys(), loc='outside lower center', ncols=2)
+
+
+def step_axis(axes, steps):
+    """Rewinding steps side by side: they span orders of magnitude and start at zero."""
+    axes.set_xticks(range(len(steps)), [f'{step:,}' for step in steps])
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.set_xlim(-0.3, len(steps) - 0.7)
+
+
+def shades(count):
+    """Colours in an order: black, then from dark to light."""
+    return [INK, *matplotlib.colormaps['plasma'](np.linspace(0.15, 0.82, count - 1))]

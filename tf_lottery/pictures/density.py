@@ -96,7 +96,7 @@ def against_density(summary, measure, title, label):
         axes.plot(100 * winner['density'], scale * winner[f'{measure}_mean'], 'o', markersize=11, zorder=4,
                   markerfacecolor='none', markeredgecolor=pictures.INK, linestyle='none',
                   label=f'Smallest winning ticket ({results.percent(winner["density"])} %)')
-    _density_axis(axes, summary['density'])
+    density_axis(axes, summary['density'])
     pictures.room(axes, 0 if measure == 'early_stop_step' else bottom, top)
     if measure == 'early_stop_step':
         axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
@@ -104,7 +104,7 @@ def against_density(summary, measure, title, label):
     return figure
 
 
-def _density_axis(axes, densities):
+def density_axis(axes, densities):
     """Ticks at the densities themselves, labelled where there is room for it."""
     densities = np.unique(densities)[::-1]
     room = math.log(densities[0] / densities[-1]) / _DENSITY_LABELS
