@@ -107,6 +107,13 @@ def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, bran
     ('fine_tuning', False, 'trained', STEPS),
     ('lr_rewinding', False, 'trained', REWIND),
     ('continued_training', False, 'rewound', REWIND),
+    ('resampled', True, 'made of W_k', REWIND),
+    ('resampled_signs', True, 'made of W_k', REWIND),
+    ('initial_magnitude', False, 'rewound', REWIND),
+    ('noise_0.5', True, 'made of W_k', REWIND),
+    ('noise_1', True, 'made of W_k', REWIND),
+    ('noise_2', True, 'made of W_k', REWIND),
+    ('noise_3', True, 'made of W_k', REWIND),
 ])
 def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weights, step):
     own, winner = ticket(finished, branch), ticket(finished, 'ticket')
@@ -119,6 +126,10 @@ def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weigh
         assert not weights_equal(own.weights, initial(finished))
         # Of the distribution of the old ones: Gaussian Glorot.
         assert own.weights['fc2/kernel'].std() == pytest.approx(np.sqrt(2 / 400), rel=0.05)
+    if weights == 'made of W_k':
+        assert np.array_equal(own.weights['fc1/bias'], rewound(finished)['fc1/bias'])
+        assert not np.array_equal(own.weights['fc1/kernel'], ticket(finished, branch, level=1).weights['fc1/kernel'])
+        assert not np.any(own.start['fc1/kernel'][~winner.mask['fc1/kernel']])
 
 
 def test_copies_and_levels_draw_different_weights_and_repeat_their_own(finished):
@@ -131,6 +142,27 @@ def test_one_shot_prunes_the_dense_network_once(finished):
     dense = finished.weights(runs.Run(0, 0, 'ticket'))
     mask = ticket(finished, 'one_shot').mask['fc2/kernel'].ravel()
     assert np.array_equal(np.sort(np.argsort(-np.abs(dense['fc2/kernel'].ravel()))[:19200]), np.flatnonzero(mask))
+
+
+def test_initial_magnitude_prunes_the_network_before_training(finished):
+    magnitudes = np.abs(initial(finished)['output/kernel'].ravel())
+    mask = ticket(finished, 'initial_magnitude').mask['output/kernel'].ravel()
+    assert np.array_equal(np.sort(np.argsort(-magnitudes)[:810]), np.flatnonzero(mask))
+
+
+@pytest.mark.parametrize('branch', ['resampled', 'resampled_signs'])
+def test_resampled_weights_are_survivors_at_the_rewinding_step(finished, branch):
+    own, source = ticket(finished, branch), rewound(finished)
+    for name, kept in own.mask.items():
+        assert np.isin(own.weights[name][kept], source[name][kept]).all()
+        same = np.mean(np.sign(own.weights[name][kept]) == np.sign(source[name][kept]))
+        assert same == 1 if branch == 'resampled_signs' else same < 0.7
+
+
+@pytest.mark.parametrize('scale', [0.5, 1, 2, 3])
+def test_noise_is_on_the_weights_of_the_rewinding_step(finished, scale):
+    noise = ticket(finished, f'noise_{scale}').weights['fc2/kernel'] - rewound(finished)['fc2/kernel']
+    assert noise.std() == pytest.approx(scale * initial(finished)['fc2/kernel'].std(), rel=0.03)
 
 
 def test_continued_training_takes_the_masks_of_the_network_that_went_on(finished):
@@ -204,6 +236,16 @@ def test_runs_made_from_a_diverged_one_are_left_out(tmp_path, monkeypatch):
     assert warnings[0] == ('replicate_0/level_01/ticket is left out: replicate_0/level_00/ticket ended in a loss that '
                            'is not finite.')
     assert warnings[2] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
+
+
+def test_a_dense_network_that_diverges_before_step_k_leaves_nothing_to_rewind_to(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('initial_magnitude',), 1, **{
+        'training.learning_rate': 1e30, 'training.evaluate_every': '10it'})
+    warnings = []
+    monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
+    done.run()
+    assert warnings == ['replicate_0/level_01/initial_magnitude is left out: replicate 0 diverged before its rewinding '
+                        'step.']
 
 
 def test_a_full_disk_harms_nothing_that_was_saved(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ dense network, which all branches share.
 import dataclasses
 from collections.abc import Callable
 
+from tf_lottery import initialisations
+
 
 def pruned(at):
     """The mask of the level: what the chain's network of the level before ended in, pruned once more."""
@@ -24,6 +26,11 @@ def pruned_once(at):
     return at.pruned_once()
 
 
+def pruned_initially(at):
+    """The dense network, pruned before any training to the density of the level: by the magnitudes of W_0."""
+    return at.pruned_initially()
+
+
 def rewound(at):
     """W_k, the dense network's weights at the rewinding step."""
     return at.rewound()
@@ -32,6 +39,24 @@ def rewound(at):
 def initialised(at):
     """A new W_0, drawn from the distribution of the old one."""
     return at.new_weights()
+
+
+def resampled(at):
+    """W_k, each survivor drawn anew from those of its layer (1803.03635, appendix F.3)."""
+    return initialisations.resampled(at.rewound(), at.pruned(), at.seed)
+
+
+def resampled_signs(at):
+    """W_k, each survivor drawn anew from those of its layer that have its sign."""
+    return initialisations.resampled(at.rewound(), at.pruned(), at.seed, keep_signs=True)
+
+
+def with_noise(scale):
+    """W_k and Gaussian noise of `scale` times each layer's standard deviation in W_0 (1803.03635, appendix F.7)."""
+    def noisy(at):
+        return initialisations.noisy(at.rewound(), at.initial(), at.prunable(), scale, at.seed)
+
+    return noisy
 
 
 def trained(at):
@@ -92,4 +117,14 @@ BRANCHES = {
     'lr_rewinding': Branch('Learning-rate rewinding', pruned, trained, chain='lr_rewinding'),
     # Strategy 2 of 1803.03635's appendix B: prune while training goes on, which is fine-tuning, and reset at the end.
     'continued_training': Branch('Continued training', pruned, rewound, chain='fine_tuning'),
+    # 1803.03635, appendix F.3.
+    'resampled': Branch('Resampled initialisation', pruned, resampled),
+    'resampled_signs': Branch('Resampled, signs kept', pruned, resampled_signs),
+    # 1803.03635, appendix F.4.
+    'initial_magnitude': Branch('Initial magnitude', pruned_initially, rewound, chain=None),
+    # 1803.03635, appendix F.7.
+    'noise_0.5': Branch('Noise of 0.5 sigma', pruned, with_noise(0.5)),
+    'noise_1': Branch('Noise of 1 sigma', pruned, with_noise(1)),
+    'noise_2': Branch('Noise of 2 sigma', pruned, with_noise(2)),
+    'noise_3': Branch('Noise of 3 sigma', pruned, with_noise(3)),
 }

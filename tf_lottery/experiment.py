@@ -228,7 +228,7 @@ class At:
         """The Ticket that this run trains."""
         start, _ = runs.run_steps(self._protocol, self._run)
         if self._run.level == 0 and self._run.branch == 'ticket':
-            return Ticket(Mask.ones(self._protocol.shapes), self._initial(), start)
+            return Ticket(Mask.ones(self._protocol.shapes), self._initialised(), start)
         branch = BRANCHES[self._run.branch]
         return Ticket(branch.mask(self), branch.weights(self), start)
 
@@ -253,18 +253,41 @@ class At:
         """The mask of this level's density from the trained dense network."""
         return self._prune(runs.Run(self._run.replicate, 0, 'ticket'))
 
+    def pruned_initially(self):
+        """The mask of this level's density from W_0."""
+        return self._to_density(Mask.ones(self._protocol.shapes), self.initial())
+
     def _prune(self, run):
-        weights, mask = self._experiment.weights(run), self._experiment.mask(run)
+        weights = self._experiment.weights(run)
+        return self._to_density(self._experiment.mask(run), weights)
+
+    def _to_density(self, mask, weights):
+        """The mask of this level from an earlier one and the weights that are ranked."""
         fractions = wrapper.get_fractions(self._experiment.trainer.network)
         return prune(mask, weights, fractions, self._run.level, self._protocol.config.pruning.scope)
+
+    def prunable(self):
+        """The names of the weights that masks are over."""
+        return list(self._protocol.shapes)
 
     def new_weights(self):
         """A W_0 of this run's own seed."""
         return wrapper.get_weights(self._experiment.network(self.seed))
 
+    def initial(self):
+        """W_0 of this replicate."""
+        return self._experiment.read(self._run.initial_weights)
+
     def rewound(self):
-        """W_k of this replicate."""
-        return self._experiment.read(self._run.rewound_weights)
+        """W_k of this replicate.
+
+        Raises:
+          DivergedError: the dense network never got to step k.
+        """
+        path = self._run.rewound_weights
+        if not storage.exists(storage.join(self._experiment.workdir, path)):
+            raise DivergedError(f'replicate {self._run.replicate} diverged before its rewinding step.')
+        return self._experiment.read(path)
 
     def keep_rewinding_point(self, step, weights):
         """Saves W_k; called by the dense network's training when it gets there."""
@@ -272,8 +295,8 @@ class At:
         run = dataclasses.replace(self._run, rewind=step if several else None)
         self._experiment.write(run.rewound_weights, weights)
 
-    def _initial(self):
-        """W_0 of this replicate, written down for the analyses."""
+    def _initialised(self):
+        """W_0 of this replicate, written down for the branches and analyses that need it."""
         weights = wrapper.get_weights(self._experiment.network(self.seeds.initialisation))
         self._experiment.write(self._run.initial_weights, weights)
         return weights
