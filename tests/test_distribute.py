@@ -38,6 +38,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.learning_rates import LearningRate
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 
@@ -49,8 +50,9 @@ def network():
         dense(10, kernel_initializer=seed(2), name='output')])
 
 
-settings = Settings(batch_size=60, optimizer='adam', learning_rate=0.01, momentum=0.9, evaluate_every=10,
-                    checkpoint_every=15, block=5, crop_pixels=1, brightest=16, jit=False)
+settings = Settings(batch_size=60, optimizer='adam', learning_rate=LearningRate('steps', 0.01, 30, milestones=(12, 23)),
+                    momentum=0.9, weight_decay=0.05, evaluate_every=10, checkpoint_every=15, block=5, crop_pixels=1,
+                    flip=True, brightest=16, jit=False)
 trainer = Trainer(network, data.load('digits'), settings, strategy)
 dense, weights = wrapper.get_mask(trainer.network), wrapper.get_weights(trainer.network)
 ticket = Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, 3)

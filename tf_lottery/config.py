@@ -5,6 +5,7 @@ No TensorFlow here, so that a mistake in a config is told at once.
 
 import dataclasses
 import difflib
+import itertools
 import math
 
 from ml_collections import config_dict
@@ -13,7 +14,7 @@ from tf_lottery import data, models, steps
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import allocation
-from tf_lottery.training import OPTIMIZERS
+from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
 PRECISIONS = ('float32', 'mixed_bfloat16')
 
@@ -33,6 +34,8 @@ def defaults():
     config.data.validation = config_dict.placeholder(int)
     # Augmentation: pad by so many pixels and crop back at random.
     config.data.crop_pixels = 0
+    # Augmentation: mirror images left to right at random.
+    config.data.flip = False
 
     config.model = config_dict.ConfigDict()
     config.model.name = 'lenet_300_100'
@@ -41,9 +44,22 @@ def defaults():
     config.training.length = '50000it'
     config.training.batch_size = 60
     config.training.optimizer = 'adam'
-    config.training.learning_rate = 1.2e-3
-    # Read by the optimizer 'momentum' only.
+    # Read by the optimizers 'momentum' and 'rmsprop'; by 'rmsprop'; by 'adam' and 'rmsprop'.
     config.training.momentum = 0.9
+    config.training.rho = 0.9
+    config.training.epsilon = 1e-7
+    # L2 on the prunable weights.
+    config.training.weight_decay = 0.0
+    config.training.learning_rate = 1.2e-3
+    # How it changes: training/learning_rates.py has the formulas.
+    config.training.schedule = 'constant'
+    # Read by the schedule 'steps': lengths such as '20000it' or '80ep', and the factor at each.
+    config.training.milestones = ()
+    config.training.drop = 0.1
+    # Read by 'linear', 'exponential' and 'cosine': the rate that they come to at the end.
+    config.training.final_learning_rate = 0.0
+    # Over this length the rate rises from 0.
+    config.training.warmup = '0it'
     config.training.precision = 'float32'
     config.training.evaluate_every = '100it'
     config.training.checkpoint_every = '5000it'
@@ -94,6 +110,8 @@ class Protocol:
       end_step: int, T, the length of training.
       rewind_steps: tuple of int, k; several in a sweep.
       evaluate_every, checkpoint_every: int, steps.
+      milestones: tuple of int, the steps at which the learning rate drops.
+      warmup_steps: int, over which it rises from 0.
       branch_levels: tuple of int, where the controls are trained.
       reorders_dense: bool, whether the dense network is trained on other data orders too.
     """
@@ -108,6 +126,8 @@ class Protocol:
     rewind_steps: tuple
     evaluate_every: int
     checkpoint_every: int
+    milestones: tuple
+    warmup_steps: int
     branch_levels: tuple
     reorders_dense: bool
 
@@ -141,6 +161,7 @@ def check(config):
     dataset = data.describe(config.data.name)
     model = models.find(config.model.name)
     _known('training.optimizer', training.optimizer, OPTIMIZERS)
+    _known('training.schedule', training.schedule, SCHEDULES)
     _known('training.precision', training.precision, PRECISIONS)
     _known('pruning.scope', pruning.scope, allocation.SCOPES)
     for name in config.branches:
@@ -153,12 +174,11 @@ def check(config):
                               ('training.block', training.block, 1), ('data.crop_pixels', config.data.crop_pixels, 0),
                               ('seed', config.seed, 0)):
         _at_least(key, value, least)
-    if not training.learning_rate > 0:
-        raise UsageError(f'training.learning_rate is {training.learning_rate}: give a number above 0.')
-    if not 0 <= training.momentum < 1:
-        raise UsageError(f'training.momentum is {training.momentum}: give a number in [0, 1).')
+    _check_training(training)
     examples = _training_examples(config, dataset)
-    end, rewinds, evaluate, checkpoint = _lengths(config, data.steps_per_epoch(examples, training.batch_size))
+    per_epoch = data.steps_per_epoch(examples, training.batch_size)
+    end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
+    milestones, warmup = _schedule_steps(training, end, per_epoch)
     shapes = model.prunable_shapes(dataset.shape, dataset.classes)
     fractions = _fractions(pruning, shapes)
     allocation.check({name: math.prod(shape) for name, (_, shape) in shapes.items()}, fractions, pruning.levels,
@@ -171,7 +191,31 @@ def check(config):
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     levels = control_levels(config.branch_levels, pruning.levels)
     return Protocol(config, dataset, examples, model, {name: shape for name, (_, shape) in shapes.items()}, fractions,
-                    end, rewinds, evaluate, checkpoint, levels, reorders_dense)
+                    end, rewinds, evaluate, checkpoint, milestones, warmup, levels, reorders_dense)
+
+
+def _check_training(training):
+    for key in ('learning_rate', 'epsilon'):
+        if not training[key] > 0:
+            raise UsageError(f'training.{key} is {training[key]}: give a number above 0.')
+    for key in ('final_learning_rate', 'weight_decay'):
+        if not training[key] >= 0:
+            raise UsageError(f'training.{key} is {training[key]}: give a number of 0 or more.')
+    for key in ('momentum', 'rho'):
+        if not 0 <= training[key] < 1:
+            raise UsageError(f'training.{key} is {training[key]}: give a number in [0, 1).')
+    if not 0 < training.drop < 1:
+        raise UsageError(f'training.drop is {training.drop}: give a factor between 0 and 1 (0.1 in the papers).')
+    if training.schedule == 'exponential' and not training.final_learning_rate:
+        raise UsageError('training.final_learning_rate is 0, which an exponential schedule never comes to: give a '
+                         'number above 0.')
+    default = defaults().training
+    for choice, keys_of in (('optimizer', OPTIMIZERS), ('schedule', SCHEDULES)):
+        for key in dict.fromkeys(key for keys in keys_of.values() for key in keys):
+            if training[key] != default[key] and key not in keys_of[training[choice]]:
+                readers = ' or '.join(repr(name) for name, keys in keys_of.items() if key in keys)
+                raise UsageError(f'training.{key} is {training[key]}, which training.{choice}={training[choice]!r} '
+                                 f'does not read: leave it out, or choose {readers}.')
 
 
 def control_levels(branch_levels, levels):
@@ -208,6 +252,22 @@ def _lengths(config, per_epoch):
     return end, rewinds, *every
 
 
+def _schedule_steps(training, end, per_epoch):
+    """The milestones of the learning rate and its warm-up, in steps: (tuple of int, int)."""
+    milestones = tuple(steps.parse(milestone, per_epoch) for milestone in training.milestones)
+    if training.schedule == 'steps' and not milestones:
+        raise UsageError("training.milestones is empty: say where training.schedule='steps' drops the learning rate, "
+                         "as in ('20000it', '25000it').")
+    if any(left >= right for left, right in itertools.pairwise((0, *milestones, end))):
+        raise UsageError(f'training.milestones is {training.milestones}, steps {milestones}: give increasing lengths '
+                         f'above 0 and before the end of training, step {end}.')
+    warmup = steps.parse(training.warmup, per_epoch)
+    if warmup >= end:
+        raise UsageError(f'training.warmup is {training.warmup!r}, {warmup} steps: it must end before training does, '
+                         f'at step {end}.')
+    return milestones, warmup
+
+
 def _fractions(pruning, shapes):
     if not 0 < pruning.fraction < 1:
         raise UsageError(f'pruning.fraction is {pruning.fraction}: give the share of weights pruned per level, '
@@ -235,14 +295,15 @@ def restore(stored):
 def differences(old, new):
     """Says in which keys two configs, as nested dicts, are of different experiments.
 
-    Keys of EXTENT are left out: they say how much to do.
+    Keys of EXTENT are left out: they say how much to do. A key that the old config lacks did not exist when it was
+    written, and is at its default, which keeps the former behaviour.
 
     Returns:
       list of (key, old value, new value).
     """
-    old, new = flatten(old), flatten(new)
-    return [(key, old.get(key), new.get(key)) for key in sorted(set(old) | set(new))
-            if key not in EXTENT and old.get(key) != new.get(key)]
+    old, new, default = flatten(old), flatten(new), flatten(defaults().to_dict())
+    pairs = ((key, old.get(key, default.get(key)), new.get(key)) for key in sorted(set(old) | set(new)))
+    return [(key, before, now) for key, before, now in pairs if key not in EXTENT and before != now]
 
 
 def flatten(nested, prefix=''):

@@ -17,6 +17,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.ticket import Mask, Ticket, pack, unpack
+from tf_lottery.training import learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.line import Line
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
@@ -46,16 +47,19 @@ class Experiment:
         self._stop = stop
         self._writes = distribute.is_chief()
         self._tensorboard = tensorboard
-        config = protocol.config
+        config, training = protocol.config, protocol.config.training
         if jit is None:
             convolutions = any(len(shape) > 2 for shape in protocol.shapes.values())
             jit = distribute.jit_pays(strategy, convolutions)
+        learning_rate = learning_rates.build(
+            training.schedule, training.learning_rate, protocol.warmup_steps, end_step=protocol.end_step,
+            milestones=protocol.milestones, drop=training.drop, final_learning_rate=training.final_learning_rate)
         settings = Settings(
-            batch_size=config.training.batch_size, optimizer=config.training.optimizer,
-            learning_rate=config.training.learning_rate, momentum=config.training.momentum,
-            evaluate_every=protocol.evaluate_every, checkpoint_every=protocol.checkpoint_every,
-            block=config.training.block, crop_pixels=config.data.crop_pixels, brightest=protocol.dataset.brightest,
-            jit=jit)
+            batch_size=training.batch_size, optimizer=training.optimizer, learning_rate=learning_rate,
+            momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
+            weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
+            checkpoint_every=protocol.checkpoint_every, block=training.block, crop_pixels=config.data.crop_pixels,
+            flip=config.data.flip, brightest=protocol.dataset.brightest, jit=jit)
         self.splits = data.load(config.data.name, config.data.validation, data_dir)
         self.trainer = Trainer(functools.partial(self.network, seed=0), self.splits, settings, strategy)
         for name, (holder, *_) in wrapper.prunable_variables(self.trainer.network).items():

@@ -1,4 +1,4 @@
-"""Adam's bias correction counts from where its moments started."""
+"""Adam's bias correction counts from where its moments started; the others have nothing to correct."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import tf_keras
 
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning.rewind import reset_optimizer
-from tf_lottery.training import optimizers
+from tf_lottery.training import OPTIMIZERS, optimizers
 
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 
@@ -73,17 +73,42 @@ def test_sparse_gradients_are_taken_as_dense_ones():
 
 
 @pytest.mark.parametrize(('name', 'kind', 'momentum'), [
-    ('adam', optimizers.Adam, None), ('sgd', tf_keras.optimizers.SGD, 0), ('momentum', tf_keras.optimizers.SGD, 0.8)])
+    ('adam', optimizers.Adam, None), ('sgd', tf_keras.optimizers.SGD, 0), ('momentum', tf_keras.optimizers.SGD, 0.8),
+    ('rmsprop', tf_keras.optimizers.RMSprop, 0.8)])
 def test_optimizers_are_built_by_name(name, kind, momentum):
-    optimizer = optimizers.build(name, 0.25, 0.8)
+    optimizer = optimizers.build(name, 0.25, 0.8, rho=0.7, epsilon=0.5)
     assert type(optimizer) is kind
     assert float(optimizer.learning_rate) == 0.25
     assert not optimizer.jit_compile
     assert getattr(optimizer, 'momentum', None) == momentum
+    assert getattr(optimizer, 'rho', 0.7) == 0.7
+    assert getattr(optimizer, 'epsilon', 0.5) == 0.5
+
+
+def test_rmsprop_by_hand():
+    square, velocity, expected = np.zeros(4), np.zeros(4), np.ones(4)
+    for gradient in GRADIENTS:
+        square = 0.75 * square + 0.25 * gradient**2
+        velocity = 0.5 * velocity + 0.1 * gradient / np.sqrt(square + 1)
+        expected = expected - velocity
+    own = optimizers.build('rmsprop', 0.1, momentum=0.5, rho=0.75, epsilon=1.0)
+    assert steps(own, tf.Variable(np.ones(4, np.float32)), GRADIENTS) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_a_rewound_optimizer_trains_as_a_fresh_one(name):
+    own, fresh = (optimizers.build(name, 0.01) for _ in range(2))
+    variable = tf.Variable(np.full(4, 3, np.float32))
+    steps(own, variable, GRADIENTS[::-1])
+    variable.assign(np.ones(4))
+    reset_optimizer(own, [variable], 500)
+    expected = steps(fresh, tf.Variable(np.ones(4, np.float32)), GRADIENTS)
+    assert np.array_equal(steps(own, variable, GRADIENTS), expected)
+    assert int(own.iterations) == 506
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(UsageError, match=r"unknown optimizer 'adamw': choose one of adam, sgd, momentum\."):
+    with pytest.raises(UsageError, match=r"unknown optimizer 'adamw': choose one of adam, sgd, momentum, rmsprop\."):
         optimizers.build('adamw', 0.1, 0.9)
 
 

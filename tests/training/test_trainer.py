@@ -4,10 +4,12 @@ import dataclasses
 import math
 import types
 
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from hypothesis import strategies as st
 
 from tf_lottery import data, storage
 from tf_lottery.data.order import batch_indices
@@ -18,12 +20,16 @@ from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Mask, Ticket
 from tf_lottery.training.callbacks import Evaluation
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.learning_rates import LearningRate
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 SEEDS = Seeds(initialisation=0, order=1, augmentation=2)
 SETTINGS = Settings(batch_size=60, optimizer='adam', learning_rate=0.01, momentum=0.9, evaluate_every=20,
                     checkpoint_every=15, block=8, crop_pixels=1, brightest=16, jit=False)
 END = 50
+# Drops at the very steps that runs are rewound to below.
+STEPS = LearningRate('steps', 0.1, END, milestones=(10, 22, 40), drop=0.5)
+COSINE = LearningRate('cosine', 0.01, END, final_learning_rate=0.001, warmup_steps=30)
 
 
 def network():
@@ -81,8 +87,10 @@ def interrupted(trainer, ticket, checkpoint, end, step):
 
 
 @pytest.mark.parametrize(('changes', 'stops'), [
-    ({}, (13, 15, 20, 28, 38, 45, 50)), ({'optimizer': 'momentum'}, (13, 38)), ({'jit': True}, (15, 28))],
-                         ids=['adam', 'momentum', 'adam under XLA'])
+    ({}, (13, 15, 20, 28, 38, 45, 50)), ({'jit': True}, (15, 28)),
+    ({'optimizer': 'momentum', 'learning_rate': STEPS, 'weight_decay': 0.01}, (13, 38)),
+    ({'optimizer': 'rmsprop', 'learning_rate': COSINE, 'weight_decay': 0.01, 'flip': True, 'jit': True}, (15, 28))],
+                         ids=['adam', 'adam under XLA', 'momentum', 'rmsprop under XLA'])
 def test_a_run_resumed_anywhere_ends_in_the_same_bits(tmp_path, make, changes, stops):
     trainer = make(**changes)
     ticket = half(trainer, step=5)
@@ -138,23 +146,31 @@ def test_the_length_of_a_block_changes_nothing_that_is_trained(make, digits, blo
         assert {**two, 'train_loss': 0} == {**one, 'train_loss': 0}
 
 
-def test_training_is_what_a_plain_loop_does(make, digits):
-    trainer = make(optimizer='sgd', learning_rate=0.1, crop_pixels=0)
+@pytest.mark.parametrize(('changes', 'rates', 'momentum', 'decay'), [
+    ({'optimizer': 'sgd', 'learning_rate': 0.1}, [0.1] * 30, 0, 0),
+    ({'optimizer': 'momentum', 'learning_rate': STEPS, 'weight_decay': 0.05}, [0.1] * 10 + [0.05] * 12 + [0.025] * 8,
+     0.9, 0.05)], ids=['sgd', 'momentum, steps and weight decay'])
+def test_training_is_what_a_plain_loop_does(make, digits, changes, rates, momentum, decay):
+    trainer = make(crop_pixels=0, **changes)
     ticket = half(trainer)
     trained = trainer.train(ticket, SEEDS, 30)
     model = network()
     own = wrapper.variables(model)
     for name, value in ticket.start.items():
         own[name].assign(value)
-    losses = []
-    for indices in batch_indices(tf.constant(SEEDS.order), tf.constant(0), 30, len(digits.train), 60).numpy():
+    losses, velocities = [], [np.zeros(variable.shape, np.float32) for variable in model.trainable_variables]
+    batches = batch_indices(tf.constant(SEEDS.order), tf.constant(0), 30, len(digits.train), 60).numpy()
+    for indices, rate in zip(batches, rates, strict=True):
         with tf.GradientTape() as tape:
             logits = model(digits.train.images[indices] / np.float32(16), training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(digits.train.labels[indices], logits))
         losses.append(float(loss))
-        for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables),
-                                      strict=True):
-            variable.assign_sub(0.1 * gradient)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        for number, (variable, gradient) in enumerate(zip(model.trainable_variables, gradients, strict=True)):
+            if 'kernel' in variable.name:
+                gradient += decay * variable
+            velocities[number] = momentum * velocities[number] - rate * gradient
+            variable.assign_add(velocities[number])
         for name, kept in ticket.mask.items():
             own[name].assign(own[name] * kept)
     for name, value in wrapper.get_weights(model).items():
@@ -181,9 +197,45 @@ def test_pruned_weights_stay_zero_and_rows_hold_every_column(make):
         'output/bias']
 
 
-def test_a_run_from_step_k_goes_on_with_the_data_of_step_k(make):
+def test_weight_decay_is_on_kernels_only(make):
+    plain, decayed = (make(optimizer='momentum', learning_rate=0.1, weight_decay=decay) for decay in (0.0, 0.5))
+    ticket = half(plain)
+    without, own = (trainer.train(ticket, SEEDS, 1).weights for trainer in (plain, decayed))
+    for name, value in without.items():
+        if name.endswith('/kernel'):
+            assert own[name] == pytest.approx(value - 0.1 * 0.5 * ticket.start[name], rel=1e-5, abs=1e-7)
+        else:
+            assert np.array_equal(own[name], value), name
+
+
+def test_weight_decay_goes_through_the_optimizer(make):
+    # So large that the loss does not count: Adam's first step is its learning rate, towards zero.
+    trainer = make(weight_decay=1e6)
+    ticket = half(trainer)
+    weights = trainer.train(ticket, SEEDS, 1).weights
+    for name in ticket.mask:
+        start = ticket.start[name]
+        assert weights[name] == pytest.approx(start - 0.01 * np.sign(start), abs=1e-6)
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'optimizer': 'momentum', 'learning_rate': STEPS, 'weight_decay': 0.01},
+    {'optimizer': 'rmsprop', 'weight_decay': 0.01}], ids=['adam', 'momentum', 'rmsprop'])
+@hypothesis.settings(max_examples=8)
+@hypothesis.given(seed=st.integers(0, 2**31 - 1), density=st.floats(0.02, 0.98), step=st.integers(0, END))
+def test_no_optimizer_moves_a_pruned_weight(make, changes, seed, density, step):
+    trainer, rng = make(**changes), np.random.default_rng(seed)
+    weights = wrapper.get_weights(trainer.network)
+    mask = Mask({name: rng.random(value.shape) < density for name, value in wrapper.get_mask(trainer.network).items()})
+    trained = trainer.train(Ticket(mask, weights, step), Seeds(0, seed, seed), step + 9)
+    for name, kept in mask.items():
+        assert not trained.weights[name][~kept].any(), name
+
+
+@pytest.mark.parametrize('rate', [0.1, STEPS, COSINE], ids=['constant', 'steps', 'cosine after a warm-up'])
+def test_a_run_from_step_k_goes_on_with_the_data_and_the_rate_of_step_k(make, rate):
     # Plain SGD has no memory but its weights: going on from W_k is the uninterrupted run.
-    trainer = make(optimizer='sgd', learning_rate=0.1)
+    trainer = make(optimizer='sgd', learning_rate=rate)
     ticket, kept = half(trainer), []
     whole = trainer.train(ticket, SEEDS, END, keep_at=[22], keep=lambda step, weights: kept.append(weights))
     (weights,) = kept
@@ -191,6 +243,12 @@ def test_a_run_from_step_k_goes_on_with_the_data_of_step_k(make):
     assert same(weights, trainer.train(ticket, SEEDS, 22).weights)
     assert same(trainer.train(Ticket(ticket.mask, weights, 22), SEEDS, END).weights, whole.weights)
     assert not same(trainer.train(Ticket(ticket.mask, weights, 23), SEEDS, END).weights, whole.weights)
+
+
+def test_past_the_end_training_goes_on_at_the_last_rate(make):
+    scheduled, constant = (make(optimizer='sgd', learning_rate=rate) for rate in (STEPS, 0.0125))
+    ticket = half(scheduled, step=END)
+    assert same(*(trainer.train(ticket, SEEDS, END + 10).weights for trainer in (scheduled, constant)))
 
 
 @pytest.mark.parametrize('seeds', [dataclasses.replace(SEEDS, order=5), dataclasses.replace(SEEDS, augmentation=5)])

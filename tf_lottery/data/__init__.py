@@ -20,6 +20,7 @@ class Description:
       classes: int.
       brightest: the pixel value that becomes 1.0.
       validation: int, the size of the validation set in the papers' protocol.
+      tfds: its name in TFDS, where that is another one.
     """
 
     train: int
@@ -28,12 +29,17 @@ class Description:
     classes: int
     brightest: int
     validation: int
+    tfds: str | None = None
 
 
 DATASETS = {
     'digits': Description(1297, 500, (8, 8, 1), 10, 16, 200),
     'mnist': Description(60_000, 10_000, (28, 28, 1), 10, 255, 5_000),
     'fashion_mnist': Description(60_000, 10_000, (28, 28, 1), 10, 255, 5_000),
+    'cifar10': Description(50_000, 10_000, (32, 32, 3), 10, 255, 5_000),
+    # The papers that train on these two (1906.02773) do not say: as many as of CIFAR-10.
+    'cifar100': Description(50_000, 10_000, (32, 32, 3), 100, 255, 5_000),
+    'svhn': Description(73_257, 26_032, (32, 32, 3), 10, 255, 5_000, tfds='svhn_cropped'),
 }
 
 
@@ -97,7 +103,7 @@ def load(name, validation=None, data_dir=None):
     """
     description = describe(name)
     validation = description.validation if validation is None else validation
-    train, test = _digits() if name == 'digits' else _tfds(name, data_dir)
+    train, test = _digits() if name == 'digits' else _tfds(description.tfds or name, data_dir)
     order = np.random.default_rng(0).permutation(len(train))
     return Splits(train.take(order[validation:]), train.take(order[:validation]), test)
 
