@@ -52,10 +52,12 @@ def finished(tmp_path_factory):
 def test_every_branch_ran_once(finished):
     assert finished.pending() == []
     names = [run.folder.split('/', 1)[1] for run in runs.wanted(finished.protocol)]
-    assert len(names) == len(set(names)) == 1 + 2 * (len(BRANCHES) + 2)
+    # Two levels, two branches with two copies each, and the dense network on its own data order and on another one.
+    assert len(names) == len(set(names)) == 2 * (len(BRANCHES) + 2) + 2
     for run in runs.wanted(finished.protocol):
         assert sorted(storage.list_folder(finished.path(run))) == [
-            'mask.npz', 'metrics.csv', 'result.json', 'timing.json', 'weights.npz']
+            *(['connectivity.json'] if BRANCHES[run.branch].reorders else []), 'mask.npz', 'metrics.csv', 'result.json',
+            'timing.json', 'weights.npz']
 
 
 def ticket(done, branch, level=2, copy=0):
@@ -101,6 +103,8 @@ def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, bran
 @pytest.mark.parametrize(('branch', 'mask_of_ticket', 'weights', 'step'), [
     ('random_reinit', True, 'new', 0),
     ('random_mask', False, 'rewound', REWIND),
+    ('ticket_reordered', True, 'rewound', REWIND),
+    ('random_mask_reordered', False, 'rewound', REWIND),
     ('random_sparse', False, 'new', 0),
     ('one_shot', False, 'rewound', REWIND),
     ('one_shot_reinit', False, 'new', 0),
@@ -325,3 +329,47 @@ def test_damaged_weights_are_named_with_the_remedy(tmp_path):
 def test_the_schedules_around_the_layers_are_the_protocols(finished):
     fractions = wrapper.get_fractions(finished.trainer.network)
     assert fractions == {'fc1/kernel': 0.2, 'fc2/kernel': 0.2, 'output/kernel': 0.1}
+
+
+@pytest.mark.parametrize('branch', ['ticket', 'random_mask'])
+def test_another_data_order_trains_the_same_subnetwork(finished, branch):
+    own, other = ticket(finished, branch), ticket(finished, f'{branch}_reordered')
+    assert own.mask == other.mask
+    assert weights_equal(own.weights, other.weights)
+    seeds = [At(finished, runs.Run(0, 2, name, copy)).seeds
+             for name, copy in ((branch, 0), (f'{branch}_reordered', 0), (f'{branch}_reordered', 1))]
+    assert len({seed.initialisation for seed in seeds}) == 1
+    assert len({seed.order for seed in seeds}) == len({seed.augmentation for seed in seeds}) == 3
+    assert not weights_equal(finished.weights(runs.Run(0, 2, branch)),
+                             finished.weights(runs.Run(0, 2, f'{branch}_reordered')))
+
+
+def test_the_dense_network_on_another_order_goes_on_from_w_k(finished):
+    dense = At(finished, runs.Run(0, 0, 'ticket_reordered')).ticket()
+    assert (dense.step, dense.mask.density) == (REWIND, 1.0)
+    assert weights_equal(dense.weights, rewound(finished))
+
+
+def test_lines_end_at_the_errors_of_the_runs(finished):
+    run = runs.Run(0, 1, 'ticket_reordered')
+    line = storage.read_json(storage.join(finished.path(run), 'connectivity.json'))
+    ends = [storage.read_json(storage.join(finished.path(one), 'result.json')) for one in (runs.original(run), run)]
+    # LeNet has no batch norm, whose new statistics would change the ends.
+    assert [line['test_error'][0], line['test_error'][-1]] == pytest.approx(
+        [1 - end['final_test_accuracy'] for end in ends])
+    assert len(line['position']) == 30
+    assert line['examples'] == finished.protocol.examples
+
+
+def test_a_sweep_rewinds_each_level_to_each_step(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 1, **{'pruning.rewind_to': '0it,20it,40it'})
+    done.run()
+    single = experiment(tmp_path / 'single', ('ticket',), 1)
+    single.run()
+    for step in (0, 20, 40):
+        start = At(done, runs.Run(0, 1, 'ticket', rewind=step)).ticket()
+        assert start.step == step
+        assert storage.read_json(done.path(runs.Run(0, 1, 'ticket', rewind=step), 'result.json'))['rewind_step'] == step
+    assert weights_equal(At(done, runs.Run(0, 1, 'ticket', rewind=0)).ticket().weights, initial(done))
+    # A step of a sweep is the same experiment as that step alone.
+    assert weights_equal(done.weights(runs.Run(0, 1, 'ticket', rewind=20)), single.weights(runs.Run(0, 1, 'ticket')))

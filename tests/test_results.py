@@ -206,3 +206,31 @@ def test_table_shows_no_numbers_where_all_runs_diverged(tmp_path):
 def test_needs_no_tensorflow():
     code = 'import sys, tf_lottery.results, tf_lottery.report; sys.exit("tensorflow" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+def sweep(folder):
+    """A dense network and two levels rewound to steps 0 and 50, of which 50 does better."""
+    save_experiment(folder, levels=2)
+    save_run(folder, step=1000, accuracy=0.9)
+    for step, accuracies in ((0, (0.91, 0.8)), (50, (0.92, 0.93))):
+        for level, accuracy in enumerate(accuracies, 1):
+            save_run(folder, level=level, step=900, accuracy=accuracy, rewind=step)
+    return results.load_results(folder)
+
+
+def test_each_rewinding_step_is_summarised_with_the_dense_network(tmp_path):
+    summaries = results.summaries(sweep(str(tmp_path)))
+    assert list(summaries) == [0, 50]
+    assert [list(summary['early_stop_test_accuracy_mean']) for summary in summaries.values()] == [
+        [0.9, 0.91, 0.8], [0.9, 0.92, 0.93]]
+
+
+def test_the_smallest_winning_ticket_of_all_rewinding_steps_is_shipped(tmp_path):
+    assert results.level_to_ship(results.summaries(sweep(str(tmp_path)))) == (50, 2)
+
+
+def test_without_a_winning_ticket_the_most_accurate_level_is_shipped(tmp_path):
+    save_experiment(str(tmp_path), levels=2)
+    for level, final in enumerate((0.5, 0.7, 0.6)):
+        save_run(str(tmp_path), level=level, step=1000 * (level + 1), final=final)
+    assert results.level_to_ship(results.summaries(results.load_results(tmp_path))) == (0, 1)

@@ -51,6 +51,41 @@ def test_every_run_comes_after_those_it_is_made_from():
         seen.add(run)
 
 
+def test_a_subnetwork_on_other_data_orders_brings_the_one_it_is_compared_with():
+    assert folders(branches=('random_mask_reordered', 'ticket_reordered'), branch_levels=(0, 2), data_orders=2,
+                   **{'pruning.levels': 2}) == [
+        'level_00/ticket', 'level_00/ticket_reordered_0', 'level_00/ticket_reordered_1', 'level_01/ticket',
+        'level_02/ticket', 'level_02/random_mask', 'level_02/random_mask_reordered_0',
+        'level_02/random_mask_reordered_1', 'level_02/ticket_reordered_0', 'level_02/ticket_reordered_1']
+
+
+def test_several_rewinding_steps_share_the_dense_network():
+    what = {'pruning.rewind_to': '30it,0it', 'training.length': '100it', 'pruning.levels': 1}
+    assert folders(branches=('ticket', 'random_reinit'), **what) == [
+        'level_00/ticket', 'level_01/ticket_rewind_0', 'level_01/random_reinit_rewind_0_0',
+        'level_01/ticket_rewind_30', 'level_01/random_reinit_rewind_30_0']
+    assert [runs.run_steps(protocol(**what), run) for run in runs.wanted(protocol(**what))] == [
+        (0, 100), (0, 100), (30, 100)]
+    # Another order starts at W_k with the dense network, too.
+    dense = runs.Run(0, 0, 'ticket_reordered', 0, 30)
+    assert runs.run_steps(protocol(**what), dense) == (30, 100)
+    assert runs.original(dense) == runs.Run(0, 0, 'ticket')
+    assert runs.original(runs.Run(0, 1, 'ticket_reordered', 3, 30)) == runs.Run(0, 1, 'ticket', 0, 30)
+
+
+def test_lines_are_missing_until_they_are_measured_as_wished(tmp_path):
+    what = protocol(branches=('ticket_reordered',), branch_levels=(1,), **{'pruning.levels': 1})
+    (run,) = runs.missing_lines(str(tmp_path), what)
+    assert run == runs.Run(0, 1, 'ticket_reordered')
+    storage.write_json(storage.join(tmp_path, run.folder, 'connectivity.json'), {
+        'position': [0] * 30, 'examples': 10_000})
+    assert runs.missing_lines(str(tmp_path), what) == []
+    what.config.connectivity.points = 10
+    assert runs.missing_lines(str(tmp_path), what) == [run]
+    what.config.connectivity.points = 0
+    assert runs.missing_lines(str(tmp_path), what) == []
+
+
 def test_levels_beyond_the_last_are_left_out():
     assert folders(branches=('ticket', 'random_mask'), branch_levels=(2, 7))[-2:] == [
         'level_02/random_mask', 'level_03/ticket']
