@@ -13,10 +13,10 @@ from tf_lottery import results, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.config import control_levels
 from tf_lottery.errors import UsageError
-from tf_lottery.pictures import STYLE, curves, density
+from tf_lottery.pictures import STYLE, curves, density, tickets
 
 # What draws the pictures, in the order of the page: functions from runs and their summary to Pictures.
-_DRAWN_BY = (density.draw, curves.draw)
+_DRAWN_BY = (density.draw, curves.draw, tickets.draw)
 
 
 def write(workdir):

@@ -1,7 +1,5 @@
 """Learning curves."""
 
-import matplotlib
-import numpy as np
 from matplotlib import ticker
 from matplotlib.lines import Line2D
 
@@ -39,7 +37,7 @@ def learning_curves(frame):
     points = results.curves(frame[frame['level'].isin(levels)])
     points['test_accuracy'] *= 100
     means = points.groupby(['level', 'branch', 'step'])['test_accuracy'].mean()
-    colours = [pictures.INK, *matplotlib.colormaps['plasma'](np.linspace(0.15, 0.82, len(levels) - 1))]
+    colours = pictures.level_colours(levels)
     lines = {'ticket': '-', 'random_reinit': (0, (4, 2))}
     for (level, branch), mean in means.groupby(['level', 'branch']):
         axes.plot(mean.index.get_level_values('step'), mean, color=colours[list(levels).index(level)],
