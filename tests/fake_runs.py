@@ -3,6 +3,7 @@
 from tf_lottery import config, results, storage
 from tf_lottery.metrics import to_csv
 from tf_lottery.runs import Run
+from tf_lottery.ticket import Mask, pack
 
 METRICS = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
 
@@ -47,3 +48,12 @@ def frames(workdir):
     """What a report draws of an experiment: its runs and their summary."""
     frame = results.load_results(str(workdir))
     return frame, results.summarise(frame)
+
+
+def save_weights(workdir, initial, mask, trained, level=0, replicate=0):
+    """Writes the arrays of a run of 'ticket': W_0 of its replicate, the ticket's mask, and what training ended in."""
+    mask = Mask(mask)
+    folder = storage.join(workdir, Run(replicate, level, 'ticket').folder)
+    storage.write_arrays(storage.join(workdir, f'replicate_{replicate}', 'rewind', 'initial.npz'), initial)
+    storage.write_arrays(storage.join(folder, 'mask.npz'), mask.to_arrays())
+    storage.write_arrays(storage.join(folder, 'weights.npz'), pack(trained, mask))

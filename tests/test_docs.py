@@ -134,10 +134,16 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
         assert 'final_test_accuracy' in printed
 
 
+def test_the_guide_has_every_branch():
+    from tf_lottery.branches import BRANCHES
+
+    table = (ROOT / 'docs' / 'guide.md').read_text().split('## The command line')[0]
+    rows = re.findall(r'^\| (`.*?`) \|', table, re.MULTILINE)
+    assert re.findall(r'`(.*?)`', ' '.join(rows)) == list(BRANCHES)
+
+
 def test_links_lead_somewhere():
     for page in PAGES:
         if page.suffix == '.md':
             for target in re.findall(r'\]\((?!https?:)([^)#]+)', page.read_text()):
                 assert (page.parent / target).exists(), f'{page.name} links to {target}'
-
-

@@ -100,11 +100,6 @@ BRANCHES = {
     'random_reinit': Branch('Random reinitialisation', pruned, initialised, BEGINNING, copies='reinits'),
     # 1903.01611, section 3.
     'random_mask': Branch('Random mask', shuffled, rewound),
-    # 1903.01611, section 3, stability to data order; 1912.05671, section 2, instability to SGD noise.
-    'ticket_reordered': Branch('Winning ticket, other data orders', pruned, rewound, copies='data_orders',
-                               reorders='ticket'),
-    'random_mask_reordered': Branch('Random mask, other data orders', shuffled, rewound, copies='data_orders',
-                                    reorders='random_mask'),
     # 1803.03635, appendix E.
     'random_sparse': Branch('Random sparse', shuffled, initialised, BEGINNING),
     # 1803.03635, Figure 4.
@@ -127,4 +122,9 @@ BRANCHES = {
     'noise_1': Branch('Noise of 1 sigma', pruned, with_noise(1)),
     'noise_2': Branch('Noise of 2 sigma', pruned, with_noise(2)),
     'noise_3': Branch('Noise of 3 sigma', pruned, with_noise(3)),
+    # 1903.01611, section 3, stability to data order; 1912.05671, section 2, instability to SGD noise.
+    'ticket_reordered': Branch('Winning ticket, other data orders', pruned, rewound, copies='data_orders',
+                               reorders='ticket'),
+    'random_mask_reordered': Branch('Random mask, other data orders', shuffled, rewound, copies='data_orders',
+                                    reorders='random_mask'),
 }

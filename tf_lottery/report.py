@@ -14,13 +14,13 @@ from tf_lottery import results, runs, storage, tables
 from tf_lottery.analysis import connectivity, retraining, stability
 from tf_lottery.branches import BRANCHES
 from tf_lottery.config import restore
-from tf_lottery.pictures import STYLE, curves, density, sweep
+from tf_lottery.pictures import STYLE, curves, density, sweep, tickets
 from tf_lottery.pictures import connectivity as instability
 from tf_lottery.pictures import retraining as methods
 from tf_lottery.pictures import stability as distances
 
 # What draws the pictures, in the order of the page: functions from runs and their summary to Pictures.
-_DRAWN_BY = (density.draw, curves.draw)
+_DRAWN_BY = (density.draw, curves.draw, tickets.draw)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -85,11 +85,23 @@ def test_density_per_layer_names_the_densest_and_the_sparsest_of_many(tmp_path):
     assert list(lines(figure)['all weights'].get_ydata()) == pytest.approx([100, 80])
 
 
-def test_every_branch_has_a_colour_and_a_marker_of_its_own(tmp_path):
+def test_every_branch_has_a_look_of_its_own(tmp_path):
     save_experiment(str(tmp_path))
     save_run(str(tmp_path))
     for branch in BRANCHES:
         save_run(str(tmp_path), branch, 1)
-    drawn = lines(density.against_density(frames(tmp_path)[1], 'final_test_accuracy', 'title', 'label'))
-    looks = {(drawn[branch.title].get_color(), drawn[branch.title].get_marker()) for branch in BRANCHES.values()}
-    assert len(looks) == len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == len(BRANCHES)
+    figure = density.against_density(frames(tmp_path)[1], 'final_test_accuracy', 'title', 'label')
+    drawn = [lines(figure)[branch.title] for branch in BRANCHES.values() if not branch.reorders]
+    assert len({(line.get_color(), line.is_dashed()) for line in drawn}) == len(drawn) == len(BRANCHES) - 2
+    assert [line.get_color() for line in drawn].count(drawn[0].get_color()) == 1
+    # What a legend of sixteen branches needs comes on top of what the axes have.
+    assert figure.get_figheight() == pytest.approx(4.4 + 0.2 * (18 / 2 - 4))
+
+
+@pytest.mark.parametrize(('branches', 'alpha'), [(list(BRANCHES)[:6], 0.15), (list(BRANCHES)[:10], 0.09)])
+def test_many_bands_are_fainter_than_few(tmp_path, branches, alpha):
+    save_experiment(str(tmp_path))
+    for branch in branches:
+        save_run(str(tmp_path), branch, 1)
+    axes = density.against_density(frames(tmp_path)[1], 'final_test_accuracy', 'title', 'label').axes[0]
+    assert axes.collections[0].get_alpha() == pytest.approx(alpha)

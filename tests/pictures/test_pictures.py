@@ -5,7 +5,7 @@ from fake_runs import save_experiment, save_run
 
 from tf_lottery import report
 from tf_lottery.branches import BRANCHES
-from tf_lottery.pictures import STYLE
+from tf_lottery.pictures import STYLE, look
 
 
 def test_the_legend_lies_outside_the_axes_and_inside_the_picture(tmp_path):
@@ -23,3 +23,10 @@ def test_the_legend_lies_outside_the_axes_and_inside_the_picture(tmp_path):
             assert legend.y0 >= 0
             assert legend.x0 >= 0
             assert legend.x1 <= figure.bbox.x1
+
+
+def test_seventeen_looks_differ_in_colour_or_line():
+    looks = [look(number) for number in range(17)]
+    assert len({(each['color'], each['linestyle']) for each in looks}) == 17
+    assert len({each['marker'] for each in looks[:9]}) == 9
+    assert len({each['marker'] for each in looks[9:]}) == 8

@@ -40,7 +40,7 @@ def test_accuracy_and_both_stabilities_against_the_rewinding_step(swept, samples
     assert [panel.get_title() for panel in axes] == [
         'Test accuracy at the end', 'Stability to data order', 'Stability to pruning']
     assert list(axes[0].containers[0].lines[0].get_ydata()) == pytest.approx([85, 91])
-    assert list(axes[1].containers[0].lines[0].get_ydata()) == pytest.approx([8, 0.8])
+    assert list(axes[1].containers[0].lines[0].get_ydata()) == pytest.approx([2, 0.2])
     assert [text.get_text() for text in axes[0].get_xticklabels()] == ['0', '9']
     assert 'Winning ticket, 80.0 % of the weights, rewound to step 9: 91.0 %.' in drawn[0].alternative
     for picture in drawn:

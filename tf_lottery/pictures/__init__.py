@@ -11,9 +11,9 @@ from tf_lottery.branches import BRANCHES
 
 INK, GREY, GRID = '#1f2430', '#6b7280', '#e5e7eb'
 
-# Okabe and Ito's colours, which colour-blind readers tell apart, and two more; a branch keeps its own in every report.
+# Okabe and Ito's colours, which colour-blind readers tell apart, and three more.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#882255', '#999933', '#332288')
-MARKERS = 'os^DvPX<>'
+_MARKERS = 'os^DvPX<>'
 
 STYLE = {
     'font.size': 10.5, 'text.color': INK, 'axes.labelcolor': INK, 'xtick.color': INK, 'ytick.color': INK,
@@ -42,6 +42,26 @@ class Picture:
     alternative: str
     caption: str
     section: str
+
+
+def look(number):
+    """The colour, marker and line of the branch or layer with a number: as arguments of `Axes.plot`.
+
+    The first nine are solid lines with filled markers, each of a colour of its own. Further ones are dashed, with
+    hollow markers, and share the colours of the others but not of number 0, which all are compared with.
+    """
+    again = number - len(COLOURS)
+    if again < 0:
+        return {'color': COLOURS[number], 'marker': _MARKERS[number], 'linestyle': '-'}
+    # From the fourth colour on: the controls of most experiments are among the first three.
+    colours = (*COLOURS[3:], *COLOURS[1:3])
+    return {'color': colours[again % len(colours)], 'marker': _MARKERS[again % len(_MARKERS)],
+            'linestyle': (0, (4, 1.5)), 'markerfacecolor': 'white'}
+
+
+def level_colours(levels):
+    """Colours for some levels or steps, from dark to light: black for the lowest, usually the dense network."""
+    return [INK, *matplotlib.colormaps['plasma'](np.linspace(0.15, 0.82, len(levels) - 1))]
 
 
 def spread(levels, count):
@@ -85,9 +105,7 @@ def panels(count):
 
 def errorbars(axes, places, means, spread, branch, **changes):
     """Draws a branch's means with bars of its own colour and marker; `spread` is as in matplotlib's `yerr`."""
-    number = list(BRANCHES).index(branch)
-    own = {'color': COLOURS[number % len(COLOURS)], 'marker': MARKERS[number % len(MARKERS)],
-           'label': BRANCHES[branch].title, 'capsize': 2.5, 'elinewidth': 1}
+    own = {**look(list(BRANCHES).index(branch)), 'label': BRANCHES[branch].title, 'capsize': 2.5, 'elinewidth': 1}
     if len(means):
         axes.errorbar(places, means, spread, **{**own, **changes})
 
@@ -106,8 +124,3 @@ def step_axis(axes, steps):
     axes.set_xticks(range(len(steps)), [f'{step:,}' for step in steps])
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlim(-0.3, len(steps) - 0.7)
-
-
-def shades(count):
-    """Colours in an order: black, then from dark to light."""
-    return [INK, *matplotlib.colormaps['plasma'](np.linspace(0.15, 0.82, count - 1))]

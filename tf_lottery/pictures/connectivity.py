@@ -23,7 +23,7 @@ def draw(lines):
             key = 'level'
         chosen = pictures.spread(of_branch[key], _LEVELS)
         figure, axes = pictures.canvas(f'{BRANCHES[branch].title}: error on the line', 'place on the line', 'error (%)')
-        colours = pictures.shades(len(chosen))
+        colours = pictures.level_colours(chosen)
         names, parts = [], []
         for colour, value in zip(colours, chosen, strict=True):
             here = of_branch[of_branch[key] == value]

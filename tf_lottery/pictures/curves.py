@@ -37,7 +37,7 @@ def learning_curves(frame):
     points = results.curves(frame[frame['level'].isin(levels)])
     points['test_accuracy'] *= 100
     means = points.groupby(['level', 'branch', 'step'])['test_accuracy'].mean()
-    colours = pictures.shades(len(levels))
+    colours = pictures.level_colours(levels)
     lines = {'ticket': '-', 'random_reinit': (0, (4, 2))}
     for (level, branch), mean in means.groupby(['level', 'branch']):
         axes.plot(mean.index.get_level_values('step'), mean, color=colours[list(levels).index(level)],

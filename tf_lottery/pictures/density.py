@@ -14,6 +14,9 @@ _NAMED_LAYERS = 8
 _DENSITY_LABELS = 7
 # So many letters that two names fit side by side in a legend.
 _SHORT_NAME = 26
+# So many lines of a legend leave the picture high enough; a line's height.
+_LEGEND_LINES = 4
+_LINE_INCHES = 0.2
 
 
 def draw(frame, summary):
@@ -40,7 +43,7 @@ def draw(frame, summary):
         yield pictures.Picture(
             'density_per_layer', density_per_layer(tickets),
             f'Weights remaining in each layer of the winning ticket, levels 0 to {tickets["level"].max()}.',
-            'Winning tickets, means over replicates.', 'What is in a ticket')
+            'Winning tickets, means over replicates.', 'What is in the ticket')
 
 
 def _describe(summary, measure, title):
@@ -73,9 +76,12 @@ def against_density(summary, measure, title, label):
     form = ',.0f' if measure == 'early_stop_step' else '.1f'
     figure, axes = pictures.canvas(title, 'weights remaining (%)', label)
     dense = tickets[tickets['level'] == 0]
+    # The more bands lie on top of each other, the fainter each of them.
+    faint = min(0.15, 0.9 / drawn['branch'].nunique())
     for number, branch in enumerate(BRANCHES):
         rows = drawn[drawn['branch'] == branch]
-        if rows.empty:
+        # Other data orders are for the pictures of stability: here they would be their originals once more.
+        if rows.empty or BRANCHES[branch].reorders:
             continue
         name = BRANCHES[branch].title
         if rows['mean'].min() < bottom:
@@ -84,11 +90,10 @@ def against_density(summary, measure, title, label):
             name += f' (↑ {rows["mean"].max():{form}})'
         if branch != 'ticket':
             rows = pd.concat([dense, rows])
-        colour = pictures.COLOURS[number]
-        axes.fill_between(rows['density'], rows['min'], rows['max'], color=colour, alpha=0.15, linewidth=0)
+        look = pictures.look(number)
+        axes.fill_between(rows['density'], rows['min'], rows['max'], color=look['color'], alpha=faint, linewidth=0)
         # The winning ticket lies on top of what it is compared with.
-        axes.plot(rows['density'], rows['mean'], color=colour, marker=pictures.MARKERS[number], label=name,
-                  zorder=3 if branch == 'ticket' else 2)
+        axes.plot(rows['density'], rows['mean'], **look, label=name, zorder=3 if branch == 'ticket' else 2)
     for mean in dense['mean'].dropna():
         axes.axhline(mean, color=pictures.GREY, linestyle='--', linewidth=1.2, zorder=1, label='Dense network')
     winner = results.smallest_winning_ticket(summary)
@@ -100,7 +105,9 @@ def against_density(summary, measure, title, label):
     pictures.room(axes, 0 if measure == 'early_stop_step' else bottom, top)
     if measure == 'early_stop_step':
         axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
-    figure.legend(loc='outside lower center', ncols=2)
+    lines = len(figure.legend(loc='outside lower center', ncols=2).get_texts()) / 2
+    # Many branches make the figure taller, not the picture flatter.
+    figure.set_figheight(figure.get_figheight() + max(0, lines - _LEGEND_LINES) * _LINE_INCHES)
     return figure
 
 
@@ -135,8 +142,7 @@ def density_per_layer(tickets):
         axes.plot(layers.index, layers[others], color='#c3c8d0', linewidth=1)
     named = [name for name in names if name not in others]
     for number, name in enumerate(named):
-        axes.plot(layers.index, layers[name], color=pictures.COLOURS[number], marker=pictures.MARKERS[number],
-                  label=name)
+        axes.plot(layers.index, layers[name], **pictures.look(number), label=name)
     overall = 100 * tickets.groupby('level')['density'].mean()
     axes.plot(overall.index, overall, color=pictures.INK, linestyle='--', linewidth=1.2, label='all weights')
     if others:

@@ -93,7 +93,7 @@ def accuracy_by_step(tickets):
     """
     figure, axes = pictures.canvas('Test accuracy at the end', 'weights remaining (%)', 'test accuracy (%)')
     steps = sorted(set(tickets['rewind_step']))
-    for colour, step in zip(pictures.shades(len(steps)), steps, strict=True):
+    for colour, step in zip(pictures.level_colours(steps), steps, strict=True):
         rows = tickets[tickets['rewind_step'] == step]
         axes.plot(100 * rows['density'], 100 * rows['final_test_accuracy_mean'], color=colour, marker='o',
                   label=f'step {step:,}')
