@@ -1,0 +1,36 @@
+"""Linear mode connectivity: from which step on do two copies of a network, or of a ticket, end in one valley?
+
+Paper     Linear Mode Connectivity and the Lottery Ticket Hypothesis (1912.05671), Figures 3 and 5
+Command   python main.py --config=configs/connectivity.py:lenet
+Command   python main.py --config=configs/connectivity.py:resnet20
+Cost      LeNet about an hour on the 2 CPU cores of docs/performance.md; ResNet-20 is for a GPU
+Expected  LeNet is stable from step 0 on, dense and pruned. ResNet-20 is stable from step 2,000 (3 % of training) on when
+          dense, from step 500 on when pruned to 16.8 %, where it also matches; random masks never are.
+"""
+
+from configs import cifar10_resnet20, mnist_lenet
+from tf_lottery.errors import UsageError
+
+ARMS = ('lenet', 'resnet20')
+
+
+def get_config(arm='lenet'):
+    if arm not in ARMS:
+        raise UsageError(f'configs/connectivity.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
+    if arm == 'lenet':
+        config = mnist_lenet.get_config()
+        config.training.length = '24000it'
+        level = 15
+    else:
+        config = cifar10_resnet20.get_config('high')
+        config.training.length = '63000it'
+        config.training.milestones = ('32000it', '48000it')
+        config.pruning.rewind_to = '0it,500it,2000it'
+        level = 8
+    config.name = f'connectivity_{arm}'
+    config.pruning.levels = level
+    config.branches = ('ticket', 'random_mask', 'ticket_reordered', 'random_mask_reordered')
+    config.branch_levels = (0, level)
+    config.data_orders = 3
+    config.replicates = 3
+    return config
