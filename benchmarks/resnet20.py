@@ -3,8 +3,17 @@
 import tf_keras
 
 
-def build(seed=0):
-    """Images [n, 32, 32, 3] to logits [n, 10]."""
+def build(seed=0, precision='float32'):
+    """Images [n, 32, 32, 3] to float32 logits [n, 10]."""
+    former = tf_keras.mixed_precision.global_policy()
+    tf_keras.mixed_precision.set_global_policy(precision)
+    try:
+        return _build(seed)
+    finally:
+        tf_keras.mixed_precision.set_global_policy(former)
+
+
+def _build(seed):
     layers = tf_keras.layers
 
     def convolution(inputs, filters, strides=1, size=3):
@@ -23,4 +32,4 @@ def build(seed=0):
             inner = layers.BatchNormalization()(convolution(inner, filters))
             outputs = layers.ReLU()(layers.Add()([inner, shortcut]))
     logits = layers.Dense(10)(layers.GlobalAveragePooling2D()(outputs))
-    return tf_keras.Model(images, logits)
+    return tf_keras.Model(images, layers.Activation('linear', dtype='float32')(logits))

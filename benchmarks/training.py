@@ -38,9 +38,9 @@ def build_lenet():
     return lenet.build((28, 28, 1), 10, 0)
 
 
-def settings(batch, jit):
+def settings(batch, jit, crop_pixels=0, flip=False):
     return Settings(batch_size=batch, optimizer='adam', learning_rate=1.2e-3, momentum=0.9, evaluate_every=100,
-                    checkpoint_every=5000, block=100, crop_pixels=0, brightest=255.0, jit=jit)
+                    checkpoint_every=5000, block=100, crop_pixels=crop_pixels, flip=flip, brightest=255.0, jit=jit)
 
 
 class Clock(tf_keras.callbacks.Callback):
@@ -58,7 +58,7 @@ class Clock(tf_keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self._began
 
 
-def our_path(build, split, batch, steps, masked, jit, block=100, clocked=True):
+def our_path(build, split, batch, steps, masked, jit, block=100, clocked=True, **augmentation):
     """Returns a function that trains for `steps` steps in blocks, with a fifth of the weights left or without masks."""
     network = build()
     if masked:
@@ -68,7 +68,7 @@ def our_path(build, split, batch, steps, masked, jit, block=100, clocked=True):
             holder.zeros_held = True
     images, labels = (distribute.local_copies(tf.distribute.get_strategy(), array)
                       for array in (split.images, split.labels))
-    model = TrainingModel(network, images, labels, settings(batch, jit))
+    model = TrainingModel(network, images, labels, settings(batch, jit, **augmentation))
     model.compile(tf_lottery.Adam(1.2e-3, jit_compile=False), jit_compile=jit)
     boundaries = list(range(0, steps + block + 1, block))
     return timed(lambda clock: model.fit(block_dataset(0, boundaries, block, len(split), batch), verbose=0,
@@ -80,18 +80,18 @@ def sparse_mask(network):
     return type(mask)({name: rng.random(array.shape) < 0.2 for name, array in mask.items()})
 
 
-def plain_keras(split, steps, masked=False, epochs=1, clocked=True):
-    """Keras `fit` as its guide would have it: 100 steps per execution, compiled by XLA."""
-    model = build_lenet()
+def plain_keras(build, split, batch, steps, masked=False, jit=True, block=100, epochs=1, clocked=True):
+    """Keras `fit` as its guide would have it: a block of steps per execution, compiled by XLA where that pays."""
+    model = build()
     if masked:
         model = wrapper.prunable(model)
         wrapper.set_mask(model, sparse_mask(model))
     model.compile(tf_keras.optimizers.Adam(1.2e-3, jit_compile=False),
-                  tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=100,
-                  jit_compile=True)
-    number = (steps + 100) * BATCH
+                  tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=block,
+                  jit_compile=jit)
+    number = (steps + block) * batch
     images, labels = split.images[:number].astype(np.float32) / 255, split.labels[:number]
-    return timed(lambda clock: model.fit(images, labels, batch_size=BATCH, epochs=epochs, verbose=0,
+    return timed(lambda clock: model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0,
                                          callbacks=[clock]), clocked)
 
 
@@ -111,7 +111,8 @@ def lenet_steps(repeats):
     seconds = measure.interleaved({
         'masked': our_path(build_lenet, split, BATCH, steps, True, jit=True),
         'dense': our_path(build_lenet, split, BATCH, steps, False, jit=True),
-        'keras': plain_keras(split, steps), 'keras masked': plain_keras(split, steps, masked=True)}, repeats)
+        'keras': plain_keras(build_lenet, split, BATCH, steps),
+        'keras masked': plain_keras(build_lenet, split, BATCH, steps, masked=True)}, repeats)
     speed = {name: measure.rate(steps, values, 'steps') for name, values in seconds.items()}
     measure.row('LeNet, masked / dense, time', f'{speed["masked"]}, {speed["dense"]}',
                 measure.ratio(seconds['masked'], seconds['dense']), 'at most 1.1')
@@ -128,7 +129,8 @@ def whole_fits(repeats):
     steps = epochs * (len(split) // BATCH)
     seconds = measure.interleaved({
         'masked': our_path(build_lenet, split, BATCH, steps - 100, True, jit=True, clocked=False),
-        'keras': plain_keras(split, len(split) // BATCH - 100, epochs=epochs, clocked=False)}, repeats)
+        'keras': plain_keras(build_lenet, split, BATCH, len(split) // BATCH - 100, epochs=epochs,
+                             clocked=False)}, repeats)
     measure.row('LeNet, five epochs by one call of `fit`, masked in blocks / plain Keras, steps/s',
                 f'{measure.rate(steps, seconds["masked"], "steps")}, {measure.rate(steps, seconds["keras"], "steps")}',
                 measure.ratio(seconds['keras'], seconds['masked']), 'at least 1.8')

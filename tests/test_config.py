@@ -1,11 +1,13 @@
 """The configs that ship, and the keys that they change."""
 
 import importlib
+import math
 import pathlib
 
 import pytest
 
 from tf_lottery import config
+from tf_lottery.errors import UsageError
 
 CONFIGS = [path.stem for path in sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
            if path.stem != '__init__']
@@ -55,6 +57,77 @@ def test_global_ranking_takes_one_fraction():
     settings.pruning.output_fraction = 0.1
     with pytest.raises(ValueError, match=r'global ranking takes one fraction for all layers, got \[0.1, 0.2\]'):
         config.check(settings)
+
+
+def cifar(**training):
+    """A config of 30,000 steps of 128 images of CIFAR-10, trained by SGD with momentum, and what differs."""
+    settings = config.defaults()
+    settings.data.name = 'cifar10'
+    settings.training.update({'length': '30000it', 'batch_size': 128, 'optimizer': 'momentum', **training})
+    return settings
+
+
+def test_lengths_of_a_schedule_are_in_steps():
+    """1803.03635, section 5 and Figure 2; an epoch has 351 whole batches."""
+    what = config.check(cifar(schedule='steps', milestones=('56ep', '25000it'), warmup='5ep'))
+    assert (what.milestones, what.warmup_steps) == ((19_656, 25_000), 1755)
+    plain = config.check(config.defaults())
+    assert (plain.milestones, plain.warmup_steps) == ((), 0)
+
+
+STEPS = {'schedule': 'steps', 'milestones': ('20000it', '25000it')}
+
+
+@pytest.mark.parametrize(('training', 'sentence'), [
+    ({'schedule': 'step'}, r"training\.schedule is 'step': choose one of constant, steps, .* Did you mean 'steps'\?"),
+    ({'schedule': 'steps'}, r"training\.milestones is empty: say where training\.schedule='steps' drops .* as in \("),
+    ({**STEPS, 'milestones': ('20000it', '20000it')}, r"\('20000it', '20000it'\), steps \(20000, 20000\): give incr"),
+    ({**STEPS, 'milestones': ('70ep', '20000it')}, r'steps \(24570, 20000\): give increasing lengths above 0 and bef'),
+    ({**STEPS, 'milestones': ('0it',)}, r'steps \(0,\): give increasing lengths above 0'),
+    ({**STEPS, 'milestones': ('30000it',)}, r'steps \(30000,\): .* before the end of training, step 30000\.'),
+    ({**STEPS, 'milestones': ('20k',)}, r"'20k' is not a length of training"),
+    ({**STEPS, 'milestones': (20_000,)}, r'20000 is not a length of training'),
+    ({**STEPS, 'drop': 10.0}, r'training\.drop is 10\.0: give a factor between 0 and 1'),
+    ({'milestones': ('5it',)}, r"milestones is \('5it',\), which training\.schedule='constant' does not read: leave "
+                               r"it out, or choose 'steps'\."),
+    ({'schedule': 'cosine', 'drop': 0.5}, r"training\.drop is 0\.5, which training\.schedule='cosine' does not read"),
+    ({**STEPS, 'final_learning_rate': 0.1}, r"does not read: leave it out, or choose 'linear' or 'exponential' or"),
+    ({'schedule': 'linear', 'final_learning_rate': -0.1}, r'training\.final_learning_rate is -0\.1: give a number of'),
+    ({'schedule': 'exponential'}, r'training\.final_learning_rate is 0, which an exponential schedule never comes to'),
+    ({'warmup': '30000it'}, r"training\.warmup is '30000it', 30000 steps: it must end before .*, at step 30000\."),
+    ({'warmup': '1x'}, r"'1x' is not a length of training"),
+    ({'weight_decay': -1e-4}, r'training\.weight_decay is -0\.0001: give a number of 0 or more'),
+    ({'weight_decay': math.nan}, r'training\.weight_decay is nan: give a number of 0 or more'),
+    ({'rho': 0.5}, r"training\.rho is 0\.5, which training\.optimizer='momentum' does not read: .* choose 'rmsprop'\."),
+    ({'optimizer': 'rmsprop', 'rho': 1.0}, r'training\.rho is 1\.0: give a number in \[0, 1\)'),
+    ({'optimizer': 'rmsprop', 'epsilon': 0.0}, r'training\.epsilon is 0\.0: give a number above 0'),
+    ({'optimizer': 'adam', 'momentum': 0.8}, r"training\.momentum is 0\.8, .* or choose 'momentum' or 'rmsprop'\."),
+    ({'optimizer': 'sgd', 'epsilon': 1.0}, r"training\.epsilon is 1\.0, .* or choose 'adam' or 'rmsprop'\.")])
+def test_an_optimizer_or_a_schedule_that_cannot_be_is_told(training, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        config.check(cifar(**training))
+
+
+@pytest.mark.parametrize('training', [
+    STEPS, {**STEPS, 'drop': 0.2}, {'schedule': 'linear'}, {'schedule': 'cosine', 'final_learning_rate': 0.1},
+    {'schedule': 'exponential', 'final_learning_rate': 6.6e-5}, {'warmup': '29999it'}, {'momentum': 0.5},
+    {'optimizer': 'rmsprop', 'momentum': 0.0, 'rho': 0.99, 'epsilon': 1.0}, {'optimizer': 'adam', 'epsilon': 1e-3}])
+def test_what_can_be_is_left_alone(training):
+    config.check(cifar(**training))
+
+
+def test_a_key_that_an_older_config_lacks_is_at_its_default():
+    new = cifar().to_dict()
+    old = config.defaults().to_dict()
+    for key in ('rho', 'epsilon', 'weight_decay', 'schedule', 'milestones', 'drop', 'final_learning_rate', 'warmup'):
+        del old['training'][key]
+    del old['data']['flip']
+    assert config.differences(old, config.defaults().to_dict()) == []
+    del new['data'], old['data']
+    assert config.differences(old, {**new, 'training': {**new['training'], **STEPS}}) == [
+        ('training.batch_size', 60, 128), ('training.length', '50000it', '30000it'),
+        ('training.milestones', [], ['20000it', '25000it']), ('training.optimizer', 'adam', 'momentum'),
+        ('training.schedule', 'constant', 'steps')]
 
 
 def test_differences_name_the_key():

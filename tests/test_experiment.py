@@ -189,6 +189,21 @@ def test_pruned_weights_end_at_exactly_zero(finished):
         assert all(not np.any(arrays[name][~mask[name]]) for name in mask)
 
 
+def test_the_trainer_is_set_up_as_the_config_says(tmp_path, finished):
+    changed = {'optimizer': 'rmsprop', 'momentum': 0.5, 'rho': 0.8, 'epsilon': 0.25, 'weight_decay': 0.125}
+    options = {'milestones': ('10it', '2ep'), 'drop': 0.5}
+    own = experiment(tmp_path, ('ticket',), 0, **{
+        'data.crop_pixels': 2, 'data.flip': True, 'training.schedule': 'steps', 'training.warmup': '1ep',
+        **{f'training.{key}': value for key, value in {**changed, **options}.items()}}).trainer.settings
+    assert {key: getattr(own, key) for key in changed} == changed
+    assert (own.crop_pixels, own.flip) == (2, True)
+    # An epoch has 18 steps of 60 examples.
+    assert own.learning_rate.get_config() == {
+        'schedule': 'steps', 'learning_rate': 1.2e-3, 'end_step': STEPS, 'milestones': [10, 36], 'drop': 0.5,
+        'final_learning_rate': 0.0, 'warmup_steps': 18}
+    assert finished.trainer.settings.learning_rate == 1.2e-3
+
+
 def test_replicates_differ_by_their_seeds(tmp_path):
     done = experiment(tmp_path, ('ticket',), 0, replicates=2)
     done.run()

@@ -13,8 +13,9 @@ from tf_lottery import data
 from tf_lottery.errors import UsageError
 
 TFDS = pathlib.Path(os.environ.get('TFDS_DATA_DIR', ''))
-needs_mnist = pytest.mark.skipif(not (TFDS / 'mnist').is_dir() or not os.environ.get('TFDS_DATA_DIR'),
-                                 reason='TFDS_DATA_DIR names no folder that holds mnist')
+needs_mnist, needs_cifar10 = (
+    pytest.mark.skipif(not (TFDS / name).is_dir() or not os.environ.get('TFDS_DATA_DIR'),
+                       reason=f'TFDS_DATA_DIR names no folder that holds {name}') for name in ('mnist', 'cifar10'))
 
 
 def rows_in_order(split):
@@ -78,6 +79,32 @@ def test_mnist_is_as_described():
     assert np.bincount(splits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
+@needs_cifar10
+def test_cifar10_is_as_described():
+    splits = data.load('cifar10')
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (45_000, 5_000, 10_000)
+    assert splits.train.images.shape == (45_000, *data.describe('cifar10').shape)
+    assert splits.train.images.dtype == np.uint8 and splits.train.images.max() == data.describe('cifar10').brightest
+    # As many of each class, in the files that were published.
+    assert np.bincount(np.concatenate([splits.train.labels, splits.validation.labels])).tolist() == [5000] * 10
+    assert np.bincount(splits.test.labels).tolist() == [1000] * 10
+    # The mean and the deviation of the channels of the training set, as everybody normalises by.
+    every = np.concatenate([splits.train.images, splits.validation.images])
+    assert every.mean((0, 1, 2)) / 255 == pytest.approx([0.4914, 0.4822, 0.4465], abs=1e-4)
+
+
+@pytest.mark.parametrize('name', [name for name in data.DATASETS if name != 'digits'])
+def test_tfds_describes_a_dataset_as_we_do(name, tmp_path):
+    import tensorflow_datasets as tfds
+
+    description = data.describe(name)
+    builder = tfds.builder(description.tfds or name, data_dir=str(tmp_path))
+    features = builder.info.features
+    assert features['image'].shape == description.shape
+    assert features['label'].num_classes == description.classes
+    assert builder.info.supervised_keys == ('image', 'label')
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=rf'the data folder {tmp_path}/no does not exist: give --data_dir'):
         data.load('mnist', data_dir=f'{tmp_path}/no')
@@ -86,14 +113,15 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, monkeypatch):
         data.load('mnist')
 
 
-@pytest.mark.parametrize('name', ['mnist', 'fashion_mnist'])
+@pytest.mark.parametrize('name', ['mnist', 'fashion_mnist', 'cifar100', 'svhn'])
 def test_a_missing_dataset_without_a_network_is_told_at_once(tmp_path, monkeypatch, name):
     # A proxy that refuses stands for a machine without a network.
     for variable in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'):
         monkeypatch.setenv(variable, 'http://127.0.0.1:9')
     started = time.monotonic()
-    with pytest.raises(UsageError, match=rf'{name} is not in {tmp_path}/{name}/.* could not be downloaded .*: run once '
-                                         r'where there is a network, or point --data_dir'):
+    folder = data.describe(name).tfds or name
+    with pytest.raises(UsageError, match=rf'{folder} is not in {tmp_path}/{folder}/.* could not be downloaded .*: run '
+                                         r'once where there is a network, or point --data_dir'):
         data.load(name, data_dir=str(tmp_path))
     assert time.monotonic() - started < 15
 

@@ -116,12 +116,15 @@ class TrainingModel(tf_keras.Model):
         self.mean_loss.update_state(total / steps, sample_weight=steps)
         return {'loss': total / steps}
 
+    def batch_images(self, indices, step, rows):
+        """The augmented images of (this replica's share of) a batch, float32 in [0, 1]."""
+        images = crop_and_flip(tf.gather(self.images(), indices), self.settings.crop_pixels, self.settings.flip,
+                               self.augmentation_seed, step, rows, self.settings.batch_size)
+        return tf.cast(images, tf.float32) / self.settings.brightest
+
     def _optimizer_step(self, indices, step, rows):
         """One optimizer step; returns the mean loss over this replica's examples, float32."""
-        settings = self.settings
-        images = crop_and_flip(tf.gather(self.images(), indices), settings.crop_pixels, settings.flip,
-                               self.augmentation_seed, step, rows, settings.batch_size)
-        images = tf.cast(images, tf.float32) / settings.brightest
+        images, settings = self.batch_images(indices, step, rows), self.settings
         labels = tf.gather(self.labels(), indices)
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)

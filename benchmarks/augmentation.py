@@ -1,0 +1,72 @@
+"""What augmentation costs the training of ResNet-20 on CIFAR images, how fast it is alone, and what bfloat16 wins.
+
+    python benchmarks/augmentation.py --repeats=5
+"""
+
+import functools
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import tf_lottery  # noqa: F401  selects Keras 2 before TensorFlow is imported
+
+import tensorflow as tf
+from absl import app
+from benchmarks import measure, resnet20, training
+from tf_lottery import distribute
+from tf_lottery.data.order import block_dataset
+from tf_lottery.training.trainer import TrainingModel
+
+BATCH, STEPS, BLOCK = 128, 12, 4
+AUGMENTATION = {'crop_pixels': 4, 'flip': True}
+BUILD = {precision: functools.partial(resnet20.build, precision=precision)
+         for precision in ('float32', 'mixed_bfloat16')}
+
+
+def input_alone(split, steps, block=100):
+    """Returns a function that draws, gathers and augments the batches of `steps` steps as training does."""
+    images = distribute.local_copies(tf.distribute.get_strategy(), split.images)
+    model = TrainingModel(None, images, None, training.settings(BATCH, jit=False, **AUGMENTATION))
+
+    @tf.function
+    def augment(data):
+        def body(number, brightest):
+            images = model.batch_images(data['indices'][number], data['first_step'] + number, tf.range(BATCH))
+            return number + 1, tf.maximum(brightest, tf.reduce_max(images))
+
+        return tf.while_loop(lambda number, _: number < data['steps'], body, (0, 0.0))[1]
+
+    def work():
+        for data in block_dataset(0, list(range(0, steps + 1, block)), block, len(split), BATCH):
+            brightest = augment(data)
+        brightest.numpy()
+
+    return work
+
+
+def main(argv):
+    del argv
+    split, many = training.examples(5_000, 32, 32, 3), 100 * STEPS
+    # XLA is off, as it is by default for convolutions on a CPU.
+    path = functools.partial(training.our_path, split=split, batch=BATCH, steps=STEPS, masked=True, jit=False,
+                             block=BLOCK, **AUGMENTATION)
+    seconds = measure.interleaved({
+        'ours': path(BUILD['float32']), 'bfloat16': path(BUILD['mixed_bfloat16']),
+        'keras': training.plain_keras(BUILD['float32'], split, BATCH, STEPS, jit=False, block=BLOCK),
+        'input': input_alone(split, many)}, measure.REPEATS.value)
+    rate = {name: measure.rate((many if name == 'input' else STEPS) * BATCH, values, 'images')
+            for name, values in seconds.items()}
+    measure.header()
+    measure.row('ResNet-20, masked and augmented in blocks / plain Keras `fit` without either, images/s',
+                f'{rate["ours"]}, {rate["keras"]}', measure.ratio(seconds['keras'], seconds['ours']), 'at least 0.95')
+    for name, title in (('ours', 'float32'), ('bfloat16', '`mixed_bfloat16`')):
+        measure.row(f'augmented CIFAR input alone / what ResNet-20 consumes in {title}, images/s',
+                    f'{rate["input"]}, {rate[name]}',
+                    measure.ratio(seconds[name], seconds['input']) * many / STEPS, 'at least 5')
+    measure.row('ResNet-20, augmented, `mixed_bfloat16` / float32, images/s', f'{rate["bfloat16"]}, {rate["ours"]}',
+                measure.ratio(seconds['ours'], seconds['bfloat16']), 'at least 1.4')
+
+
+if __name__ == '__main__':
+    app.run(main)
