@@ -13,14 +13,33 @@ CONFIGS = [path.stem for path in sorted((pathlib.Path(__file__).parents[1] / 'co
            if path.stem != '__init__']
 
 
+ARMS = [(name, arm) for name in CONFIGS
+        for arm in (*getattr(importlib.import_module(f'configs.{name}'), 'ARMS', ()), None)]
+
+
 @pytest.mark.parametrize('name', CONFIGS)
-def test_a_config_is_the_experiment_that_its_docstring_describes(name):
+def test_a_docstring_describes_the_experiment(name):
     module = importlib.import_module(f'configs.{name}')
-    what = config.check(module.get_config())
-    assert what.config.name == name
     for heading in ('Paper', 'Command', 'Cost', 'Expected'):
         assert f'\n{heading} ' in module.__doc__
+    if hasattr(module, 'ARMS'):
+        with pytest.raises(UsageError, match=f"configs/{name}.py has no arm 'none': choose one of"):
+            module.get_config('none')
+
+
+@pytest.mark.parametrize(('name', 'arm'), ARMS)
+def test_a_config_can_be_run(name, arm):
+    module = importlib.import_module(f'configs.{name}')
+    what = config.check(module.get_config(arm) if arm else module.get_config())
+    assert what.config.name.startswith(name) if arm is None and not hasattr(module, 'ARMS') else (arm or '') in (
+        what.config.name)
     assert set(config.flatten(what.config.to_dict())) == set(config.flatten(config.defaults().to_dict()))
+
+
+def test_every_arm_has_a_name_of_its_own():
+    names = [importlib.import_module(f'configs.{name}').get_config(*([arm] if arm else [])).name
+             for name, arm in ARMS if arm]
+    assert len(set(names)) == len(names)
 
 
 def test_mnist_lenet_is_the_papers_column():

@@ -14,9 +14,13 @@ from absl import flags
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), *sorted((ROOT / 'configs').glob('*.py'))]
 
-# What makes a run so short that a test can wait for it; a command's own settings of the same keys come first.
-TOY = {'config.training.length': '40it', 'config.training.evaluate_every': '20it', 'config.pruning.levels': '3',
-       'config.replicates': '1', 'config.branch_levels': '(3,)', 'config.reinits': '1'}
+# What makes a run so short that a test can wait for it.
+TOY = {'training.length': '40it', 'training.evaluate_every': '20it', 'pruning.levels': 3, 'replicates': 1,
+       'branch_levels': (3,), 'reinits': 1, 'data_orders': 1, 'connectivity.points': 3, 'connectivity.examples': 100}
+# Convolutions take longer, and so do data sets of tens of thousands of images.
+TOY_CONVOLUTIONS = {**TOY, 'training.length': '8it', 'training.evaluate_every': '4it', 'training.batch_size': 8,
+                    'pruning.levels': 1, 'branch_levels': (1,)}
+EXAMPLES = 400
 
 
 def blocks(language):
@@ -47,21 +51,31 @@ def data_set_is_there(name):
 
 
 def options(line):
-    """The flags of a command, parsed as main.py parses them, with toy lengths added."""
+    """The flags of a command, parsed as main.py parses them."""
     import main
 
-    arguments = shlex.split(line)[2:]
     values = flags.FlagValues()
-    given = {argument.lstrip('-').split('=')[0] for argument in arguments}
-    toy = [f'--{key}={value}' for key, value in TOY.items() if key not in given or key == 'config.training.length']
     # config_flags looks for its overrides on the command line of the process.
-    former, sys.argv = sys.argv, ['main.py', *arguments, *toy]
+    former, sys.argv = sys.argv, ['main.py', *shlex.split(line)[2:]]
     try:
         main.define_flags(values)
         values(sys.argv)
     finally:
         sys.argv = former
     return values
+
+
+def shorten(settings):
+    """Makes a config one of toy size: a few steps, and two rewinding steps where there were more."""
+    toy = dict(TOY if settings.model.name == 'lenet_300_100' else TOY_CONVOLUTIONS)
+    if settings.training.schedule == 'steps':
+        toy['training.milestones'] = ('4it', '6it')
+    if settings.training.warmup != '0it':
+        toy['training.warmup'] = '2it'
+    toy['pruning.rewind_to'] = '0it,2it' if ',' in settings.pruning.rewind_to else '0it'
+    if 0 in settings.branch_levels:
+        toy['branch_levels'] = (0, *toy['branch_levels'])
+    settings.update_from_flattened_dict(toy)
 
 
 @pytest.fixture(scope='module')
@@ -74,11 +88,19 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module', autouse=True)
 def load_each_data_set_once():
-    """Reading MNIST takes longer than what is done with it here."""
+    """Reading a data set takes longer than what is done with it here; the large ones lose most of their examples."""
     from tf_lottery import data
 
     load = data.load
-    data.load = functools.cache(load)
+
+    @functools.cache
+    def small(name, *arguments):
+        splits = load(name, *arguments)
+        if name == 'digits':
+            return splits
+        return data.Splits(*(split.take(slice(EXAMPLES)) for split in (splits.train, splits.validation, splits.test)))
+
+    data.load = small
     yield
     data.load = load
 
@@ -88,20 +110,38 @@ MAINS = [line for line in commands() if line.startswith('python main.py')]
 MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 
 
-@pytest.mark.parametrize('line', MAINS)
+def is_another_arm(line):
+    """Whether a command is a further one of a config whose first one is run: it trains the same way."""
+    (name,) = re.findall(r'--config=(configs/\w+\.py):', line) or (None,)
+    return bool(name) and line != next(other for other in MAINS if f'--config={name}' in other)
+
+
+@pytest.mark.parametrize('line', [line for line in MAINS if is_another_arm(line)])
+def test_every_arm_has_a_plan(line, tmp_path, capsys):
+    from tf_lottery import command
+
+    values = options(f'{line} --mode=plan --workdir={tmp_path}/none')
+    assert command.in_one_sentence(lambda: command.run(values, line)) == 0
+    assert values.config.name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('line', [
+    pytest.param(line, marks=pytest.mark.slow) if is_another_arm(line) else line for line in MAINS])
 def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     from tf_lottery import command
 
     monkeypatch.chdir(folder)
     if '--help' in line or '--cpu_devices' in line:
         # These need a process of their own: help ends it, and devices are split before TensorFlow starts.
-        toy = [f'--{key}={value}' for key, value in TOY.items()] if '--cpu_devices' in line else []
+        toy = [f'--config.{key}={value}' for key, value in TOY.items()] if '--cpu_devices' in line else []
         done = subprocess.run([sys.executable, str(ROOT / 'main.py'), *shlex.split(line)[2:], *toy],
                               capture_output=True, text=True, timeout=300, check=False)
         assert 'Traceback' not in done.stderr
         assert '--workdir' in done.stdout if '--help' in line else done.returncode == 0, done.stderr
         return
     values = options(line)
+    if values.mode != 'plan':
+        shorten(values.config)
     if values.config.data.name != 'digits' and values.mode == 'run' and not data_set_is_there(values.config.data.name):
         pytest.skip(f'{values.config.data.name} is not in TFDS_DATA_DIR')
     if values.mode in ('export', 'report') and not (folder / values.workdir).exists():
