@@ -109,4 +109,5 @@ def test_histograms_leave_a_few_far_values_out():
 @pytest.mark.parametrize('values', [[0.5], [0.5, 0.5], [-1, 1]])
 def test_histograms_of_very_few_values(values):
     edges, heights = weights.histograms({'a': floats(values)})
+    assert edges[0] <= min(values) and max(values) <= edges[-1]
     assert heights['a'] @ np.diff(edges) == pytest.approx(1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fake_runs import frames, save_experiment, save_run, save_weights
 from figures import labels
+from matplotlib.figure import Figure
 
 from tf_lottery import storage
 from tf_lottery.pictures import COLOURS, STYLE, tickets
@@ -55,6 +56,14 @@ def test_lines_are_a_few_levels(tmp_path):
     # A line has the colour of its level in both pictures.
     assert [tuple(patch.get_edgecolor()) for patch in weights.figure.axes[0].patches[1:]] == [
         tuple(patch.get_edgecolor()) for patch in connections.figure.axes[0].patches]
+
+
+def test_bins_are_as_many_as_the_smallest_sample_fills():
+    figure = Figure()
+    for count, size in enumerate((50, 400, 9000)):
+        panel = figure.add_subplot(1, 3, count + 1)
+        tickets._histograms(panel, {0: np.arange(10_000), 1: np.arange(size)}, {0: 'k', 1: 'r'})
+    assert [len(axes.patches[1].get_data().values) for axes in figure.axes] == [10, 20, 40]
 
 
 def test_movement_sets_the_smallest_winning_ticket_against_the_rest(tmp_path):

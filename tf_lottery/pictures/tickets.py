@@ -1,5 +1,7 @@
 """What is in the ticket: its weights, how they moved, and how they connect the units (1803.03635, appendix F)."""
 
+import math
+
 import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
@@ -12,6 +14,7 @@ from tf_lottery.analysis import weights
 _LEVELS = 4
 _LAYERS = 4
 _LETTERS = 12
+_BINS = (10, 40)
 # Units that keep more connections than so many times the mean leave their picture.
 _HIGHEST = 4
 
@@ -85,7 +88,9 @@ def _grid(title, rows, layers, **shared):
 
 
 def _histograms(panel, samples, colours):
-    edges, heights = weights.histograms(samples)
+    # The square root of the smallest sample: wide enough for some of its values to fall into each bin.
+    bins = int(np.clip(math.sqrt(min(map(len, samples.values()))), *_BINS))
+    edges, heights = weights.histograms(samples, bins)
     for key, height in heights.items():
         panel.stairs(height, edges, color=colours[key], linewidth=1.3)
     panel.set_yticks([])
