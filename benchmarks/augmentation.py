@@ -13,14 +13,15 @@ import tf_lottery  # noqa: F401  selects Keras 2 before TensorFlow is imported
 
 import tensorflow as tf
 from absl import app
-from benchmarks import measure, resnet20, training
+from benchmarks import measure, training
 from tf_lottery import distribute
 from tf_lottery.data.order import block_dataset
+from tf_lottery.models import resnet
 from tf_lottery.training.trainer import TrainingModel
 
 BATCH, STEPS, BLOCK = 128, 12, 4
 AUGMENTATION = {'crop_pixels': 4, 'flip': True}
-BUILD = {precision: functools.partial(resnet20.build, precision=precision)
+BUILD = {precision: functools.partial(resnet.build, (32, 32, 3), 10, 0, precision)
          for precision in ('float32', 'mixed_bfloat16')}
 
 

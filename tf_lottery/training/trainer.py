@@ -12,6 +12,7 @@ from tf_lottery.data.augmentation import crop_and_flip
 from tf_lottery.data.order import block_dataset, step_dataset
 from tf_lottery.distribute import local_copies
 from tf_lottery.errors import UsageError
+from tf_lottery.models import dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.rewind import RewindCallback, initial_slots
 from tf_lottery.training import optimizers
@@ -127,7 +128,8 @@ class TrainingModel(tf_keras.Model):
         images, settings = self.batch_images(indices, step, rows), self.settings
         labels = tf.gather(self.labels(), indices)
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
+            with dropout.drawn_from(self.augmentation_seed, step, rows, settings.batch_size):
+                logits = self.network(images, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
             # The optimizer adds gradients up over the replicas.
             scaled = (loss + tf.add_n(self.network.losses or [0.0])) / self.replicas
