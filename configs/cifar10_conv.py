@@ -7,10 +7,10 @@ Command   python main.py --config=configs/cifar10_conv.py:conv6
 Command   python main.py --config=configs/cifar10_conv.py:conv2_dropout
 Command   python main.py --config=configs/cifar10_conv.py:conv4_dropout
 Command   python main.py --config=configs/cifar10_conv.py:conv6_dropout
-Cost      for a GPU: 261 trainings for Conv-2; docs/experiments.md has the images and the estimate for each
-Expected  Early stop up to 3.5, 3.5 and 2.5 times sooner (at 8.8, 9.2 and 15.1 % of the weights), accuracy up to 3.4, 3.5
-          and 3.3 points higher (at 4.6, 11.1 and 26.4 %), above the dense network's down to 2 % (section 3). With
-          dropout 2.1, 3.0 and 2.4 points more to begin with, and up to 2.3, 4.6 and 4.7 more by pruning.
+Cost      For a GPU: 275, 335 and 335 trainings, 330, 502 and 603 million images; three times as many with dropout
+Expected  Early stop up to 3.5, 3.5 and 2.5 times sooner (at 8.8, 9.2, 15.1 % of the weights), accuracy up to 3.4, 3.5
+          and 3.3 points higher (at 4.6, 11.1 and 26.4 %), above the dense network's down to 2 % (section 3). Dropout:
+          2.1, 3.0 and 2.4 points more to begin with, and up to 2.3, 4.6 and 4.7 more by pruning.
 """
 
 from tf_lottery import config as base

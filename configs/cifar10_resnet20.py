@@ -5,9 +5,9 @@ Command   python main.py --config=configs/cifar10_resnet20.py:high
 Command   python main.py --config=configs/cifar10_resnet20.py:low
 Command   python main.py --config=configs/cifar10_resnet20.py:warmup
 Command   python main.py --config=configs/cifar10_resnet20.py:warmup_layerwise
-Cost      for a GPU: 83 trainings of 3.84 million images; on the 2 CPU cores of docs/performance.md 130 hours in float32
-Expected  At 0.1 no winning tickets, at 0.01 the best one has 89.5 % (41.7 to 21.9 % of the weights), with warm-up to 0.03
-          90.5 % at 27.1 % and tickets win down to 11.8 %; layer-wise, tickets are slightly larger (section 4).
+Cost      For a GPU: 75 trainings, 288 million images; 118 h at the 677 images/s of docs/performance.md
+Expected  At 0.1 no winning tickets, at 0.01 the best one has 89.5 % (41.7 to 21.9 % of the weights), with warm-up to
+          0.03 it has 90.5 % (27.1 %) and tickets win down to 11.8 %; layer-wise they are slightly larger (section 4).
 """
 
 from tf_lottery import config as base
