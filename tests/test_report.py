@@ -88,7 +88,7 @@ def test_pictures_are_png_of_a_width_that_a_phone_can_show(written):
 def test_pictures_stand_below_the_headings_of_their_sections(written):
     order = [attributes.get('alt', tag)[:7] for tag, attributes in written[1].tags if tag in ('h2', 'img')]
     assert order == ['h2', 'Test ac', 'Early-s', 'Test ac', 'Test ac', 'h2', 'Weights', 'h2', 'h2']
-    assert written[1].text.index('How tickets train') < written[1].text.index('What is in a ticket')
+    assert written[1].text.index('How tickets train') < written[1].text.index('What is in the ticket')
 
 
 def test_what_the_user_wrote_is_shown_as_text(written):
