@@ -9,7 +9,7 @@ from fake_runs import frames, save_experiment, save_run, save_weights
 from figures import labels
 from matplotlib.figure import Figure
 
-from tf_lottery import storage
+from tf_lottery import report, storage
 from tf_lottery.pictures import COLOURS, STYLE, tickets
 
 LENET = ['fc1/kernel', 'fc2/kernel', 'output/kernel']
@@ -33,8 +33,8 @@ def titles(figure):
     return [axes.get_title() for axes in figure.axes if axes.get_title()]
 
 
-def test_three_pictures_with_a_column_per_layer(tmp_path):
-    drawn = list(tickets.draw(*save_tickets(str(tmp_path), range(6), replicates=2)))
+def test_a_report_ends_in_three_pictures_with_a_column_per_layer(tmp_path):
+    drawn = list(report.pictures(*save_tickets(str(tmp_path), range(6), replicates=2)))[-3:]
     assert [picture.name for picture in drawn] == ['ticket_weights', 'ticket_movement', 'ticket_connections']
     assert [len(picture.figure.axes) for picture in drawn] == [2 * 3, 3 * 3, 2 * 3]
     for picture in drawn:
@@ -60,10 +60,10 @@ def test_lines_are_a_few_levels(tmp_path):
 
 def test_bins_are_as_many_as_the_smallest_sample_fills():
     figure = Figure()
-    for count, size in enumerate((50, 400, 9000)):
+    for count, size in enumerate((50, 900, 9000)):
         panel = figure.add_subplot(1, 3, count + 1)
         tickets._histograms(panel, {0: np.arange(10_000), 1: np.arange(size)}, {0: 'k', 1: 'r'})
-    assert [len(axes.patches[1].get_data().values) for axes in figure.axes] == [10, 20, 40]
+    assert [len(axes.patches[1].get_data().values) for axes in figure.axes] == [20, 30, 40]
 
 
 def test_movement_sets_the_smallest_winning_ticket_against_the_rest(tmp_path):

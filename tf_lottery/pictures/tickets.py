@@ -14,7 +14,7 @@ from tf_lottery.analysis import weights
 _LEVELS = 4
 _LAYERS = 4
 _LETTERS = 12
-_BINS = (10, 40)
+_BINS = (20, 40)
 # Units that keep more connections than so many times the mean leave their picture.
 _HIGHEST = 4
 
