@@ -138,11 +138,21 @@ def test_nothing_is_drawn_of_what_is_not_there(tmp_path):
     runs = save_tickets(str(tmp_path / 'no_initial'), range(3))
     storage.remove(str(tmp_path / 'no_initial/replicate_0/rewind/initial.npz'))
     assert list(tickets.draw(*runs)) == []
+    # Nothing pruned yet.
+    frame, summary = save_tickets(str(tmp_path / 'dense'), range(2))
+    frame['layers'] = [dict.fromkeys(LENET, 1.0)] * len(frame)
+    assert list(tickets.draw(frame, summary)) == []
     # No arrays at all.
     save_experiment(str(tmp_path / 'bare'))
     for level in range(2):
         save_run(str(tmp_path / 'bare'), level=level)
     assert list(tickets.draw(*frames(tmp_path / 'bare'))) == []
+
+
+def test_movement_needs_the_dense_network(tmp_path):
+    runs = save_tickets(str(tmp_path), range(2))
+    storage.remove(str(tmp_path / 'replicate_0/level_00/ticket/weights.npz'))
+    assert [picture.name for picture in tickets.draw(*runs)] == ['ticket_weights', 'ticket_connections']
 
 
 def test_a_level_that_diverged_is_left_out(tmp_path):

@@ -33,6 +33,8 @@ def draw(frame, summary):
     if not shown['level'].any():
         return
     names = [name for name, density in shown.loc[shown['level'].idxmax(), 'layers'].items() if density < 1]
+    if not names:
+        return
     layers = _first_middle_last(names)
     note = '' if layers == names else f' Of {len(names)} pruned layers: the first, two in the middle, the last.'
     densities = {level: f'{results.percent(density)} %'
@@ -45,6 +47,7 @@ def draw(frame, summary):
     _, level = results.level_to_ship({0: summary})
     level = level or tickets['level'].max()
     split = weights.readable(tickets[tickets['level'] == level])
+    split = split[split['replicate'].isin(weights.readable(tickets[tickets['level'] == 0])['replicate'])]
     if len(split):
         share = results.percent(split['density'].mean())
         moved = weights.movement(split, layers)
