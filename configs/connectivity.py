@@ -4,7 +4,7 @@ Paper     Linear Mode Connectivity and the Lottery Ticket Hypothesis (1912.05671
 Command   python main.py --config=configs/connectivity.py:lenet
 Command   python main.py --config=configs/connectivity.py:resnet20
 Cost      78 trainings of LeNet, 39 min at the 795 steps/s of docs/performance.md; 165 of ResNet-20
-Expected  LeNet is stable from step 0 on, dense and pruned. ResNet-20 is stable from step 2,000 (3 % of training) on when
+Expected  LeNet is stable from step 0 on, dense and pruned. ResNet-20 is stable from step 2,000 (3 % of training) when
           dense, from step 500 on when pruned to 16.8 %, where it matches; random masks never are.
 """
 
