@@ -110,13 +110,13 @@ MAINS = [line for line in commands() if line.startswith('python main.py')]
 MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 
 
-def is_another_arm(line):
-    """Whether a command is a further one of a config whose first one is run: it trains the same way."""
+def takes_long(line):
+    """Whether only a slow test runs a command: a further arm of a config trains as its first one, VGG-19 takes minutes."""
     (name,) = re.findall(r'--config=(configs/\w+\.py):', line) or (None,)
-    return bool(name) and line != next(other for other in MAINS if f'--config={name}' in other)
+    return 'vgg19' in line or bool(name) and line != next(other for other in MAINS if f'--config={name}' in other)
 
 
-@pytest.mark.parametrize('line', [line for line in MAINS if is_another_arm(line)])
+@pytest.mark.parametrize('line', [line for line in MAINS if takes_long(line)])
 def test_every_arm_has_a_plan(line, tmp_path, capsys):
     from tf_lottery import command
 
@@ -126,7 +126,7 @@ def test_every_arm_has_a_plan(line, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('line', [
-    pytest.param(line, marks=pytest.mark.slow) if is_another_arm(line) else line for line in MAINS])
+    pytest.param(line, marks=pytest.mark.slow) if takes_long(line) else line for line in MAINS])
 def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     from tf_lottery import command
 
@@ -142,6 +142,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     values = options(line)
     if values.mode != 'plan':
         shorten(values.config)
+        # Compiling would take longer than all that is trained; other tests train with it.
+        values.jit = 'off'
     if values.config.data.name != 'digits' and values.mode == 'run' and not data_set_is_there(values.config.data.name):
         pytest.skip(f'{values.config.data.name} is not in TFDS_DATA_DIR')
     if values.mode in ('export', 'report') and not (folder / values.workdir).exists():

@@ -1,6 +1,7 @@
 """Which runs an experiment has, in what order, and what a plan says of them; a folder is of one experiment."""
 
 import json
+import re
 
 import pytest
 
@@ -110,11 +111,20 @@ def test_a_plan_counts_what_is_done_and_takes_the_time_from_it(tmp_path):
         storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
         storage.write_json(storage.join(tmp_path, run.folder, 'timing.json'), {'seconds': 50.0, 'steps': 1000})
     text = plan.describe(str(tmp_path), what)
-    assert 'Winning ticket            0-3                            4       2       2' in text
-    assert 'Random mask               1-3                            3       0       3' in text
+    assert re.search(r'\nWinning ticket +0-3 +4 +2 +2\n', text)
+    assert re.search(r'\nRandom mask +1-3 +3 +0 +3\n', text)
     assert 'densities   100.0 80.0 64.0 51.2 %' in text
     assert 'to train    5,000 steps, 300,000 examples' in text
     assert 'about 4 min (from the 2 trainings that are done)' in text
+
+
+def test_a_plan_counts_the_multiplications_at_every_place():
+    # LeNet multiplies each weight once; each kernel of ResNet-20 is used at every place of its output.
+    assert protocol().multiplications == 266_200
+    resnet = protocol(**{'model.name': 'resnet20', 'data.name': 'cifar10'})
+    assert resnet.multiplications == 40_813_184
+    text = plan.describe('none', protocol(branches=('ticket_reordered',), branch_levels=(1,)))
+    assert 'to measure  1 lines between two copies, 30 places each' in text
 
 
 def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):

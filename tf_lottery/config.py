@@ -108,6 +108,7 @@ class Protocol:
       model: models.Network.
       shapes: {weight name: shape} of the prunable weights.
       fractions: {weight name: fraction pruned per level}.
+      multiplications: int, by prunable weights, that the dense network takes for an image.
       end_step: int, T, the length of training.
       rewind_steps: tuple of int, k; several in a sweep.
       evaluate_every, checkpoint_every: int, steps.
@@ -123,6 +124,7 @@ class Protocol:
     model: object
     shapes: dict
     fractions: dict
+    multiplications: int
     end_step: int
     rewind_steps: tuple
     evaluate_every: int
@@ -182,7 +184,7 @@ def check(config):
     milestones, warmup = _schedule_steps(training, end, per_epoch)
     shapes = model.prunable_shapes(dataset.shape, dataset.classes)
     fractions = _fractions(pruning, shapes)
-    allocation.check({name: math.prod(shape) for name, (_, shape) in shapes.items()}, fractions, pruning.levels,
+    allocation.check({name: math.prod(shape) for name, (_, shape, _) in shapes.items()}, fractions, pruning.levels,
                      pruning.scope)
     reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
     if any(level < 0 for level in config.branch_levels) or (0 in config.branch_levels and not reorders_dense):
@@ -191,8 +193,9 @@ def check(config):
     if config.connectivity.points == 1:
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     levels = control_levels(config.branch_levels, pruning.levels)
-    return Protocol(config, dataset, examples, model, {name: shape for name, (_, shape) in shapes.items()}, fractions,
-                    end, rewinds, evaluate, checkpoint, milestones, warmup, levels, reorders_dense)
+    multiplications = sum(math.prod(shape) * places for _, shape, places in shapes.values())
+    return Protocol(config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()},
+                    fractions, multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, levels, reorders_dense)
 
 
 def _check_training(training):
@@ -280,7 +283,7 @@ def _fractions(pruning, shapes):
             raise UsageError(f'pruning.{group}_fraction is {value}: give the share of weights pruned per level, below '
                              '1; 0 never prunes the group.')
         by_group[group] = pruning.fraction if value is None else value
-    return {name: by_group[group] for name, (group, _) in shapes.items()}
+    return {name: by_group[group] for name, (group, *_) in shapes.items()}
 
 
 def restore(stored):

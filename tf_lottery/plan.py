@@ -14,6 +14,9 @@ _EFFICIENCY = 0.4
 
 _BYTES_PER_ROW = 110
 
+# The width of the column of branches.
+_TITLE = 2 + max(len(branch.title) for branch in BRANCHES.values())
+
 
 def describe(workdir, protocol):
     """Describes an experiment.
@@ -35,19 +38,22 @@ def describe(workdir, protocol):
         f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
         f'folder      {workdir}',
         '',
-        f'{"branch":<26}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
+        f'{"branch":<{_TITLE}}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
     ]
     for branch in dict.fromkeys(run.branch for run in wanted):
         mine = [run for run in wanted if run.branch == branch]
         missing = [run for run in mine if run in set(todo)]
-        lines.append(f'{BRANCHES[branch].title:<26}{_ranges({run.level for run in mine}):<22}{len(mine):>10}'
+        lines.append(f'{BRANCHES[branch].title:<{_TITLE}}{_ranges({run.level for run in mine}):<22}{len(mine):>10}'
                      f'{len(mine) - len(missing):>8}{len(missing):>8}')
+    missing_lines = runs.missing_lines(workdir, protocol)
     lines += [
-        f'{"all":<48}{len(wanted):>10}{len(wanted) - len(todo):>8}{len(todo):>8}',
+        f'{"all":<{_TITLE + 22}}{len(wanted):>10}{len(wanted) - len(todo):>8}{len(todo):>8}',
         '',
         'densities   ' + ' '.join(f'{100 * _density(protocol, level):.1f}' for level in range(protocol.levels + 1))
         + ' %',
         f'to train    {steps:,} steps, {steps * config.training.batch_size:,} examples',
+        *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
+          if missing_lines else []),
         f'time        about {duration(steps * per_step)} ({source})',
         f'disk        about {size(sum(_bytes(protocol, run) for run in wanted))} when finished, and '
         f'{size(2 * 3 * 4 * sum(_sizes(protocol).values()))} for checkpoints while training',
@@ -106,9 +112,9 @@ def _seconds_per_step(workdir, protocol, wanted):
     if timings:
         return statistics.median(timings), f'from the {len(timings)} trainings that are done'
     rate = _gemm_rate()
-    weights = sum(_sizes(protocol).values())
     evaluated = (protocol.dataset.train - protocol.examples + protocol.dataset.test) / protocol.evaluate_every
-    operations = weights * (6 * protocol.config.training.batch_size + 2 * evaluated)
+    # A product forwards and two backwards, of a multiplication and an addition each.
+    operations = protocol.multiplications * (6 * protocol.config.training.batch_size + 2 * evaluated)
     return operations / (_EFFICIENCY * rate), (
         f'estimated from {rate / 1e9:.0f} GFLOP/s of matrix products just measured here, {_EFFICIENCY:.0%} of them '
         'used; a GPU is faster')

@@ -68,12 +68,12 @@ def kernels(name):
 
 
 def sizes(name):
-    return {weight: math.prod(shape) for weight, (_, shape) in models.find(name).prunable_shapes(*CIFAR).items()}
+    return {weight: math.prod(shape) for weight, (_, shape, _) in models.find(name).prunable_shapes(*CIFAR).items()}
 
 
 def fractions(name):
     return {weight: FRACTIONS[name][group]
-            for weight, (group, _) in models.find(name).prunable_shapes(*CIFAR).items()}
+            for weight, (group, *_) in models.find(name).prunable_shapes(*CIFAR).items()}
 
 
 def test_the_weights_of_every_network_are_known():
@@ -86,7 +86,7 @@ def test_the_weights_of_every_network_are_known():
 @pytest.mark.parametrize('name', models.NETWORKS)
 def test_a_network_has_the_weights_of_its_paper(name):
     counted = {}
-    for group, shape in models.find(name).prunable_shapes(*CIFAR).values():
+    for group, shape, _ in models.find(name).prunable_shapes(*CIFAR).values():
         counted[group] = counted.get(group, 0) + math.prod(shape)
     assert counted == WEIGHTS[name]
     assert set(counted) <= set(models.GROUPS)
@@ -96,7 +96,7 @@ def test_a_network_has_the_weights_of_its_paper(name):
 def test_shapes_known_without_tensorflow_are_those_of_the_network(name):
     network = wrapper.prunable(built(name))
     shapes = {key: tuple(weight.shape) for key, (_, weight, *_) in wrapper.prunable_variables(network).items()}
-    expected = {key: shape for key, (_, shape) in models.find(name).prunable_shapes(*CIFAR).items()}
+    expected = {key: shape for key, (_, shape, _) in models.find(name).prunable_shapes(*CIFAR).items()}
     assert list(shapes.items()) == list(expected.items())
 
 
@@ -104,7 +104,7 @@ def test_shapes_known_without_tensorflow_are_those_of_the_network(name):
 def test_shapes_follow_other_images_and_classes(name):
     network = wrapper.prunable(models.find(name).build((30, 17, 1), 7, seed=0))
     shapes = {key: tuple(weight.shape) for key, (_, weight, *_) in wrapper.prunable_variables(network).items()}
-    assert shapes == {key: shape for key, (_, shape) in models.find(name).prunable_shapes((30, 17, 1), 7).items()}
+    assert shapes == {key: shape for key, (_, shape, _) in models.find(name).prunable_shapes((30, 17, 1), 7).items()}
 
 
 def percent(name, level):

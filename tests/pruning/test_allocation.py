@@ -18,12 +18,12 @@ LENET = {1: 80.0, 3: 51.3, 4: 41.1, 6: 26.3, 7: 21.1, 9: 13.5, 10: 10.8, 11: 8.7
 
 
 def lenet_sizes():
-    return {name: int(np.prod(shape)) for name, (_, shape) in lenet.prunable_shapes((28, 28, 1), 10).items()}
+    return {name: int(np.prod(shape)) for name, (_, shape, _) in lenet.prunable_shapes((28, 28, 1), 10).items()}
 
 
 def lenet_fractions(hidden=0.2, output=0.1):
     return {name: output if group == 'output' else hidden
-            for name, (group, _) in lenet.prunable_shapes((28, 28, 1), 10).items()}
+            for name, (group, *_) in lenet.prunable_shapes((28, 28, 1), 10).items()}
 
 
 def test_lenet_has_266200_prunable_weights():
@@ -37,7 +37,7 @@ def test_shapes_known_without_tensorflow_are_those_of_the_network():
     for shape, classes in (((28, 28, 1), 10), ((8, 8, 1), 7)):
         network = wrapper.prunable(lenet.build(shape, classes, seed=0))
         built = {name: tuple(weight.shape) for name, (_, weight, *_) in wrapper.prunable_variables(network).items()}
-        expected = {name: shape for name, (_, shape) in lenet.prunable_shapes(shape, classes).items()}
+        expected = {name: shape for name, (_, shape, _) in lenet.prunable_shapes(shape, classes).items()}
         assert list(built.items()) == list(expected.items())
 
 

@@ -84,7 +84,7 @@ def test_a_stock_model_is_saved_and_loaded_with_the_schedule(tmp_path, schedule,
 
 @pytest.mark.parametrize('fraction', [0.2, 0.1, 0.15])
 def test_stock_tfmot_keeps_as_many_weights_of_a_lenet_as_we_do(fraction):
-    for group, shape in lenet.prunable_shapes((28, 28, 1), 10).values():
+    for group, shape, _ in lenet.prunable_shapes((28, 28, 1), 10).values():
         size = int(np.prod(shape))
         for level in range(1, 21):
             schedule = IterativePruning(fraction, 20, 1)

@@ -36,8 +36,8 @@ class Network:
           classes: int.
 
         Returns:
-          dict {name of the weight: (one of GROUPS, shape)} in the order of the layers; names are those of
-          `wrapper.prunable_variables`.
+          dict {name of the weight: (one of GROUPS, shape, places)} in the order of the layers; names are those of
+          `wrapper.prunable_variables`, and each weight is multiplied once per place of an image.
 
         Raises:
           UsageError: the images are too small for the network.

@@ -25,6 +25,12 @@ def pooled(network, input_shape, pools):
     return height // least, width // least
 
 
+def places(input_shape, pools):
+    """The places of an image before the first of several max pools of 2x2, and after each: list of int."""
+    height, width, _ = input_shape
+    return [(height >> pool) * (width >> pool) for pool in range(pools + 1)]
+
+
 def convolution(inputs, name, filters, seed, precision, size=3, strides=1, relu=True):
     """A convolution without bias, the batch normalisation whose shift stands for the bias, and a relu.
 

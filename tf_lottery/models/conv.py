@@ -13,20 +13,21 @@ _HIDDEN = {'fc1': 256, 'fc2': 256}
 
 
 def prunable_shapes(input_shape, classes, convolutions, dropout=False):
-    """Returns {name of the weight: (group, shape)}, in the order of the layers, dropout or not.
+    """Returns {name of the weight: (group, shape, places)}, in the order of the layers, dropout or not.
 
     Raises:
       UsageError: the images are too small for the pools.
     """
     del dropout
     height, width = blocks.pooled(f'conv{convolutions}', input_shape, convolutions // 2)
+    places = blocks.places(input_shape, convolutions // 2)
     inputs, shapes = input_shape[-1], {}
     for number, filters in enumerate(_FILTERS[:convolutions], 1):
-        shapes[f'conv{number}/kernel'] = ('conv', (3, 3, inputs, filters))
+        shapes[f'conv{number}/kernel'] = ('conv', (3, 3, inputs, filters), places[(number - 1) // 2])
         inputs = filters
     inputs *= height * width
     for name, units in (*_HIDDEN.items(), ('output', classes)):
-        shapes[f'{name}/kernel'] = ('output' if name == 'output' else 'dense', (inputs, units))
+        shapes[f'{name}/kernel'] = ('output' if name == 'output' else 'dense', (inputs, units), 1)
         inputs = units
     return shapes
 

@@ -6,10 +6,10 @@ _HIDDEN = {'fc1': 300, 'fc2': 100}
 
 
 def prunable_shapes(input_shape, classes):
-    """Returns {name of the weight: (group, shape)}, in the order of the layers."""
+    """Returns {name of the weight: (group, shape, places)}, in the order of the layers."""
     inputs, shapes = math.prod(input_shape), {}
     for name, units in (*_HIDDEN.items(), ('output', classes)):
-        shapes[f'{name}/kernel'] = ('output' if name == 'output' else 'dense', (inputs, units))
+        shapes[f'{name}/kernel'] = ('output' if name == 'output' else 'dense', (inputs, units), 1)
         inputs = units
     return shapes
 

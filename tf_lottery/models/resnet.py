@@ -6,6 +6,7 @@ at level 4 is of 270,896 weights, 267,696 in 3x3 convolutions, 2,560 in shortcut
 """
 
 import itertools
+import math
 
 from tf_lottery.models import blocks
 
@@ -14,16 +15,18 @@ _BLOCKS = 3
 
 
 def prunable_shapes(input_shape, classes):
-    """Returns {name of the weight: (group, shape)}, in the order of the layers."""
-    shapes = {'conv1/kernel': ('conv', (3, 3, input_shape[-1], _FILTERS[0]))}
+    """Returns {name of the weight: (group, shape, places)}, in the order of the layers."""
+    height, width, channels = input_shape
+    shapes = {'conv1/kernel': ('conv', (3, 3, channels, _FILTERS[0]), height * width)}
     inputs = _FILTERS[0]
     for name, filters, strides in _blocks():
-        shapes[f'{name}_conv1/kernel'] = ('conv', (3, 3, inputs, filters))
-        shapes[f'{name}_conv2/kernel'] = ('conv', (3, 3, filters, filters))
+        height, width = math.ceil(height / strides), math.ceil(width / strides)
+        shapes[f'{name}_conv1/kernel'] = ('conv', (3, 3, inputs, filters), height * width)
+        shapes[f'{name}_conv2/kernel'] = ('conv', (3, 3, filters, filters), height * width)
         if strides > 1:
-            shapes[f'{name}_projection/kernel'] = ('projection', (1, 1, inputs, filters))
+            shapes[f'{name}_projection/kernel'] = ('projection', (1, 1, inputs, filters), height * width)
         inputs = filters
-    shapes['output/kernel'] = ('output', (inputs, classes))
+    shapes['output/kernel'] = ('output', (inputs, classes), 1)
     return shapes
 
 

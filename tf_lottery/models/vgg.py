@@ -10,18 +10,19 @@ _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 
 
 def prunable_shapes(input_shape, classes):
-    """Returns {name of the weight: (group, shape)}, in the order of the layers.
+    """Returns {name of the weight: (group, shape, places)}, in the order of the layers.
 
     Raises:
       UsageError: the images are too small for the pools.
     """
     blocks.pooled('vgg19', input_shape, len(_STAGES) - 1)
     inputs, shapes = input_shape[-1], {}
-    for filters, convolutions in _STAGES:
+    places = blocks.places(input_shape, len(_STAGES) - 1)
+    for stage, (filters, convolutions) in enumerate(_STAGES):
         for _ in range(convolutions):
-            shapes[f'conv{len(shapes) + 1}/kernel'] = ('conv', (3, 3, inputs, filters))
+            shapes[f'conv{len(shapes) + 1}/kernel'] = ('conv', (3, 3, inputs, filters), places[stage])
             inputs = filters
-    shapes['output/kernel'] = ('output', (inputs, classes))
+    shapes['output/kernel'] = ('output', (inputs, classes), 1)
     return shapes
 
 
