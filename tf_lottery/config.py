@@ -194,8 +194,9 @@ def check(config):
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     levels = control_levels(config.branch_levels, pruning.levels)
     multiplications = sum(math.prod(shape) * places for _, shape, places in shapes.values())
-    return Protocol(config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()},
-                    fractions, multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, levels, reorders_dense)
+    return Protocol(
+        config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()}, fractions,
+        multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, levels, reorders_dense)
 
 
 def _check_training(training):
