@@ -34,6 +34,7 @@ import tf_keras
 
 from tf_lottery import data, storage
 from tf_lottery.errors import Interrupted
+from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Ticket
@@ -45,7 +46,7 @@ def network():
     dense, seed = tf_keras.layers.Dense, tf_keras.initializers.GlorotNormal
     return tf_keras.Sequential([
         tf_keras.layers.Flatten(input_shape=(8, 8, 1), name='flatten'),
-        dense(20, activation='relu', kernel_initializer=seed(1), name='fc'),
+        dense(20, activation='relu', kernel_initializer=seed(1), name='fc'), Dropout(0.5),
         dense(10, kernel_initializer=seed(2), name='output')])
 
 

@@ -12,6 +12,7 @@ from tf_lottery.data.augmentation import pad_and_crop
 from tf_lottery.data.order import block_dataset, step_dataset
 from tf_lottery.distribute import local_copies
 from tf_lottery.errors import UsageError
+from tf_lottery.models import dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.rewind import RewindCallback, initial_slots
 from tf_lottery.training import optimizers
@@ -113,11 +114,12 @@ class TrainingModel(tf_keras.Model):
     def _optimizer_step(self, indices, step, rows):
         """One optimizer step; returns the mean loss over this replica's examples, float32."""
         images = tf.cast(tf.gather(self.images(), indices), tf.float32) / self.settings.brightest
-        images = pad_and_crop(images, self.settings.crop_pixels, self.augmentation_seed, step, rows,
-                              self.settings.batch_size)
+        drawn_from = self.augmentation_seed, step, rows, self.settings.batch_size
+        images = pad_and_crop(images, self.settings.crop_pixels, *drawn_from)
         labels = tf.gather(self.labels(), indices)
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
+            with dropout.drawn_from(*drawn_from):
+                logits = self.network(images, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
             # The optimizer adds gradients up over the replicas.
             scaled = (loss + tf.add_n(self.network.losses or [0.0])) / self.replicas
