@@ -54,6 +54,7 @@ def defaults():
     # `fraction`, 0 never prunes.
     config.pruning.fraction = 0.2
     config.pruning.conv_fraction = config_dict.placeholder(float)
+    config.pruning.projection_fraction = config_dict.placeholder(float)
     config.pruning.dense_fraction = config_dict.placeholder(float)
     config.pruning.output_fraction = config_dict.placeholder(float)
     config.pruning.scope = 'layerwise'
@@ -78,7 +79,7 @@ class Protocol:
       config: the ConfigDict it was made from.
       dataset: data.Description.
       examples: int, training examples without the validation set.
-      model: module of the network.
+      model: models.Network.
       shapes: {weight name: shape} of the prunable weights.
       fractions: {weight name: fraction pruned per level}.
       end_step: int, T, the length of training.
