@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from absl import app
-from benchmarks import measure, resnet20
+from benchmarks import measure
 from tf_lottery import data, distribute
 from tf_lottery.data.order import block_dataset
-from tf_lottery.models import lenet
+from tf_lottery.models import lenet, resnet
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.trainer import Seeds, Settings, Trainer, TrainingModel
@@ -36,6 +36,10 @@ def examples(number, *shape):
 
 def build_lenet():
     return lenet.build((28, 28, 1), 10, 0)
+
+
+def build_resnet():
+    return resnet.build((32, 32, 3), 10, 0)
 
 
 def settings(batch, jit):
@@ -156,7 +160,7 @@ def resnet_steps(repeats):
     """ResNet-20 at batch 128; XLA is off, as it is by default for convolutions on a CPU."""
     split, steps, batch = examples(5_000, 32, 32, 3), 12, 128
     seconds = measure.interleaved({
-        name: our_path(resnet20.build, split, batch, steps, masked, jit=False, block=4)
+        name: our_path(build_resnet, split, batch, steps, masked, jit=False, block=4)
         for name, masked in (('masked', True), ('dense', False))}, repeats)
     measure.row('ResNet-20, masked / dense, time',
                 f'{measure.rate(steps * batch, seconds["masked"], "images")}, '
