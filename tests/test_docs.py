@@ -111,7 +111,7 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 
 
 def takes_long(line):
-    """Whether only a slow test runs a command: further arms of a config train as its first one, VGG-19 takes minutes."""
+    """Whether only a slow test runs a command: further arms of a config train as its first, VGG-19 takes minutes."""
     (name,) = re.findall(r'--config=(configs/\w+\.py):', line) or (None,)
     return 'vgg19' in line or (
         bool(name) and line != next(other for other in MAINS if f'--config={name}' in other))

@@ -149,7 +149,7 @@ def test_kernels_are_gaussian_glorot_and_all_else_starts_plain(name):
             assert np.mean(value ** 4) / np.mean(value ** 2) ** 2 == pytest.approx(2.37, abs=0.1), key
 
 
-@pytest.mark.parametrize('name', ['conv2', 'resnet20'])
+@pytest.mark.parametrize('name', ['conv2', 'vgg19', 'resnet20'])
 def test_each_layer_has_its_own_seed_and_the_same_one_again(name):
     again = wrapper.get_weights(models.find(name).build(*CIFAR, seed=3))
     other = wrapper.get_weights(models.find(name).build(*CIFAR, seed=1000))
@@ -200,6 +200,9 @@ def test_resnet20_is_a_residual_network():
     first, stage1, block, stage2, stage3 = inside(images)
     assert np.array_equal(first, stage1) and np.array_equal(block, stage2)
     assert stage1.shape == (2, 32, 32, 16) and stage2.shape == (2, 16, 16, 32) and stage3.shape == (2, 8, 8, 64)
+    # A relu follows the stem, the first convolution of each block, and each sum.
+    relus = {name for name, layer in layers.items() if isinstance(layer, tf_keras.layers.ReLU)}
+    assert len(relus) == 19 and not any('_conv2' in name or '_projection' in name for name in relus)
     projected = layers['stage2_block1_projection_norm'](layers['stage2_block1_projection'](stage1))
     assert np.array_equal(block, tf.nn.relu(projected))
 
