@@ -115,8 +115,9 @@ def _train(workdir, protocol, options):
                   mininterval=0.2 if terminal else 30, disable=not distribute.is_chief()) as bar:
 
             def progress(run, step):
-                bar.set_description(f'replicate {run.replicate} level {run.level} {run.branch}', refresh=False)
-                bar.update(offsets[run] + step - bar.n)
+                what = run.branch if step is not None else f'line to {run.branch}'
+                bar.set_description(f'replicate {run.replicate} level {run.level} {what}', refresh=step is None)
+                bar.update(offsets[run] + step - bar.n if step is not None else 0)
 
             experiment.run(progress)
             bar.update(total - bar.n)

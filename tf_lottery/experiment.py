@@ -86,7 +86,7 @@ class Experiment:
         warning, and the others go on.
 
         Args:
-          progress: function of (the run, the step it has come to), or None.
+          progress: function of (the run, the step it has come to; None while the line to it is measured), or None.
 
         Raises:
           Interrupted: `stop` said so; the same command goes on from there.
@@ -98,9 +98,9 @@ class Experiment:
                 self._execute(run, functools.partial(progress, run) if progress else None)
             except DivergedError as error:
                 logging.warning('%s is left out: %s', run.folder, error)
-        self._connect()
+        self._connect(progress)
 
-    def _connect(self):
+    def _connect(self, progress):
         """Measures the errors on the lines between copies of a subnetwork that saw different data orders."""
         missing = runs.missing_lines(self.workdir, self.protocol)
         # No worker may write before all have looked.
@@ -115,6 +115,8 @@ class Experiment:
             except DivergedError as error:
                 logging.warning('The line to %s is left out: %s', run.folder, error)
                 continue
+            if progress:
+                progress(run, None)
             errors = line.errors(*ends, self.mask(run), wish.points, self._stop)
             if self._writes:
                 storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
