@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import textwrap
 
 from tf_lottery import results
 from tf_lottery.analysis import connectivity, stability
@@ -21,7 +22,7 @@ class Table:
         widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
         lines = ['  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
                  for row in (self.header, *self.rows)]
-        return '\n'.join([self.title, *lines])
+        return '\n'.join([self.title, *textwrap.wrap(self.note, 120), *lines])
 
 
 def tables(frame, samples, lines):
@@ -46,7 +47,8 @@ def tables(frame, samples, lines):
             'Linear mode connectivity',
             f'How much higher the error is on the line between two copies than at them, in points: mean and range. '
             f'Stable is below {100 * connectivity.STABLE:.0f} points of test error; matching is at most '
-            f'{100 * connectivity.MATCHING:.1f} points less accurate than the dense network.',
+            f'{100 * connectivity.MATCHING:.1f} points less accurate than the dense network. Batch-norm statistics are '
+            f'those of {lines["examples"].iloc[0]:,} training examples, computed anew at every place on the line.',
             ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
              'accuracy (%)', 'stable', 'matching'), [_connectivity_row(row) for row in rows]))
     return made
