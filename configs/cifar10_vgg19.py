@@ -11,7 +11,7 @@ Expected  At 0.1 no winning tickets, at 0.01 within a point of the dense network
           92.3 % (1903.01611, Figure 2).
 """
 
-from tf_lottery import config as base
+from configs import cifar10_resnet20
 from tf_lottery.errors import UsageError
 
 # The learning rate and the steps that it takes to rise to it.
@@ -22,27 +22,18 @@ ARMS = (*RATES, *(f'{rate}_layerwise' for rate in RATES))
 def get_config(arm='warmup'):
     if arm not in ARMS:
         raise UsageError(f'configs/cifar10_vgg19.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
-    rate = arm.removesuffix('_layerwise')
-    config = base.defaults()
+    # Momentum, weight decay, augmentation and what is pruned in which scope are those of ResNet-20.
+    config = cifar10_resnet20.get_config(arm)
     config.name = f'cifar10_vgg19_{arm}'
-    config.data.name = 'cifar10'
-    config.data.flip = True
-    config.data.crop_pixels = 4
     config.model.name = 'vgg19'
     # 160 epochs of 45,000 examples.
     config.training.length = '112480it'
     config.training.batch_size = 64
-    config.training.optimizer = 'momentum'
-    config.training.learning_rate = RATES[rate][0]
-    config.training.warmup = f'{RATES[rate][1]}it'
-    config.training.schedule = 'steps'
+    rate, warmup = RATES[arm.removesuffix('_layerwise')]
+    config.training.learning_rate = rate
+    config.training.warmup = f'{warmup}it'
     # Epochs 80 and 120.
     config.training.milestones = ('56240it', '84360it')
-    config.training.weight_decay = 1e-4
-    config.pruning.output_fraction = 0.0
-    config.pruning.scope = 'layerwise' if arm.endswith('layerwise') else 'global'
     config.pruning.levels = 20
-    config.branches = ('ticket', 'random_reinit')
     config.branch_levels = (2, 4, 6, 8, 10, 12, 14, 15, 17, 19)
-    config.replicates = 3
     return config

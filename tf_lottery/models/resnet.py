@@ -42,14 +42,7 @@ def build(input_shape, classes, seed, precision='float32'):
 
     Batch normalisation follows every convolution, those of the shortcuts too.
 
-    Args:
-      input_shape: (height, width, channels) of images in [0, 1].
-      classes: int.
-      seed: int, the initialisation seed.
-      precision: the Keras dtype policy of the layers; logits are float32 under each.
-
-    Returns:
-      A functional `tf_keras.Model` from images float [n, height, width, channels] to logits float32 [n, classes].
+    Arguments and what it returns are those of `models.Network.build`.
     """
     import tf_keras
 

@@ -29,14 +29,7 @@ def prunable_shapes(input_shape, classes):
 def build(input_shape, classes, seed, precision='float32'):
     """Builds the network with its initial weights: Gaussian Glorot kernels, zero biases.
 
-    Args:
-      input_shape: (height, width, channels) of images in [0, 1].
-      classes: int.
-      seed: int, the initialisation seed.
-      precision: the Keras dtype policy of the layers; logits are float32 under each.
-
-    Returns:
-      A functional `tf_keras.Model` from images float [n, height, width, channels] to logits float32 [n, classes].
+    Arguments and what it returns are those of `models.Network.build`.
     """
     import tf_keras
 
