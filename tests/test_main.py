@@ -31,6 +31,7 @@ MISTAKES = {
     '--config.pruning.fraction=0.0': 'pruning.fraction is 0.0',
     '--config.pruning.output_fraction=-0.5': 'pruning.output_fraction is -0.5',
     '--config.pruning.rewind_to=1000it': "pruning.rewind_to is '1000it', step 1000: it must lie before the end",
+    '--config=configs/cifar10_conv.py:conv3': 'tf_lottery: configs/cifar10_conv.py has no arm',
     '--config.pruning.rewind_to=4epo': "'4epo' is not a length of training: write steps as '500it' or epochs as '4ep'",
     '--config.pruning.levels=60': 'level 48 would leave no weight in fc1/kernel (19200 weights, 0.2 pruned per level)',
     '--config.pruning.scope=globally': "pruning.scope is 'globally': choose one of layerwise, global",

@@ -17,7 +17,10 @@ def flag_errors():
     try:
         yield
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = ' '.join(str(error.args[-1] if error.args else error).split())
+        message = str(error.args[-1] if error.args else error)
+        # ml_collections shows the traceback of an error in a config file, whose last line is what went wrong.
+        before, _, last = message.rpartition('Error: ')
+        message = ' '.join((last if 'Traceback' in before else message).split())
         # ml_collections names a key that a config does not have by the bare key.
         _complain(f'no config key {message}' if isinstance(error, (AttributeError, KeyError)) else message)
         sys.exit(2)
