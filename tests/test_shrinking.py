@@ -16,7 +16,8 @@ layers = tf_keras.layers
 
 def inputs_of(model, examples=5, seed=0):
     rng = np.random.default_rng(seed)
-    return [rng.normal(size=(examples, *tensor.shape[1:])).astype(np.float32) for tensor in model.inputs]
+    shapes = [(examples, *(size or 9 for size in tensor.shape[1:])) for tensor in model.inputs]
+    return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
 def shrunk(model, tolerance=1e-5):
@@ -300,6 +301,18 @@ def in_training():
     return tf_keras.Model(inputs, layers.Dense(1)(x))
 
 
+def operators():
+    inputs = tf_keras.Input((3,))
+    x = layers.Dense(3, name='fc')(inputs)
+    return tf_keras.Model(inputs, layers.Dense(1)(tf.nn.relu(x) + 2.0 * x))
+
+
+def one_gate_for_all():
+    inputs = tf_keras.Input((3,))
+    x = layers.Multiply()([layers.Dense(3, name='fc')(inputs), layers.Dense(1)(inputs)])
+    return tf_keras.Model(inputs, layers.Dense(1)(x))
+
+
 @pytest.mark.parametrize('make', [
     lambda: tf_keras.Sequential([layers.Dense(3, input_shape=(3,), name='fc'), Reversed(), layers.Dense(1)]),
     lambda: tf_keras.Sequential([layers.Dense(3, input_shape=(3,), name='fc'), layers.LayerNormalization(),
@@ -309,10 +322,45 @@ def in_training():
     lambda: tf_keras.Sequential([layers.Dense(3, normalized, input_shape=(3,), name='fc'), layers.Dense(1)]),
     lambda: tf_keras.Sequential([layers.Conv2D(4, 1, input_shape=(2, 2, 2), groups=2, name='fc'), layers.Flatten(),
                                  layers.Dense(1)]),
-    shared, in_training])
+    lambda: tf_keras.Sequential([layers.Conv2D(4, 1, input_shape=(2, 2, 2), name='fc'),
+                                 layers.Flatten('channels_first'), layers.Dense(1)]),
+    shared, in_training, operators, one_gate_for_all])
 def test_nothing_is_removed_across_what_no_rule_describes(make):
     _, changes = shrunk(prune(make(), 0.15))
     assert changes['fc'].weights_left == changes['fc'].weights
+
+
+def late():
+    model = tf_keras.Sequential([layers.Dense(6), layers.Dense(2)])
+    model.build((None, 3))
+    return model
+
+
+def images_of_any_size():
+    return tf_keras.Sequential([
+        layers.Conv2D(6, 3, input_shape=(None, None, 2)), layers.MaxPool2D(), layers.Conv2D(5, 2, activation='relu'),
+        layers.GlobalMaxPool2D(keepdims=True), layers.Flatten(), layers.Dense(2)])
+
+
+def sequences():
+    return tf_keras.Sequential([layers.Dense(6, 'relu', input_shape=(None, 3)), layers.Dense(5), layers.Dense(2)])
+
+
+def inputs_by_name():
+    inputs = {'a': tf_keras.Input((3,), name='a'), 'b': tf_keras.Input((3,), name='b')}
+    x = layers.Add()([layers.Dense(6)(inputs['a']), layers.Dense(6)(inputs['b'])])
+    return tf_keras.Model(inputs, {'first': layers.Dense(2, name='first')(x)})
+
+
+def an_input_that_is_an_output():
+    inputs = tf_keras.Input((3,))
+    return tf_keras.Model(inputs, [inputs, layers.Dense(2)(layers.Dense(6)(inputs))])
+
+
+@pytest.mark.parametrize('make', [late, images_of_any_size, sequences, inputs_by_name, an_input_that_is_an_output])
+def test_models_of_any_make(make):
+    smaller, _ = shrunk(prune(make(), 0.15))
+    assert smaller.count_params() < make().count_params()
 
 
 def test_a_nested_model_is_shrunk_inside():
