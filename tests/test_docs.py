@@ -173,6 +173,10 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
         lines = printed.splitlines()
         assert [line.split(':')[0] for line in lines] == [f'level {number}' for number in range(11)]
         assert float(lines[-1].split()[-1]) > 0.8
+    elif 'hold_zeros(' in block:
+        (kept, size), (units, _), _ = [map(int, pair) for pair in re.findall(r'(\d+) of (\d+)', printed)]
+        assert 0.02 < kept / size < 0.04
+        assert 0 < units < 100
     else:
         assert 'final_test_accuracy' in printed
 

@@ -18,9 +18,11 @@ _HOMES = {
     'PruneWithMask': 'tf_lottery.pruning.wrapper',
     'RewindCallback': 'tf_lottery.pruning.rewind',
     'Ticket': 'tf_lottery.ticket',
+    'hold_zeros': 'tf_lottery.pruning.zeros',
     'levels': 'tf_lottery.lottery',
     'load_results': 'tf_lottery.results',
     'prunable': 'tf_lottery.pruning.wrapper',
+    'shrink': 'tf_lottery.shrinking',
 }
 
 __all__ = sorted(_HOMES)

@@ -149,6 +149,17 @@ def wrappers(model):
     return found
 
 
+def require_plain(model):
+    """Refuses a model that is still wrapped, by this library or by TF-MOT.
+
+    Raises:
+      UsageError: a layer is wrapped.
+    """
+    if wrappers(model):
+        raise UsageError(f'layer {next(iter(wrappers(model)))!r} of model {model.name!r} is wrapped for pruning: give '
+                         'tfmot.sparsity.keras.strip_pruning(model) instead.')
+
+
 def _suffixes(layer):
     """The names of a layer's variables below it: 'kernel', or 'query/kernel' where several end in the same word.
 
