@@ -18,9 +18,13 @@ _HOMES = {
     'PruneWithMask': 'tf_lottery.pruning.wrapper',
     'RewindCallback': 'tf_lottery.pruning.rewind',
     'Ticket': 'tf_lottery.ticket',
+    'export': 'tf_lottery.exports.export',
     'levels': 'tf_lottery.lottery',
+    'load_model': 'tf_lottery.exports.export',
     'load_results': 'tf_lottery.results',
+    'load_ticket': 'tf_lottery.ticket_file',
     'prunable': 'tf_lottery.pruning.wrapper',
+    'save_ticket': 'tf_lottery.ticket_file',
 }
 
 __all__ = sorted(_HOMES)
