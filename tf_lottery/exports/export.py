@@ -187,8 +187,8 @@ def _write(subject, folder, about, options):
         with storage.one_sentence('write', folder), keras2.quiet_start():
             _make(subject, made, options.forms)
             # Only what is timed beside the forms, in their runtimes.
-            beside = {'saved_model', 'tflite'} & {form.split('_int8')[0].split('_sparse')[0] for form in options.forms}
-            _make(_dense(subject), dense, sorted(beside))
+            beside = {'tflite' if form.startswith('tflite') else form for form in options.forms} - {'ticket'}
+            _make(_dense(subject), dense, beside)
         verdict = _verify(subject, made, dense, place, options)
         about = {**about, 'forms': list(options.forms), **verdict,
                  'sizes': _sizes(subject, made, dense, options.forms)}
@@ -207,14 +207,14 @@ def _make(subject, folder, forms):
     folder.mkdir()
     if 'saved_model' in forms:
         saved_model.write(subject, str(folder))
-    if 'tflite' in forms or 'tflite_sparse' in forms:
-        content = tflite.convert(subject.network)
-        if 'tflite' in forms:
-            (folder / FORMS['tflite']).write_bytes(content)
-        if 'tflite_sparse' in forms:
-            (folder / FORMS['tflite_sparse']).write_bytes(tflite.sparse(content))
+    files = {}
+    if {'tflite', 'tflite_sparse'} & set(forms):
+        files['tflite'] = tflite.convert(subject.network)
+        files['tflite_sparse'] = tflite.sparse(files['tflite'])
     if 'tflite_int8' in forms:
-        (folder / FORMS['tflite_int8']).write_bytes(tflite.convert_int8(subject.network, subject.calibration))
+        files['tflite_int8'] = tflite.convert_int8(subject.network, subject.calibration)
+    for form in set(files) & set(forms):
+        (folder / FORMS[form]).write_bytes(files[form])
     if 'ticket' in forms:
         ticket_file.save_ticket(str(folder / FORMS['ticket']), subject.ticket, subject.about)
 
