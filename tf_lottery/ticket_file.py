@@ -28,6 +28,8 @@ _MAGIC = b'\x89TICKET\r\n'
 _DIGEST = hashlib.sha256().digest_size
 # A header that says more than this about a few hundred variables is no header.
 _HEADER = 2**24
+# No layer has more weights; zeros that take no room in a file could fill a machine's memory.
+_WEIGHTS = 2**31
 
 
 def save_ticket(path, ticket, about=None):
@@ -92,6 +94,8 @@ def _parse(content):
         if dtype.kind not in 'fiub' or any(type(size) is not int or size < 0 for size in shape):
             raise ValueError(f'{name} is {dtype} {shape}')
         count = math.prod(shape)
+        if count > _WEIGHTS:
+            raise ValueError(f'{name} has {count} weights')
         if mask is not None:
             masks[name] = _decode(payload, mask, count).reshape(shape)
             count, shape = int(masks[name].sum()), [-1]

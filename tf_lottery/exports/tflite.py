@@ -64,9 +64,9 @@ def sparse(content):
 
     A weight becomes its survivors and their places, in the sparse encoding of the format, wherever that is smaller:
     all dimensions but one dense, and along that one, whichever is best, a place of one or two bytes per survivor. A
-    float32 fully-connected layer with few survivors is run as it is, row by row, by the runtime's sparse kernel; for
-    any other weight an operator `Densify` makes the dense tensor when the file is loaded, and dense kernels run. Names
-    that nobody asks for are left out too.
+    float32 fully-connected layer with few survivors, if it is smallest by rows, is run as it is by the runtime's sparse
+    kernel; for any other weight an operator `Densify` makes the dense tensor when the file is loaded, and dense kernels
+    run. Names that nobody asks for are left out too.
 
     TensorFlow's own converter (`tf.lite.Optimize.EXPERIMENTAL_SPARSITY`) prefers blocks of 1 x 4, which take twice the
     bytes where survivors lie at random.
@@ -87,13 +87,13 @@ def sparse(content):
     before = []
     for operator, tensor, axes in _weighted(model):
         values = _values(model, tensor)
-        direct = axes == (1, 0) and values.dtype == np.float32 and np.mean(values != 0) < _FEW
-        sparsity, survivors = _encode(values, (1,) if direct else range(values.ndim))
+        sparsity, survivors = _encode(values)
         if sparsity is None:
             continue
         model.buffers[tensor.buffer].data = np.frombuffer(survivors.tobytes(), np.uint8)
         tensor.sparsity = sparsity
-        if direct:
+        by_rows = axes == (1, 0) and sparsity.traversalOrder == [0, 1]
+        if by_rows and values.dtype == np.float32 and survivors.size < _FEW * values.size:
             operator.opcodeIndex = sparse_code
             continue
         dense = schema.TensorT()
@@ -159,14 +159,14 @@ def _values(model, tensor):
     return values.reshape(shape).transpose(np.argsort(order))
 
 
-def _encode(values, axes):
-    """The smallest encoding of an array that is sparse along one of some axes.
+def _encode(values):
+    """The smallest encoding of an array that is sparse along one axis.
 
     Returns:
       (SparsityParametersT, its survivors in their order); (None, None) where none is smaller than the array itself.
     """
     best, size = (None, None), values.nbytes
-    for axis in axes:
+    for axis in reversed(range(values.ndim)):
         order = [*(other for other in range(values.ndim) if other != axis), axis]
         rows = values.transpose(order).reshape(-1, values.shape[axis])
         kept = rows != 0
