@@ -14,7 +14,7 @@ def network(density, seed=0):
     model = tf_keras.Sequential([
         tf_keras.layers.Conv2D(8, 3, input_shape=(6, 6, 3), name='conv'),
         tf_keras.layers.DepthwiseConv2D(3, name='depthwise'), tf_keras.layers.Flatten(),
-        tf_keras.layers.Dense(40, 'relu', name='fc'), tf_keras.layers.Dense(10, name='output')])
+        tf_keras.layers.Dense(20, 'relu', name='fc'), tf_keras.layers.Dense(10, name='output')])
     for variable in model.weights:
         if 'kernel' in variable.name:
             variable.assign(np.where(rng.random(variable.shape) < density, rng.standard_normal(variable.shape), 0))
