@@ -28,7 +28,7 @@ def define_flags(values=FLAGS):
         'The experiment, a file of configs/; --config.KEY=VALUE changes a key of it.', lock_config=True, **on)
     flags.DEFINE_enum(
         'mode', 'run', command.MODES, 'run: train what is missing, report and export; plan: say what that is and what '
-        'it costs; report: draw the report again; export: write a ticket as a SavedModel.', **on)
+        'it costs; report: draw the report again; export: write a ticket in --config.export.forms.', **on)
     flags.DEFINE_string(
         'workdir', None, 'Folder of the experiment, local or gs://; the default is runs/ and its name. The same '
         'command resumes.', **on)
@@ -45,7 +45,7 @@ def define_flags(values=FLAGS):
         'tensorboard', False, 'Also write TensorBoard logs, to the folder tensorboard in the workdir.', **on)
     flags.DEFINE_integer(
         'level', None, 'mode=export: the level; the default is that of the smallest winning ticket, or where there is '
-        'none of the most accurate one.', lower_bound=0, **on)
+        'none of the most accurate one; or see --config.export.within_points.', lower_bound=0, **on)
     flags.DEFINE_string(
         'rewind_to', None, 'mode=export, where an experiment rewinds to several steps: which, as in 500it.', **on)
     flags.DEFINE_integer('replicate', 0, 'mode=export: the replicate.', lower_bound=0, **on)

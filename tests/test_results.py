@@ -234,3 +234,27 @@ def test_without_a_winning_ticket_the_most_accurate_level_is_shipped(tmp_path):
     for level, final in enumerate((0.5, 0.7, 0.6)):
         save_run(str(tmp_path), level=level, step=1000 * (level + 1), final=final)
     assert results.level_to_ship(results.summaries(results.load_results(tmp_path))) == (0, 1)
+
+
+@pytest.mark.parametrize(('points', 'level'), [(0, 2), (0.4, 2), (0.5, 3), (0.6, 3), (5, 4)])
+def test_the_sparsest_ticket_within_some_points_is_shipped(tmp_path, points, level):
+    save_experiment(str(tmp_path), levels=4)
+    # In points below the dense network: level 1 is worse than 2, and 3 is exactly 0.5.
+    for number, final in enumerate((0.98, 0.97, 0.981, 0.975, 0.94)):
+        save_run(str(tmp_path), level=number, final=final)
+    assert results.level_to_ship(results.summaries(results.load_results(tmp_path)), points) == (0, level)
+
+
+def test_the_dense_network_is_within_any_points_of_itself(tmp_path):
+    save_experiment(str(tmp_path), levels=1)
+    save_run(str(tmp_path), final=0.9)
+    save_run(str(tmp_path), level=1, final=0.8)
+    assert results.level_to_ship(results.summaries(results.load_results(tmp_path)), 0.5) == (0, 0)
+
+
+def test_points_need_a_dense_network(tmp_path):
+    save_experiment(str(tmp_path), levels=1)
+    save_run(str(tmp_path), diverged=True, step=None)
+    save_run(str(tmp_path), level=1, final=0.8)
+    with pytest.raises(UsageError, match='export.within_points is 0.5, but no dense network has finished'):
+        results.level_to_ship(results.summaries(results.load_results(tmp_path)), 0.5)

@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -145,6 +146,32 @@ def test_a_write_that_breaks_off_leaves_the_old_content_and_no_litter(tmp_path, 
         storage.write_bytes(path, b'new')
     assert path.read_bytes() == b'old'
     assert os.listdir(tmp_path) == ['file']
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path, folder):
+    for name, names in (('one', ['a', 'below/b']), ('two', ['a', 'c'])):
+        for file in names:
+            storage.write_text(tmp_path / name / file, f'{name} {file}')
+        storage.replace_folder(str(tmp_path / name), f'{folder}/export')
+    assert storage.list_folder(folder) == ['export']
+    assert storage.list_folder(f'{folder}/export') == ['a', 'c']
+    assert storage.read_text(f'{folder}/export/a') == 'two a'
+
+
+def test_a_folder_that_cannot_be_copied_leaves_the_old_one_and_no_litter(tmp_path, monkeypatch):
+    for name in ('old', 'new'):
+        storage.write_text(tmp_path / name / 'file', name)
+    storage.replace_folder(str(tmp_path / 'old'), str(tmp_path / 'run' / 'export'))
+
+    def refuse(source, target):
+        os.mkdir(target)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, 'copytree', refuse)
+    with pytest.raises(StorageError, match='^cannot write .*export: the disk is full'):
+        storage.replace_folder(str(tmp_path / 'new'), str(tmp_path / 'run' / 'export'))
+    assert os.listdir(tmp_path / 'run') == ['export']
+    assert (tmp_path / 'run' / 'export' / 'file').read_text() == 'old'
 
 
 @pytest.mark.parametrize(('code', 'sentence'), [

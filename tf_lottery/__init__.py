@@ -18,10 +18,14 @@ _HOMES = {
     'PruneWithMask': 'tf_lottery.pruning.wrapper',
     'RewindCallback': 'tf_lottery.pruning.rewind',
     'Ticket': 'tf_lottery.ticket',
+    'export': 'tf_lottery.exports.export',
     'hold_zeros': 'tf_lottery.pruning.zeros',
     'levels': 'tf_lottery.lottery',
+    'load_model': 'tf_lottery.exports.export',
     'load_results': 'tf_lottery.results',
+    'load_ticket': 'tf_lottery.ticket_file',
     'prunable': 'tf_lottery.pruning.wrapper',
+    'save_ticket': 'tf_lottery.ticket_file',
     'shrink': 'tf_lottery.shrinking',
 }
 

@@ -6,7 +6,7 @@ import sys
 from absl import flags
 
 from tf_lottery import config, data, distribute, keras2, plan, runs, steps, storage
-from tf_lottery.errors import Interrupted, StorageError, UsageError
+from tf_lottery.errors import ExportError, Interrupted, StorageError, UsageError
 
 MODES = ('run', 'plan', 'report', 'export')
 
@@ -42,7 +42,7 @@ def in_one_sentence(action):
     except UsageError as error:
         _complain(error)
         return 2
-    except StorageError as error:
+    except (StorageError, ExportError) as error:
         _complain(error)
         return 1
     except Interrupted as error:
@@ -143,7 +143,7 @@ def _export(workdir, options, command_line):
     from tf_lottery import results
 
     with keras2.quiet_start():
-        from tf_lottery import export
+        from tf_lottery.exports import export
     stored = runs.read_config(workdir)
     protocol = config.restore(stored['config'])
     summaries = results.summaries(results.load_results(workdir))
@@ -154,9 +154,12 @@ def _export(workdir, options, command_line):
             raise UsageError(f'--rewind_to={options.rewind_to} is step {wish:,}, to which no finished run of {workdir} '
                              f'was rewound: give one of {", ".join(f"{step}it" for step in summaries)}.')
         summaries = {wish: summaries[wish]}
-    step, level = results.level_to_ship(summaries)
+    wish = options.config.export
+    step, level = results.level_to_ship(summaries, wish.within_points)
     level = level if options.level is None else options.level
     rewind = step if len(protocol.rewind_steps) > 1 and level else None
     run = runs.Run(options.replicate, level, 'ticket', rewind=rewind)
-    folder = export.export(workdir, stored, run, options.weights, options.data_dir, command_line)
+    how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds)
+    folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
+                               how)
     print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')

@@ -13,6 +13,7 @@ from ml_collections import config_dict
 from tf_lottery import data, models, steps
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError
+from tf_lottery.exports import FORMS
 from tf_lottery.pruning import allocation
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
@@ -20,7 +21,8 @@ PRECISIONS = ('float32', 'mixed_bfloat16')
 
 # Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
 EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data_orders', 'reinits',
-          'replicates', 'pruning.levels', 'training.checkpoint_every')
+          'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.within_points', 'replicates',
+          'pruning.levels', 'training.checkpoint_every')
 
 
 def defaults():
@@ -94,6 +96,16 @@ def defaults():
     config.connectivity.examples = 10_000
     config.replicates = 3
     config.seed = 0
+
+    config.export = config_dict.ConfigDict()
+    # Export the sparsest ticket whose accuracy is at most so many percentage points below the dense network's; None is
+    # the smallest winning ticket.
+    config.export.within_points = config_dict.placeholder(float)
+    config.export.forms = ('saved_model', 'ticket')
+    # For how long each form is timed per batch size; 0 leaves latencies out.
+    config.export.latency_seconds = 0.2
+    # A Python interpreter that has ai-edge-litert, to verify TFLite files in; '' is the one that runs this.
+    config.export.litert_python = ''
     return config
 
 
@@ -169,6 +181,7 @@ def check(config):
     _known('pruning.scope', pruning.scope, allocation.SCOPES)
     for name in config.branches:
         _known('branches', name, tuple(BRANCHES))
+    _check_export(config.export)
     for key, value, least in (('pruning.levels', pruning.levels, 0), ('replicates', config.replicates, 1),
                               ('reinits', config.reinits, 1), ('data_orders', config.data_orders, 1),
                               ('connectivity.points', config.connectivity.points, 0),
@@ -197,6 +210,16 @@ def check(config):
     return Protocol(
         config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()}, fractions,
         multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, levels, reorders_dense)
+
+
+def _check_export(export):
+    for name in export.forms:
+        _known('export.forms', name, tuple(FORMS))
+    if not export.forms:
+        raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
+    for key in ('within_points', 'latency_seconds'):
+        if export[key] is not None and not export[key] >= 0:
+            raise UsageError(f'export.{key} is {export[key]}: give a number of 0 or more.')
 
 
 def _check_training(training):

@@ -23,3 +23,7 @@ class Interrupted(Exception):
     def __init__(self, signal, message):
         super().__init__(message)
         self.signal = signal
+
+
+class ExportError(RuntimeError):
+    """What was exported is not what was trained; nothing of it was kept."""

@@ -178,16 +178,46 @@ def smallest_winning_ticket(summary):
     return None if winning.empty else winning.loc[winning['density'].idxmin()]
 
 
-def level_to_ship(summaries):
-    """What is exported unless another is asked for: the smallest winning ticket of all rewinding steps, else the one
-    that is most accurate at the end of training.
+def sparsest_within(summary, points):
+    """The sparsest level of 'ticket', the dense network included, that is at most so many percentage points less
+    accurate at the end of training than the dense network, as means over replicates; None without a dense network.
+
+    Args:
+      summary: DataFrame of `summarise`.
+      points: float, percentage points of test accuracy.
+    """
+    reference = dense(summary)
+    if reference is None:
+        return None
+    # Accuracies are counts of examples: what lies on the edge is in, whatever a float makes of it.
+    least = reference['final_test_accuracy_mean'] - points / 100 - 1e-9
+    tickets = summary[(summary['branch'] == 'ticket') & (summary['final_test_accuracy_mean'] >= least)]
+    return tickets.loc[tickets['density'].idxmin()]
+
+
+def level_to_ship(summaries, points=None):
+    """What is exported unless another is asked for, of all rewinding steps.
+
+    The smallest winning ticket, else the ticket that is most accurate at the end of training; or, with `points`, the
+    ticket of `sparsest_within`.
 
     Args:
       summaries: dict from rewinding step to DataFrame of `summarise`.
+      points: float, percentage points of test accuracy, or None.
 
     Returns:
       (rewinding step, level), two ints.
+
+    Raises:
+      UsageError: there is no dense network for the points to count from.
     """
+    if points is not None:
+        within = {step: sparsest_within(summary, points) for step, summary in summaries.items()}
+        if any(level is None for level in within.values()):
+            raise UsageError(f'export.within_points is {points}, but no dense network has finished to compare with: '
+                             'give --level.')
+        step = min(within, key=lambda step: within[step]['density'])
+        return step, int(within[step]['level'])
     winners = {step: smallest_winning_ticket(summary) for step, summary in summaries.items()}
     winners = {step: winner for step, winner in winners.items() if winner is not None}
     if winners:

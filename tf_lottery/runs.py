@@ -38,11 +38,15 @@ def claim(workdir, protocol, command):
       UsageError: see `check_same`.
     """
     check_same(workdir, protocol)
-    packages = ('tensorflow', 'tf_keras', 'tensorflow-model-optimization', 'numpy')
-    versions = {'python': platform.python_version(), **{name: metadata.version(name) for name in packages}}
     config = protocol.config.to_dict()
     storage.write_json(storage.join(workdir, _CONFIG), {
-        'name': config['name'], 'config': config, 'versions': versions, 'command': command})
+        'name': config['name'], 'config': config, 'versions': versions(), 'command': command})
+
+
+def versions():
+    """The versions of Python and of what a result depends on: dict from name to str."""
+    packages = ('tensorflow', 'tf_keras', 'tensorflow-model-optimization', 'numpy')
+    return {'python': platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def read_config(workdir):

@@ -138,6 +138,36 @@ def write_bytes(path, content):
             raise
 
 
+def replace_folder(source, path):
+    """Puts a finished local folder in the place of `path`, which is as it was if that fails before the end.
+
+    On a remote file system, where folders cannot be renamed, the old folder goes first.
+
+    Raises:
+      StorageError: the folder cannot be written.
+    """
+    if is_remote(path):
+        remove(path)
+        for folder, _, files in os.walk(source):
+            below = os.path.relpath(folder, source)
+            for name in files:
+                write_bytes(join(path, posixpath.normpath(join(below, name))), read_bytes(join(folder, name)))
+        return
+    temporary = _temporary(path)
+    make_folder(os.path.dirname(path) or '.')
+    try:
+        with one_sentence('write', path):
+            if os.path.exists(temporary):
+                shutil.rmtree(temporary)
+            shutil.copytree(source, temporary)
+            if os.path.exists(path):
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
 def read_text(path):
     return read_bytes(path).decode()
 

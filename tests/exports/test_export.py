@@ -1,0 +1,296 @@
+"""Tickets and models of one's own in the forms that other programs load."""
+
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from test_experiment import experiment
+
+import tf_lottery
+from tf_lottery import command, results, runs, storage
+from tf_lottery.errors import CorruptFileError, ExportError, UsageError
+from tf_lottery.exports import FORMS, export, fresh, saved_model, tflite, verify
+from tf_lottery.exports.subject import Subject
+from tf_lottery.pruning import wrapper
+from tf_lottery.ticket import Mask, Ticket
+
+
+@pytest.fixture(scope='module')
+def done(tmp_path_factory):
+    done = experiment(tmp_path_factory.mktemp('export'), ('ticket',), 2)
+    done.run()
+    return done
+
+
+def written(done, weights, level=2, forms=('saved_model',), latency_seconds=0.0):
+    stored = runs.read_config(done.workdir)
+    return export.export_run(
+        done.workdir, stored, runs.Run(0, level, 'ticket'), results.summarise(results.load_results(done.workdir)),
+        weights, command='python main.py', options=export.Options(forms, '', latency_seconds))
+
+
+@pytest.mark.parametrize('weights', ['trained', 'rewound'])
+def test_the_model_in_a_fresh_process_is_the_ticket(done, weights, tmp_path):
+    folder = written(done, weights)
+    images = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1)).astype('float32')
+    np.save(tmp_path / 'images.npy', images / 16)
+    # TensorFlow alone: neither tf_lottery nor Keras 2 is there.
+    script = f'''
+import sys
+sys.modules['tf_lottery'] = sys.modules['tf_keras'] = None
+import numpy as np, tensorflow as tf
+model = tf.saved_model.load({folder!r})
+out = model.signatures['serving_default'](image=tf.constant(np.load({str(tmp_path / "images.npy")!r})))
+np.savez({str(tmp_path / "out.npz")!r}, **{{name: value.numpy() for name, value in out.items()}})
+'''
+    subprocess.run([sys.executable, '-c', script], check=True, capture_output=True)
+    run = runs.Run(0, 2, 'ticket')
+    mask = done.mask(run)
+    arrays = done.weights(run) if weights == 'trained' else mask.apply(
+        storage.read_arrays(storage.join(done.workdir, 'replicate_0', 'rewind', 'rewound.npz')))
+    hidden = images.reshape(3, 64) / 16
+    for name in ('fc1', 'fc2'):
+        hidden = np.maximum(hidden @ arrays[f'{name}/kernel'] + arrays[f'{name}/bias'], 0)
+    logits = hidden @ arrays['output/kernel'] + arrays['output/bias']
+    served = np.load(tmp_path / 'out.npz')
+    np.testing.assert_allclose(served['logits'], logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(served['probabilities'].sum(axis=1), 1, rtol=1e-5)
+    assert np.array_equal(served['label'], logits.argmax(axis=1))
+
+
+@pytest.fixture(scope='module')
+def every_form(done):
+    return pathlib.Path(written(done, 'trained', forms=tuple(FORMS), latency_seconds=0.01))
+
+
+def test_pruned_weights_are_exact_zeros(every_form):
+    model = tf.saved_model.load(str(every_form))
+    zeros = {variable.name: int(np.sum(variable.numpy() == 0)) for variable in model.variables
+             if 'kernel' in variable.name}
+    assert zeros == {'fc1/kernel:0': 19200 - 12288, 'fc2/kernel:0': 30000 - 19200, 'output/kernel:0': 1000 - 810}
+    for form in ('tflite', 'tflite_sparse'):
+        found = tflite.weights((every_form / FORMS[form]).read_bytes())
+        assert [int(np.sum(value == 0)) for value in found] == list(zeros.values())
+
+
+def test_the_metadata_say_which_is_which(done, every_form):
+    trained = json.loads((every_form / 'ticket.json').read_text())
+    rewound = json.loads((pathlib.Path(written(done, 'rewound', forms=('ticket',))) / 'ticket.json').read_text())
+    assert trained['what'] == 'the ticket trained to the end, step 60'
+    assert rewound['what'] == 'the ticket as it starts, rewound to step 20: train it before use'
+    result = storage.read_json(done.path(runs.Run(0, 2, 'ticket'), 'result.json'))
+    assert trained['test_accuracy'] == pytest.approx(result['final_test_accuracy'])
+    assert trained['kept'] == rewound['kept'] == result['kept'] == 12288 + 19200 + 810
+    assert trained['config']['data']['name'] == 'digits' and trained['command'] == 'python main.py'
+    assert list(trained['sizes']['forms']) == ['dense saved_model', 'dense tflite', *FORMS]
+    assert [sorted(each['seconds']) for each in trained['latency']] == [
+        ['dense', 'saved_model'], ['dense', 'tflite', 'tflite_int8', 'tflite_sparse']]
+    assert all(set(seconds) == {'1', '32'} for each in trained['latency'] for seconds in each['seconds'].values())
+
+
+def test_the_card_says_what_it_is_how_good_how_small_and_how_fast(done, every_form):
+    card = (every_form / 'README.md').read_text()
+    result = storage.read_json(done.path(runs.Run(0, 2, 'ticket'), 'result.json'))
+    assert 'It keeps 32,298 of 50,200 prunable weights (64.34%)' in card
+    assert f'On the 500 test images: {result["final_test_accuracy"]:.2%}.' in card
+    size = (every_form / 'model_sparse.tflite').stat().st_size
+    assert f'| TFLite, zeros left out | 50,200 | 32,298 | {size:,} |' in card
+    assert '| `fc1/kernel` | 64.00% |' in card and '| `output/kernel` | 81.00% |' in card
+    assert 'sparsity alone makes it no faster' in card
+    assert 'exported by `python main.py`' in card and 'tensorflow 2.21.0' in card
+
+
+def test_the_ticket_file_is_the_ticket(done, every_form):
+    ticket = tf_lottery.load_ticket(str(every_form / 'rewound.ticket'))
+    rewound = storage.read_arrays(storage.join(done.workdir, 'replicate_0', 'rewind', 'rewound.npz'))
+    assert ticket.step == 20 and ticket.mask == done.mask(runs.Run(0, 2, 'ticket'))
+    assert np.array_equal(ticket.weights['fc1/kernel'], rewound['fc1/kernel'] * ticket.mask['fc1/kernel'])
+    assert np.array_equal(ticket.weights['fc1/bias'], rewound['fc1/bias'])
+
+
+def test_keras_reads_the_saved_model_and_trains_it_on(every_form, done):
+    model = tf_lottery.load_model(str(every_form))
+    assert isinstance(model, tf_keras.Sequential)
+    weights = done.weights(runs.Run(0, 2, 'ticket'))
+    assert all(np.array_equal(value, weights[name]) for name, value in wrapper.get_weights(model).items())
+    model.compile('sgd', tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = model.fit(np.ones((20, 8, 8, 1)), np.ones(20), epochs=3, verbose=0).history['loss']
+    assert history[-1] < history[0]
+
+
+def test_a_changed_missing_or_foreign_file_is_one_sentence(every_form, tmp_path):
+    copy = tmp_path / 'copy'
+    storage.replace_folder(str(every_form), str(copy))
+    subprocess.run(['sha256sum', '--quiet', '-c', 'SHA256SUMS'], cwd=copy, check=True)
+    for name in ('saved_model.pb', 'variables/variables.data-00000-of-00001', 'model.tflite', 'README.md'):
+        content = (copy / name).read_bytes()
+        (copy / name).write_bytes(content[:-1])
+        with pytest.raises(CorruptFileError, match=f'{name} is corrupt: its checksum does not fit'):
+            tf_lottery.load_model(str(copy))
+        (copy / name).write_bytes(content)
+    (copy / 'saved_model.pb').unlink()
+    with pytest.raises(CorruptFileError, match='saved_model.pb is corrupt'):
+        tf_lottery.load_model(str(copy))
+    with pytest.raises(CorruptFileError, match='is not an export: it has no SHA256SUMS'):
+        tf_lottery.load_model(str(tmp_path))
+
+
+def spoil_saved_model(monkeypatch):
+    write = saved_model.write
+
+    def spoilt(subject, folder):
+        variable = wrapper.variables(subject.network)['fc2/kernel']
+        variable.assign_add(np.full(variable.shape, 1e-7, 'float32'))
+        write(subject, folder)
+
+    monkeypatch.setattr(saved_model, 'write', spoilt)
+
+
+def spoil_tflite(monkeypatch):
+    convert = tflite.convert
+
+    def spoilt(network):
+        variable = wrapper.variables(network)['output/bias']
+        variable.assign_add([0.01] * 10)
+        return convert(network)
+
+    monkeypatch.setattr(tflite, 'convert', spoilt)
+
+
+def spoil_ticket(monkeypatch):
+    save = export.ticket_file.save_ticket
+    monkeypatch.setattr(export.ticket_file, 'save_ticket', lambda path, ticket, about: save(
+        path, Ticket(ticket.mask, ticket.weights, ticket.step + 1), about))
+
+
+@pytest.mark.parametrize('spoil, form, sentence', [
+    (spoil_saved_model, 'saved_model', 'does not hold the weights of fc2/kernel'),
+    (spoil_tflite, 'tflite', 'the form tflite does not compute what the network computes'),
+    (spoil_ticket, 'ticket', 'the ticket file does not hold the ticket'),
+])
+def test_a_form_that_is_not_the_ticket_is_no_export_and_harms_no_earlier_one(done, monkeypatch, spoil, form, sentence):
+    folder = pathlib.Path(written(done, 'trained', 1, ('ticket',)))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    storage.remove(str(folder.parent / 'replicate_0_level_00_trained'))
+    spoil(monkeypatch)
+    for level in (0, 1):
+        with pytest.raises(ExportError, match=sentence):
+            written(done, 'trained', level, (form,))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not [path for path in folder.parent.iterdir() if 'level_00' in path.name or '.tmp' in path.name]
+
+
+def test_a_level_that_is_not_there_is_told(done):
+    with pytest.raises(UsageError, match='level_07/ticket has not finished: choose another --level or --replicate'):
+        written(done, 'trained', level=7)
+
+
+def test_a_fresh_process_that_fails_is_one_sentence(done, monkeypatch, capsys):
+    monkeypatch.setattr(fresh, '_HERE', fresh._HERE.parent)
+    with pytest.raises(ExportError, match="does not run in a fresh process: .*can't open file"):
+        written(done, 'trained')
+    assert command.in_one_sentence(lambda: written(done, 'trained')) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize('python, sentence', [
+    ('/no/such/python', 'cannot be started .*give --config.export.litert_python a Python interpreter'),
+    ('bare', 'has no LiteRT to verify TFLite files in: install ai-edge-litert there'),
+])
+def test_a_python_without_litert_is_told(done, tmp_path, python, sentence):
+    if python == 'bare':
+        # An interpreter that does not see this one's packages, but NumPy.
+        bare = tmp_path / 'bare'
+        subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(bare)], check=True)
+        (bare / 'lib' / 'python3.11' / 'site-packages' / 'numpy').symlink_to(pathlib.Path(np.__file__).parent)
+        python = str(bare / 'bin' / 'python')
+    stored = runs.read_config(done.workdir)
+    with pytest.raises(UsageError, match=sentence):
+        export.export_run(done.workdir, stored, runs.Run(0, 1, 'ticket'), results.summarise(
+            results.load_results(done.workdir)), options=export.Options(('tflite',), python))
+
+
+def convolutional():
+    """A network with a convolution, batch normalisation of uneven statistics, and a dense layer, half of it pruned."""
+    model = tf_lottery.prunable(tf_keras.Sequential([
+        tf_keras.layers.Conv2D(8, 3, use_bias=False, input_shape=(8, 8, 3), name='conv'),
+        tf_keras.layers.BatchNormalization(name='norm'), tf_keras.layers.ReLU(), tf_keras.layers.Flatten(),
+        tf_keras.layers.Dense(10, name='output')]))
+    rng = np.random.default_rng(0)
+    for name, variable in wrapper.variables(model).items():
+        if name.startswith('norm'):
+            variable.assign(rng.uniform(0.5, 2, variable.shape))
+    wrapper.set_mask(model, Mask({name: rng.random(weight.shape) < 0.5 for name, (_, weight, *_) in
+                                  wrapper.prunable_variables(model).items()}))
+    return model
+
+
+def test_a_model_of_ones_own_is_exported(tmp_path):
+    model, path = convolutional(), str(tmp_path / 'mine')
+    before = wrapper.get_weights(model)
+    examples = np.random.default_rng(1).random((40, 8, 8, 3), np.float32)
+    ticket = Ticket(wrapper.get_mask(model), wrapper.get_weights(model), 7)
+    assert tf_lottery.export(model, path, tuple(FORMS), examples, ticket) == path
+    served = tf.saved_model.load(path).signatures['serving_default'](inputs=tf.constant(examples))['outputs']
+    np.testing.assert_allclose(served, model.predict(examples, verbose=0), rtol=1e-4, atol=1e-4)
+    assert tf_lottery.load_ticket(f'{path}/rewound.ticket').step == 7
+    assert f'keeps {ticket.mask.kept:,} of 3,096 prunable' in pathlib.Path(path, 'README.md').read_text()
+    assert all(np.array_equal(value, before[name]) for name, value in wrapper.get_weights(model).items())
+    for form in ('tflite', 'tflite_sparse', 'tflite_int8'):
+        kernel = tflite.weights((tmp_path / 'mine' / FORMS[form]).read_bytes())[0]
+        assert not kernel[~ticket.mask['conv/kernel']].any() and kernel.any()
+
+
+def test_a_stripped_model_goes_to_a_remote_folder(tmp_path):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(4,), name='fc')])
+    model.set_weights([np.array([[1, 0, 2], [0, 0, 0], [0, 3, 0], [4, 0, 5]], np.float32), np.ones(3, np.float32)])
+    tf_lottery.export(model, 'ram://exports/mine')
+    tf_lottery.export(model, 'ram://exports/mine')
+    about = storage.read_json('ram://exports/mine/ticket.json')
+    assert about['kept'] == 5 and about['prunable'] == 12
+    served = tf.saved_model.load('ram://exports/mine').signatures['serving_default'](inputs=tf.ones([1, 4]))['outputs']
+    assert served.numpy().tolist() == [[6, 4, 8]]
+    export.check('ram://exports/mine')
+
+
+def test_a_model_that_cannot_be_exported_is_told():
+    two = [tf_keras.Input((3,)), tf_keras.Input((3,))]
+    with pytest.raises(UsageError, match='2 inputs and 1 outputs: export a model of one each'):
+        tf_lottery.export(tf_keras.Model(two, tf_keras.layers.Dense(1)(two[0] + two[1])), 'ram://no')
+    model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(4,))])
+    with pytest.raises(UsageError, match="forms are .*'onnx'.*choose some of saved_model, tflite"):
+        tf_lottery.export(model, 'ram://no', ('onnx',))
+    with pytest.raises(UsageError, match="the form 'ticket' needs a ticket"):
+        tf_lottery.export(model, 'ram://no', ('ticket',))
+
+
+def test_images_files_and_numbers_are_served_alike(tmp_path):
+    network = tf_keras.Sequential([tf_keras.layers.Flatten(input_shape=(5, 4, 3)), tf_keras.layers.Dense(3, name='fc')])
+    images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), np.uint8)
+    subject = Subject(network, Mask.ones({'fc/kernel': (60, 3)}), wrapper.get_weights(network), images, 255)
+    saved_model.write(subject, str(tmp_path / 'model'))
+    found, _ = fresh.run('in_tensorflow', tmp_path / 'fresh', subject, {'saved_model': tmp_path / 'model'}, {}, 0)
+    found = {key.removeprefix('saved_model/'): value for key, value in found.items()}
+    expected = images.reshape(7, 60) / 255 @ network.get_weights()[0]
+    for signature in ('serving_default', 'serving_images', 'serving_jpeg'):
+        np.testing.assert_allclose(found[f'{signature}/logits'], expected, rtol=1e-4, atol=1e-5)
+    verify.saved_model(subject, found)
+    # A file of another size is resized.
+    large = np.repeat(np.repeat(images[:1], 2, axis=1), 2, axis=2)
+    serve = tf.saved_model.load(str(tmp_path / 'model')).signatures['serving_jpeg']
+    served = serve(image_bytes=tf.stack([tf.io.encode_png(image) for image in (large[0], images[1])]))
+    np.testing.assert_allclose(served['logits'][1], expected[1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_checksums_cover_every_file(every_form):
+    lines = (every_form / 'SHA256SUMS').read_text().splitlines()
+    named = {line.split('  ')[1]: line.split('  ')[0] for line in lines}
+    there = {str(path.relative_to(every_form)) for path in every_form.rglob('*') if path.is_file()} - {'SHA256SUMS'}
+    assert set(named) == there
+    assert named['README.md'] == hashlib.sha256((every_form / 'README.md').read_bytes()).hexdigest()

@@ -1,0 +1,137 @@
+"""The README.md of an export: what it is, how good, how small and how fast."""
+
+import os
+import platform
+
+from tf_lottery.exports import FORMS
+
+_NAMES = {'saved_model': 'SavedModel', 'tflite': 'TFLite', 'tflite_sparse': 'TFLite, zeros left out',
+          'tflite_int8': 'TFLite int8', 'ticket': 'rewound ticket'}
+
+
+def write(about):
+    """Composes the model card.
+
+    Args:
+      about: dict, what ticket.json holds: of a run, or of a model of one's own, which has no data and no accuracy.
+
+    Returns:
+      str, Markdown.
+    """
+    sections = [_title(about), _accuracy(about), _files(about), _sizes(about), _latency(about), _layers(about),
+                _protocol(about), _limits(about)]
+    return '\n\n'.join(section for section in sections if section) + '\n'
+
+
+def _title(about):
+    what = about['what'][0].upper() + about['what'][1:]
+    return (f'# {about.get("run", "A pruned model")}\n\n{what}. It keeps {about["kept"]:,} of '
+            f'{about["prunable"]:,} prunable weights ({about["density"]:.2%}); the others are exact zeros.')
+
+
+def _accuracy(about):
+    if 'test_accuracy' not in about:
+        return ''
+    lines = ['## Accuracy', '', f'On the {about["examples"]:,} test images: {about["test_accuracy"]:.2%}.']
+    if about['accuracy_over_replicates']:
+        lines += ['', f'At the end of training, over {about["replicates"]} replicates (three seeds each):', '',
+                  '| | mean | min | max |', '|---|---|---|---|']
+        titles = {'dense': 'dense network', 'ticket': f'ticket of level {about["level"]}, trained'}
+        lines += [f'| {titles[key]} | ' + ' | '.join(f'{value:.2%}' for value in values) + ' |'
+                  for key, values in about['accuracy_over_replicates'].items()]
+    return '\n'.join(lines)
+
+
+def _files(about):
+    uses = {
+        'saved_model': 'this folder: for TensorFlow and TensorFlow Serving, and for `tf_keras.models.load_model`',
+        'tflite': 'float32, for LiteRT',
+        'tflite_sparse': 'the same network, its weights as survivors and their places',
+        'tflite_int8': 'int8 weights and activations, float32 inputs and outputs',
+        'ticket': 'mask, W_k and k, to train it again: `tf_lottery.load_ticket`',
+    }
+    lines = ['## Files', '', '| file | what |', '|---|---|']
+    lines += [f'| `{FORMS[form]}` | {uses[form]} |' for form in about['forms']]
+    lines += ['', 'Each was loaded in a fresh process, the SavedModel without tf_lottery and Keras 2, the TFLite files '
+              f'in LiteRT without TensorFlow, and run on {about["examples"]:,} examples: it predicts what the network '
+              'in memory predicted, and its zeros are where the mask says.']
+    if 'tflite_int8' in about['predictions_changed']:
+        lines[-1] += (f' int8 predicts {about["predictions_changed"]["tflite_int8"]:,} of them in another way, and '
+                      'rounds some small weights to zero as well.')
+    lines += ['', '`sha256sum -c SHA256SUMS` checks them again.']
+    if 'input' in about:
+        encoded = ', `serving_jpeg` encoded files, resized to fit.' if about['input'].endswith(' 255') else '.'
+        lines += ['', f'`serving_default` takes {about["input"]}, and returns {about["output"]}. `serving_images` '
+                  f'takes the pixel values as they are, uint8{encoded}']
+    return '\n'.join(lines)
+
+
+def _sizes(about):
+    sizes = about['sizes']
+    bound = sizes['bound']
+    lines = ['## Size', '', '| form | weights | kept | bytes | gzipped | of the bound |', '|---|---|---|---|---|---|']
+    for form, size in sizes['forms'].items():
+        dense = form.startswith('dense ')
+        name = f'dense {_NAMES[form.removeprefix("dense ")]}' if dense else _NAMES[form]
+        kept = about['prunable'] if dense else about['kept']
+        ratio = '' if dense else f'{size["raw"] / bound:.2f}'
+        lines.append(f'| {name} | {about["prunable"]:,} | {kept:,} | {size["raw"]:,} | {size["gzipped"]:,} | {ratio} |')
+    return '\n'.join([*lines, '', f'The bound is {bound:,} bytes: {sizes["numbers"]:,} numbers that are kept, biases '
+                      'and batch normalisation among them, of 32 bits, and the entropy of the mask.'])
+
+
+def _latency(about):
+    if not about['latency']:
+        return ''
+    lines = ['## Latency', '', f'Median of one call in microseconds, on one thread of {_processor()}, measured in '
+             'turns in one run:', '', '| runtime | form | batch 1 | batch 32 |', '|---|---|---|---|']
+    for each in about['latency']:
+        for form, seconds in each['seconds'].items():
+            cells = [f'{1e6 * seconds[batch]:,.0f}' if batch in seconds else '' for batch in ('1', '32')]
+            lines.append(f'| {each["runtime"]} | {_NAMES.get(form, form)} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join([*lines, '', 'A SavedModel runs dense kernels: sparsity alone makes it no faster than the dense '
+                      'network. The TFLite file without zeros is faster where a dense layer keeps less than about a '
+                      'twentieth of its weights, which LiteRT then runs on its sparse kernel; those of other layers '
+                      'are filled up with zeros when it is loaded. int8 is faster for its smaller numbers.'])
+
+
+def _processor():
+    try:
+        with open('/proc/cpuinfo') as file:
+            models = [line.split(':', 1)[1].strip() for line in file if line.startswith('model name')]
+    except OSError:
+        models = []
+    return f'{models[0] if models else platform.processor() or platform.machine()} ({os.cpu_count()} CPUs)'
+
+
+def _layers(about):
+    return '\n'.join(['## Density by layer', '', '| weight | kept |', '|---|---|',
+                      *(f'| `{name}` | {density:.2%} |' for name, density in about['density_by_layer'].items())])
+
+
+def _protocol(about):
+    lines = ['## Where it comes from', '']
+    if 'config' in about:
+        config = about['config']
+        training, pruning = config['training'], config['pruning']
+        lines += [
+            f'Data: `{config["data"]["name"]}`. Network: `{config["model"]["name"]}`. Iterative magnitude pruning, '
+            f'{pruning["fraction"]:.0%} of the surviving weights per level, {pruning["scope"]}, rewound to '
+            f'{pruning["rewind_to"]}; {training["length"]} of training per level with {training["optimizer"]}, '
+            f'learning rate {training["learning_rate"]}, batches of {training["batch_size"]}, '
+            f'{training["precision"]}. The whole config is in `ticket.json`.', '',
+            f'Trained by `{about["trained_by"]}`, exported by `{about["command"]}`.', '']
+    versions = ', '.join(f'{name} {version}' for name, version in about['versions'].items())
+    return '\n'.join([*lines, f'Versions: {versions}.'])
+
+
+def _limits(about):
+    lines = ['## Limits', '']
+    if 'config' in about:
+        lines += ['- The level was chosen by means of the test accuracy that is reported above, so that it is slightly '
+                  'optimistic.', f'- It knows images like those of `{about["config"]["data"]["name"]}`, and no others.']
+        if about['config']['training']['precision'] != 'float32':
+            lines.append('- It was trained in mixed precision and is exported in float32, in which it was verified.')
+    else:
+        lines.append(f'- It was compared on {about["examples"]:,} examples only.')
+    return '\n'.join([*lines, '- Latencies are those of the machine that exported it.'])

@@ -1,0 +1,196 @@
+"""A network as TFLite files: float32, the same with its zeros left out, and int8."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
+# Operators with weights, and how their layout in the file becomes that of Keras.
+_TO_KERAS = {
+    schema.BuiltinOperator.FULLY_CONNECTED: (1, 0),
+    schema.BuiltinOperator.CONV_2D: (1, 2, 3, 0),
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D: (1, 2, 3, 0),
+}
+_DTYPES = {schema.TensorType.FLOAT32: np.dtype('<f4'), schema.TensorType.INT8: np.dtype('i1')}
+# Below this share of survivors LiteRT's sparse kernel for fully-connected layers is faster than XNNPACK's dense one.
+_FEW = 0.05
+# The version of the operator that may have sparse weights.
+_SPARSE_VERSION = 8
+# The smallest unsigned integers that the format has for places.
+_PLACES = (
+    (2**8, schema.SparseIndexVector.Uint8Vector, schema.Uint8VectorT, np.uint8),
+    (2**16, schema.SparseIndexVector.Uint16Vector, schema.Uint16VectorT, np.uint16),
+    (2**31, schema.SparseIndexVector.Int32Vector, schema.Int32VectorT, np.int32),
+)
+
+
+def convert(network):
+    """bytes of a float32 TFLite file of dynamic batch size, whose signature is that of the network."""
+    return _converter(network).convert()
+
+
+def convert_int8(network, calibration):
+    """bytes of a TFLite file that computes in int8, with float32 inputs and outputs; zeros stay zeros.
+
+    Args:
+      network: Keras model.
+      calibration: float32 array [n, ...], inputs that the ranges of activations are measured on.
+    """
+    converter = _converter(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.representative_dataset = lambda: ([example[None]] for example in calibration)
+    return converter.convert()
+
+
+def _converter(network):
+    (inputs,) = network.inputs
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype, name='inputs')])
+    def serve(inputs):
+        return {'outputs': network(inputs, training=False)}
+
+    return tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], network)
+
+
+def weights(content):
+    """The weights in a TFLite file, sparse or not: arrays, laid out as in Keras, in the order of the operators."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    return [_values(model, tensor).transpose(axes) for _, tensor, axes in _weighted(model)]
+
+
+def sparse(content):
+    """Leaves out the zeros of a dense TFLite file's weights.
+
+    A weight becomes its survivors and their places, in the sparse encoding of the format, wherever that is smaller:
+    all dimensions but one dense, and along that one, whichever is best, a place of one or two bytes per survivor. A
+    float32 fully-connected layer with few survivors, if it is smallest by rows, is run as it is by the runtime's sparse
+    kernel; for any other weight an operator `Densify` makes the dense tensor when the file is loaded, and dense kernels
+    run. Names that nobody asks for are left out too.
+
+    TensorFlow's own converter (`tf.lite.Optimize.EXPERIMENTAL_SPARSITY`) prefers blocks of 1 x 4, which take twice the
+    bytes where survivors lie at random.
+
+    Source: the comment on SparsityParameters in TFLite's schema.fbs.
+
+    Args:
+      content: bytes of a TFLite file.
+
+    Returns:
+      bytes of a TFLite file that computes the same.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    densify_code = _operator_code(model, schema.BuiltinOperator.DENSIFY)
+    # Under an older version XNNPACK would take the layer, and the survivors for the dense tensor.
+    sparse_code = _operator_code(model, schema.BuiltinOperator.FULLY_CONNECTED, _SPARSE_VERSION)
+    graph, = model.subgraphs
+    before = []
+    for operator, tensor, axes in _weighted(model):
+        values = _values(model, tensor)
+        sparsity, survivors = _encode(values)
+        if sparsity is None:
+            continue
+        model.buffers[tensor.buffer].data = np.frombuffer(survivors.tobytes(), np.uint8)
+        tensor.sparsity = sparsity
+        by_rows = axes == (1, 0) and sparsity.traversalOrder == [0, 1]
+        if by_rows and values.dtype == np.float32 and survivors.size < _FEW * values.size:
+            operator.opcodeIndex = sparse_code
+            continue
+        dense = schema.TensorT()
+        dense.shape, dense.type, dense.quantization = tensor.shape, tensor.type, tensor.quantization
+        dense.hasRank = True
+        # Buffer 0 is empty by convention: a tensor without content of its own.
+        dense.buffer = 0
+        graph.tensors.append(dense)
+        densify = schema.OperatorT()
+        densify.opcodeIndex = densify_code
+        densify.inputs, densify.outputs = [operator.inputs[1]], [len(graph.tensors) - 1]
+        densify.builtinOptionsType, densify.builtinOptions = (
+            schema.BuiltinOptions.DensifyOptions, schema.DensifyOptionsT())
+        operator.inputs[1] = len(graph.tensors) - 1
+        before.append(densify)
+    graph.operators = before + graph.operators
+    _leave_out_names(model, graph)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _operator_code(model, operator, version=1):
+    """Adds an operator to those of a model; returns its index."""
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = operator
+    code.version = version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _leave_out_names(model, graph):
+    for number, tensor in enumerate(graph.tensors):
+        if number not in (*graph.inputs, *graph.outputs):
+            tensor.name = None
+    for entry in model.metadata or ():
+        model.buffers[entry.buffer].data = None
+    model.metadata = None
+
+
+def _weighted(model):
+    """Yields (operator, its weight tensor, the axes that make it Keras's) where the weights are a constant."""
+    graph, = model.subgraphs
+    codes = [model.operatorCodes[operator.opcodeIndex].builtinCode for operator in graph.operators]
+    encoded = {operator.outputs[0]: operator.inputs[0] for operator, code in zip(graph.operators, codes, strict=True)
+               if code == schema.BuiltinOperator.DENSIFY}
+    for operator, code in zip(graph.operators, codes, strict=True):
+        if code in _TO_KERAS:
+            number = operator.inputs[1]
+            tensor = graph.tensors[encoded.get(number, number)]
+            if model.buffers[tensor.buffer].data is not None:
+                yield operator, tensor, _TO_KERAS[code]
+
+
+def _values(model, tensor):
+    """The array of a constant tensor; the inverse of `_encode` where it is sparse."""
+    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(_DTYPES[tensor.type])
+    if tensor.sparsity is None:
+        return data.reshape(tensor.shape)
+    order, last = tensor.sparsity.traversalOrder, tensor.sparsity.dimMetadata[-1]
+    shape = [tensor.shape[axis] for axis in order]
+    values = np.zeros((int(np.prod(shape[:-1])), shape[-1]), data.dtype)
+    rows = np.repeat(np.arange(len(values)), np.diff(np.asarray(last.arraySegments.values, np.int64)))
+    values[rows, np.asarray(last.arrayIndices.values, np.int64)] = data
+    return values.reshape(shape).transpose(np.argsort(order))
+
+
+def _encode(values):
+    """The smallest encoding of an array that is sparse along one axis.
+
+    Returns:
+      (SparsityParametersT, its survivors in their order); (None, None) where none is smaller than the array itself.
+    """
+    best, size = (None, None), values.nbytes
+    for axis in reversed(range(values.ndim)):
+        order = [*(other for other in range(values.ndim) if other != axis), axis]
+        rows = values.transpose(order).reshape(-1, values.shape[axis])
+        kept = rows != 0
+        segments, places = np.append(0, np.cumsum(kept.sum(axis=1))), np.nonzero(kept)[1]
+        (segments_type, segments), (places_type, places) = _vector(segments), _vector(places)
+        bytes_needed = segments.values.nbytes + places.values.nbytes + int(kept.sum()) * values.itemsize
+        if bytes_needed < size:
+            dimensions = [schema.DimensionMetadataT() for _ in order]
+            for dimension, each in zip(dimensions, order, strict=True):
+                dimension.denseSize = values.shape[each]
+            last = dimensions[-1]
+            last.format, last.denseSize = schema.DimensionType.SPARSE_CSR, 0
+            last.arraySegmentsType, last.arraySegments = segments_type, segments
+            last.arrayIndicesType, last.arrayIndices = places_type, places
+            sparsity = schema.SparsityParametersT()
+            sparsity.traversalOrder, sparsity.dimMetadata = order, dimensions
+            best, size = (sparsity, rows[kept]), bytes_needed
+    return best
+
+
+def _vector(numbers):
+    """Whole numbers in the smallest vector of the format: (its type, the vector)."""
+    largest = int(numbers.max()) if numbers.size else 0
+    _, kind, make, dtype = next(row for row in _PLACES if largest < row[0])
+    vector = make()
+    vector.values = numbers.astype(dtype)
+    return kind, vector
