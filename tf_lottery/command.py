@@ -159,7 +159,7 @@ def _export(workdir, options, command_line):
     level = level if options.level is None else options.level
     rewind = step if len(protocol.rewind_steps) > 1 and level else None
     run = runs.Run(options.replicate, level, 'ticket', rewind=rewind)
-    how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds)
+    how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds, wish.shrink)
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
                                how)
     print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')

@@ -21,8 +21,8 @@ PRECISIONS = ('float32', 'mixed_bfloat16')
 
 # Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
 EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data_orders', 'reinits',
-          'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.within_points', 'replicates',
-          'pruning.levels', 'training.checkpoint_every')
+          'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink', 'export.within_points',
+          'replicates', 'pruning.levels', 'training.checkpoint_every')
 
 
 def defaults():
@@ -102,6 +102,8 @@ def defaults():
     # the smallest winning ticket.
     config.export.within_points = config_dict.placeholder(float)
     config.export.forms = ('saved_model', 'ticket')
+    # Remove units and channels that compute nothing from all forms but the ticket itself.
+    config.export.shrink = False
     # For how long each form is timed per batch size; 0 leaves latencies out.
     config.export.latency_seconds = 0.2
     # A Python interpreter that has ai-edge-litert, to verify TFLite files in; '' is the one that runs this.

@@ -294,3 +294,29 @@ def test_the_checksums_cover_every_file(every_form):
     there = {str(path.relative_to(every_form)) for path in every_form.rglob('*') if path.is_file()} - {'SHA256SUMS'}
     assert set(named) == there
     assert named['README.md'] == hashlib.sha256((every_form / 'README.md').read_bytes()).hexdigest()
+
+
+def test_a_shrunk_export_computes_the_same_with_fewer_units(done, tmp_path):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(4, 'relu', input_shape=(3,), name='fc'),
+                                 tf_keras.layers.Dense(2, name='output')])
+    kernel = np.array([[1, 0, 2, 0], [0, 0, 1, 3], [1, 0, 0, 0]], np.float32)
+    # Unit 1 is fed by nothing and is relu(5), unit 3 is read by nothing.
+    readers = np.array([[1, 0], [2, 0], [0, 3], [0, 0]], np.float32)
+    model.set_weights([kernel, np.array([0, 5, 0, 0], np.float32), readers, np.zeros(2, np.float32)])
+    folder = tf_lottery.export(model, str(tmp_path / 'small'), shrink=True)
+    small = tf_lottery.load_model(folder)
+    assert [array.tolist() for array in small.get_weights()] == [
+        [[1, 2], [0, 1], [1, 0]], [0, 0], [[1, 0], [0, 3]], [10, 0]]
+    inputs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    np.testing.assert_allclose(small(inputs), model(inputs), rtol=1e-5)
+    assert '| `fc` | 4 | 2 | 16 | 8 |' in pathlib.Path(folder, 'README.md').read_text()
+
+
+def test_a_run_is_shrunk_but_for_its_ticket(done):
+    stored = runs.read_config(done.workdir)
+    folder = export.export_run(
+        done.workdir, stored, runs.Run(0, 2, 'ticket'), results.summarise(results.load_results(done.workdir)),
+        'trained', options=export.Options(('saved_model', 'ticket'), shrink=True))
+    assert json.loads(pathlib.Path(folder, 'ticket.json').read_text())['shrunk'].keys() == {'fc1', 'fc2', 'output'}
+    whole = tf_lottery.load_ticket(str(pathlib.Path(folder, FORMS['ticket'])))
+    assert whole.mask == done.mask(runs.Run(0, 2, 'ticket'))

@@ -18,8 +18,8 @@ def write(about):
     Returns:
       str, Markdown.
     """
-    sections = [_title(about), _accuracy(about), _files(about), _sizes(about), _latency(about), _layers(about),
-                _protocol(about), _limits(about)]
+    sections = [_title(about), _accuracy(about), _files(about), _sizes(about), _shrunk(about), _latency(about),
+                _layers(about), _protocol(about), _limits(about)]
     return '\n\n'.join(section for section in sections if section) + '\n'
 
 
@@ -78,6 +78,17 @@ def _sizes(about):
         lines.append(f'| {name} | {about["prunable"]:,} | {kept:,} | {size["raw"]:,} | {size["gzipped"]:,} | {ratio} |')
     return '\n'.join([*lines, '', f'The bound is {bound:,} bytes: {sizes["numbers"]:,} numbers that are kept, biases '
                       'and batch normalisation among them, of 32 bits, and the entropy of the mask.'])
+
+
+def _shrunk(about):
+    if not about['shrunk']:
+        return ''
+    lines = ['## Shrunk', '', 'Units and channels that no kept weight feeds or reads were removed; what they computed '
+             'was constant and went into the next bias. The ticket itself is whole.', '',
+             '| layer | units | left | weights | left |', '|---|---|---|---|---|']
+    return '\n'.join([*lines, *(
+        f'| `{name}` | {change["channels"]:,} | {change["channels_left"]:,} | {change["weights"]:,} | '
+        f'{change["weights_left"]:,} |' for name, change in about['shrunk'].items())])
 
 
 def _latency(about):

@@ -8,7 +8,7 @@ import tempfile
 import numpy as np
 import tf_keras
 
-from tf_lottery import data, keras2, models, runs, storage, ticket_file
+from tf_lottery import data, keras2, models, runs, shrinking, storage, ticket_file
 from tf_lottery.errors import CorruptFileError, UsageError
 from tf_lottery.exports import FORMS, card, fresh, saved_model, sizes, tflite, verify
 from tf_lottery.exports.subject import Subject, normalised
@@ -29,14 +29,18 @@ class Options:
       forms: names of `exports.FORMS`.
       litert_python: str, a Python interpreter that has ai-edge-litert; '' for this one.
       latency_seconds: float, for how long each form is timed per batch size; 0 for not at all.
+      shrink: bool, whether units and channels that compute nothing are removed (`shrinking.shrink`) from all forms but
+        the ticket itself.
     """
 
     forms: tuple = ('saved_model',)
     litert_python: str = ''
     latency_seconds: float = 0.0
+    shrink: bool = False
 
 
-def export(model, path, forms=('saved_model',), examples=None, ticket=None, litert_python='', latency_seconds=0.0):
+def export(model, path, forms=('saved_model',), examples=None, ticket=None, litert_python='', latency_seconds=0.0,
+           shrink=False):
     """Writes a model of one's own as `main.py --mode=export` does that of a run: verified, with sizes and a README.md.
 
     Args:
@@ -49,6 +53,7 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
       ticket: Ticket to write for the form 'ticket': what another researcher trains.
       litert_python: str, a Python interpreter that has ai-edge-litert; '' for this one.
       latency_seconds: float, for how long each form is timed per batch size; 0 for not at all.
+      shrink: bool, as in `Options`.
 
     Returns:
       `path`.
@@ -62,11 +67,7 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
         raise UsageError(f'model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: '
                          'export a model of one each.')
     _check_forms(forms, ticket)
-    if wrapper.wrappers(model):
-        mask = wrapper.get_mask(model)
-    else:
-        mask = Mask({name: weight.numpy() != 0 for name, (_, weight, *_) in
-                     wrapper.prunable_variables(wrapper.prunable(model)).items()})
+    mask = wrapper.get_mask(model) if wrapper.wrappers(model) else _nonzero(model)
     network = _plain(model)
     values = mask.apply(wrapper.get_weights(model))
     _assign(network, values)
@@ -77,7 +78,8 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
     about = {'what': f'the model {model.name!r}', 'density': mask.density, 'kept': mask.kept, 'prunable': mask.size,
              'density_by_layer': {name: float(array.mean()) for name, array in mask.items()},
              'examples': len(subject.examples), 'versions': runs.versions()}
-    return _write(subject, str(path).rstrip('/'), about, Options(tuple(forms), litert_python, latency_seconds))
+    return _write(subject, str(path).rstrip('/'), about,
+                  Options(tuple(forms), litert_python, latency_seconds, shrink))
 
 
 def _plain(model):
@@ -184,13 +186,15 @@ def _write(subject, folder, about, options):
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         made, dense = place / 'made', place / 'dense'
+        shipped, changes = _shrunk(subject) if options.shrink else (subject, {})
         with storage.one_sentence('write', folder), keras2.quiet_start():
-            _make(subject, made, options.forms)
+            _make(shipped, made, options.forms)
             # Only what is timed beside the forms, in their runtimes.
             beside = {'tflite' if form.startswith('tflite') else form for form in options.forms} - {'ticket'}
             _make(_dense(subject), dense, beside)
-        verdict = _verify(subject, made, dense, place, options)
+        verdict = _verify(shipped, made, dense, place, options)
         about = {**about, 'forms': list(options.forms), **verdict,
+                 'shrunk': {name: dataclasses.asdict(change) for name, change in changes.items()},
                  'sizes': _sizes(subject, made, dense, options.forms)}
         with storage.one_sentence('write', folder):
             storage.write_json(str(made / METADATA), about)
@@ -200,6 +204,21 @@ def _write(subject, folder, about, options):
                 for file in sorted(made.rglob('*')) if file.is_file()))
         storage.replace_folder(str(made), folder)
     return folder
+
+
+def _shrunk(subject):
+    """The same with units and channels removed that compute nothing, and the shrinking.Change of each layer."""
+    network, changes = shrinking.shrink(subject.network)
+    weights = wrapper.get_weights(network)
+    small = dataclasses.replace(subject, network=network, weights=weights, mask=_nonzero(network))
+    verify.shrunk(subject, small)
+    return small, changes
+
+
+def _nonzero(network):
+    """The mask of a network without wrappers: where its prunable weights are not zero."""
+    weights = wrapper.prunable_variables(wrapper.prunable(network))
+    return Mask({name: weight.numpy() != 0 for name, (_, weight, *_) in weights.items()})
 
 
 def _make(subject, folder, forms):

@@ -35,6 +35,15 @@ def saved_model(subject, answers):
             raise ExportError(f'the SavedModel, by its signature {signature}, labels examples in another way.')
 
 
+def shrunk(subject, smaller):
+    """Checks that a shrunk network computes what the whole one computes: both are subject.Subjects.
+
+    Raises:
+      ExportError: it computes something else.
+    """
+    _same(subject, smaller.outputs, 'the shrunk network')
+
+
 def ticket(subject, answers):
     """Checks a ticket file bit by bit: 'mask/<name>', 'weights/<name>' and 'step'.
 
