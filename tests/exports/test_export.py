@@ -247,6 +247,18 @@ def test_a_model_of_ones_own_is_exported(tmp_path):
         assert not kernel[~ticket.mask['conv/kernel']].any() and kernel.any()
 
 
+def test_a_sparse_layer_runs_on_the_sparse_kernel_and_on_no_other(tmp_path, monkeypatch):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(50, input_shape=(200,), name='fc')])
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.standard_normal((200, 50)) * (rng.random((200, 50)) < 0.03), rng.standard_normal(50)])
+    tf_lottery.export(model, str(tmp_path / 'mine'), ('tflite_sparse',))
+    # Under version 1 of the operator LiteRT's XNNPACK reads the survivors as if they were the dense weight.
+    monkeypatch.setattr(tflite, '_SPARSE_VERSION', 1)
+    with pytest.raises(ExportError, match='the form tflite_sparse does not compute what the network computes'):
+        tf_lottery.export(model, str(tmp_path / 'other'), ('tflite_sparse',))
+    assert not (tmp_path / 'other').exists()
+
+
 def test_a_stripped_model_goes_to_a_remote_folder(tmp_path):
     model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(4,), name='fc')])
     model.set_weights([np.array([[1, 0, 2], [0, 0, 0], [0, 3, 0], [4, 0, 5]], np.float32), np.ones(3, np.float32)])
