@@ -279,16 +279,11 @@ def _below(found, name):
 
 def _sizes(subject, made, dense, forms):
     """Bytes of each form, of its dense counterpart, and the bound."""
-    table = {}
-    for name, folder in (('dense', dense), *((form, made) for form in forms)):
-        for form in forms if name == 'dense' else (name,):
-            files = _files(folder, form)
-            if files:
-                raw, gzipped = sizes.measure(files)
-                table[name if name != 'dense' else f'dense {form}'] = {'raw': raw, 'gzipped': gzipped}
-    return {'bound': sizes.bound(subject.mask, subject.weights),
-            'numbers': subject.mask.kept + sum(array.size for name, array in subject.weights.items()
-                                               if name not in subject.mask), 'forms': table}
+    files = {**{f'dense {form}': _files(dense, form) for form in FORMS}, **{form: _files(made, form) for form in forms}}
+    measured = {name: sizes.measure(paths) for name, paths in files.items() if paths}
+    others = sum(array.size for name, array in subject.weights.items() if name not in subject.mask)
+    return {'bound': sizes.bound(subject.mask, subject.weights), 'numbers': subject.mask.kept + others,
+            'forms': {name: {'raw': raw, 'gzipped': gzipped} for name, (raw, gzipped) in measured.items()}}
 
 
 def _files(folder, form):
