@@ -8,7 +8,7 @@ ticket: .venv/ready
 	.venv/bin/python main.py
 
 test: .venv/ready
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/ready
 	.venv/bin/ruff check .
