@@ -14,7 +14,6 @@ Expected  Early stop up to 3.5, 3.5 and 2.5 times sooner (at 8.8, 9.2, 15.1 % of
 """
 
 from tf_lottery import config as base
-from tf_lottery.errors import UsageError
 
 # Network: steps, Adam's learning rate, share of a convolution pruned per level, levels down to 2 % of the weights.
 ARMS = {
@@ -29,8 +28,7 @@ ARMS = {
 
 
 def get_config(arm='conv2'):
-    if arm not in ARMS:
-        raise UsageError(f'configs/cifar10_conv.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
+    base.check_arm('configs/cifar10_conv.py', arm, ARMS)
     length, rate, conv_fraction, levels = ARMS[arm]
     config = base.defaults()
     config.name = f'cifar10_{arm}'

@@ -11,7 +11,6 @@ Expected  At 0.1 no winning tickets, at 0.01 the best one has 89.5 % (41.7 to 21
 """
 
 from tf_lottery import config as base
-from tf_lottery.errors import UsageError
 
 # The learning rate and the steps that it takes to rise to it.
 RATES = {'high': (0.1, 0), 'low': (0.01, 0), 'warmup': (0.03, 20_000)}
@@ -19,8 +18,7 @@ ARMS = (*RATES, *(f'{rate}_layerwise' for rate in RATES))
 
 
 def get_config(arm='warmup'):
-    if arm not in ARMS:
-        raise UsageError(f'configs/cifar10_resnet20.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
+    base.check_arm('configs/cifar10_resnet20.py', arm, ARMS)
     rate = arm.removesuffix('_layerwise')
     config = base.defaults()
     config.name = f'cifar10_resnet20_{arm}'

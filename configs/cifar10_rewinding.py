@@ -9,7 +9,7 @@ Expected  At learning rate 0.1 without warm-up, tickets rewound to step 0 are as
 """
 
 from configs import cifar10_resnet20, cifar10_vgg19
-from tf_lottery.errors import UsageError
+from tf_lottery import config as base
 
 # Network: its experiment, rewinding steps, and the level whose stability is measured (0.8^8 and 0.8^17 of the weights).
 ARMS = {
@@ -19,8 +19,7 @@ ARMS = {
 
 
 def get_config(arm='resnet20'):
-    if arm not in ARMS:
-        raise UsageError(f'configs/cifar10_rewinding.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
+    base.check_arm('configs/cifar10_rewinding.py', arm, ARMS)
     network, rewind_to, level = ARMS[arm]
     config = network.get_config('high')
     config.name = f'cifar10_rewinding_{arm}'

@@ -12,7 +12,7 @@ Expected  At 0.1 no winning tickets, at 0.01 within a point of the dense network
 """
 
 from configs import cifar10_resnet20
-from tf_lottery.errors import UsageError
+from tf_lottery import config as base
 
 # The learning rate and the steps that it takes to rise to it.
 RATES = {'high': (0.1, 0), 'low': (0.01, 0), 'warmup': (0.1, 10_000)}
@@ -20,8 +20,7 @@ ARMS = (*RATES, *(f'{rate}_layerwise' for rate in RATES))
 
 
 def get_config(arm='warmup'):
-    if arm not in ARMS:
-        raise UsageError(f'configs/cifar10_vgg19.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
+    base.check_arm('configs/cifar10_vgg19.py', arm, ARMS)
     # Momentum, weight decay, augmentation and what is pruned in which scope are those of ResNet-20.
     config = cifar10_resnet20.get_config(arm)
     config.name = f'cifar10_vgg19_{arm}'

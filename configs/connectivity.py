@@ -9,14 +9,13 @@ Expected  LeNet is stable from step 0 on, dense and pruned. ResNet-20 is stable 
 """
 
 from configs import cifar10_resnet20, mnist_lenet
-from tf_lottery.errors import UsageError
+from tf_lottery import config as base
 
 ARMS = ('lenet', 'resnet20')
 
 
 def get_config(arm='lenet'):
-    if arm not in ARMS:
-        raise UsageError(f'configs/connectivity.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
+    base.check_arm('configs/connectivity.py', arm, ARMS)
     if arm == 'lenet':
         config = mnist_lenet.get_config()
         config.training.length = '24000it'

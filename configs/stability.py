@@ -14,7 +14,7 @@ Expected  L2 to data order, ticket / random mask: Lenet 20.7 / 58.6, Resnet-18 6
 """
 
 from configs import cifar10_resnet20, cifar10_vgg19, mnist_lenet
-from tf_lottery.errors import UsageError
+from tf_lottery import config as base
 
 # The experiment and the level of the table: 10.7, 16.7 and 2.2 % of the weights.
 _NETWORKS = {'resnet20': (cifar10_resnet20, 8), 'vgg19': (cifar10_vgg19, 17)}
@@ -22,8 +22,7 @@ ARMS = ('lenet', *(f'{network}_{rate}' for network in _NETWORKS for rate in ('hi
 
 
 def get_config(arm='lenet'):
-    if arm not in ARMS:
-        raise UsageError(f'configs/stability.py has no arm {arm!r}: choose one of {", ".join(ARMS)}.')
+    base.check_arm('configs/stability.py', arm, ARMS)
     if arm == 'lenet':
         config, level = mnist_lenet.get_config(), 10
     else:

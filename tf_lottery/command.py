@@ -92,8 +92,7 @@ def _run(workdir, protocol, options, command_line):
         if any(not runs.is_done(workdir, run) for run in runs.wanted(protocol)) or runs.missing_lines(
                 workdir, protocol):
             _train(workdir, protocol, options)
-        _report(workdir)
-        _export(workdir, options, command_line)
+        _export(workdir, options, command_line, _report(workdir))
 
 
 def _train(workdir, protocol, options):
@@ -127,6 +126,7 @@ def _train(workdir, protocol, options):
 
 
 def _report(workdir):
+    """Prints the tables and writes the report; returns the summary of each rewinding step."""
     from tf_lottery import report, results, tables
 
     found = report.find(workdir)
@@ -137,16 +137,17 @@ def _report(workdir):
     for table in tables.tables(found.frame, found.samples, found.lines):
         print(f'{table}\n')
     print(f'Report  {report.write(workdir, found)}')
+    return found.summaries
 
 
-def _export(workdir, options, command_line):
+def _export(workdir, options, command_line, summaries=None):
     from tf_lottery import results
 
     with keras2.quiet_start():
         from tf_lottery.exports import export
     stored = runs.read_config(workdir)
     protocol = config.restore(stored['config'])
-    summaries = results.summaries(results.load_results(workdir))
+    summaries = summaries or results.summaries(results.load_results(workdir))
     if options.rewind_to:
         wish = steps.parse(options.rewind_to, data.steps_per_epoch(
             protocol.examples, protocol.config.training.batch_size))

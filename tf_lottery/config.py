@@ -160,6 +160,16 @@ def _known(key, value, allowed):
         raise UsageError(f'{key} is {value!r}: choose one of {", ".join(allowed)}.{hint}')
 
 
+def check_arm(file, arm, arms):
+    """Refuses an arm that a config file of several does not have: `file` is 'configs/<name>.py'.
+
+    Raises:
+      UsageError.
+    """
+    if arm not in arms:
+        raise UsageError(f'{file} has no arm {arm!r}: choose one of {", ".join(arms)}.')
+
+
 def _at_least(key, value, least):
     if value < least:
         raise UsageError(f'{key} is {value}: give a whole number of {least} or more.')

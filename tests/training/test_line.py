@@ -19,7 +19,8 @@ class Whole:
         self.settings = type('Settings', (), {'brightest': 1.0, 'jit': jit})
         self._split = split
 
-    def evaluate(self):
+    def evaluate(self, splits):
+        assert splits == ['test']
         logits = self.network(self._split.images.astype(np.float32), training=False).numpy()
         return {'test_accuracy': float(np.mean(np.argmax(logits, -1) == self._split.labels))}
 

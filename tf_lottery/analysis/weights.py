@@ -27,7 +27,7 @@ def readable(frame):
 
 
 def _initial_path(run):
-    return storage.join(run.workdir, f'replicate_{run.replicate}', 'rewind', 'initial.npz')
+    return storage.join(run.workdir, Run(run.replicate, 0, 'ticket').initial_weights)
 
 
 def _path(run, name):

@@ -7,6 +7,7 @@ import tempfile
 
 import numpy as np
 import tf_keras
+from tensorflow_model_optimization.sparsity import keras as sparsity
 
 from tf_lottery import data, keras2, models, runs, shrinking, storage, ticket_file
 from tf_lottery.errors import CorruptFileError, UsageError
@@ -84,13 +85,7 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
 
 def _plain(model):
     """A copy of a model without wrappers, with weights of its own."""
-    def strip(layer):
-        if isinstance(layer, tf_keras.Model):
-            return tf_keras.models.clone_model(layer, clone_function=strip)
-        layer = layer.layer if isinstance(layer, wrapper.PruneWithMask.__mro__[1]) else layer
-        return layer.__class__.from_config(layer.get_config())
-
-    return tf_keras.models.clone_model(model, clone_function=strip)
+    return tf_keras.models.clone_model(sparsity.strip_pruning(model))
 
 
 def _assign(network, values):

@@ -66,7 +66,7 @@ class Line:
             self._renew_statistics()
             rows['position'].append(float(position))
             rows['train_error'].append(1 - self._error()['accuracy'])
-            rows['test_error'].append(1 - self._trainer.evaluate()['test_accuracy'])
+            rows['test_error'].append(1 - self._trainer.evaluate(['test'])['test_accuracy'])
         return rows
 
     def _renew_statistics(self):

@@ -192,10 +192,9 @@ class Trainer:
         return [*wrapper.variables(self.network).values(), *self.model.optimizer.variables,
                 *self.model.mean_loss.variables]
 
-    def evaluate(self):
-        """Returns validation and test loss and accuracy of the network as it stands: see `metrics.COLUMNS`."""
-        return {f'{name}_{metric}': value for name, evaluator in self._evaluators.items()
-                for metric, value in evaluator().items()}
+    def evaluate(self, splits=('validation', 'test')):
+        """Returns loss and accuracy of the network as it stands on each of some splits: see `metrics.COLUMNS`."""
+        return {f'{name}_{metric}': value for name in splits for metric, value in self._evaluators[name]().items()}
 
     def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None):
         """Trains from a ticket, or goes on from its checkpoint, to step `end`.
