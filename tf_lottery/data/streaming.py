@@ -4,6 +4,7 @@ Every host reads its own part of the files. An epoch takes the files in a random
 window in which records are shuffled; what has been trained on is skipped before it is decoded.
 """
 
+import copy
 import math
 import os
 
@@ -74,6 +75,10 @@ class ImageStream:
         self._most = max(share.num_examples for share in shares)
         self._batch_size, self._own_batch = batch_size, batch_size // hosts
         self._host, self._size, self._limit = host, image_size, skip_corrupt
+        there = set(tf.io.gfile.listdir(str(source.data_dir)))
+        for file in self._files:
+            if os.path.basename(file.filename) not in there:
+                raise CorruptFileError(f'{file.filename} is missing: prepare the data set again.')
 
     def training(self, order_seed, augmentation_seed, start, end):
         """The batches of consecutive steps, this host's rows of each.
@@ -132,14 +137,16 @@ class ImageStream:
         Returns:
           CorruptFileError about the first record that cannot be read, to raise; None where all can.
         """
-        return self._unreadable(self._ordered(order_seed, start, end))
+        return self._unreadable(lambda lenient: lenient._ordered(order_seed, start, end))
 
     def unreadable_in_evaluation(self):
         """As `unreadable_in_training`, for the batches of `evaluation`."""
-        return self._unreadable(self._in_order().enumerate())
+        return self._unreadable(lambda lenient: lenient._in_order().enumerate())
 
     def _unreadable(self, numbered):
-        for _, record in numbered:
+        lenient = copy.copy(self)
+        lenient._limit = lenient.examples
+        for _, record in numbered(lenient):
             path = self._files[int(record['file'])].filename
             try:
                 # What the records of a damaged file are replaced by has lost the reason.
@@ -192,10 +199,11 @@ class ImageStream:
                 'take': np.array([file.take for file in self._files], np.int64)}
 
     def _records(self, file):
-        """As many records of a file as there should be; from the first one on that cannot be read, empty ones."""
-        readable = tf.data.TFRecordDataset(file['path'], buffer_size=_READ_AHEAD).ignore_errors()
-        every = readable.concatenate(tf.data.Dataset.from_tensors(b'').repeat()).enumerate()
-        return every.skip(file['skip']).take(file['take']).map(
+        """The records of a file; where some may be skipped, empty ones from the first on that cannot be read."""
+        records = tf.data.TFRecordDataset(file['path'], buffer_size=_READ_AHEAD)
+        if self._limit:
+            records = records.ignore_errors().concatenate(tf.data.Dataset.from_tensors(b'').repeat())
+        return records.enumerate().skip(file['skip']).take(file['take']).map(
             lambda number, content: {'file': file['file'], 'record': number, 'content': content})
 
     def _nothing(self):
@@ -223,10 +231,10 @@ class ImageStream:
             found, name, record = attempted
 
             def skip():
-                said = tf.strings.format('record {} of {} cannot be read', (record, name))
+                said = tf.strings.join(['record ', tf.strings.as_string(record), ' of ', name, ' cannot be read'])
                 tf.debugging.Assert(skipped < self._limit, [
-                    said, f', and data.skip_corrupt={self._limit} records have been skipped before it'])
-                tf.print(said, '- skipped')
+                    said, f'and data.skip_corrupt={self._limit} records have been skipped before it'])
+                tf.print(said + ' and is skipped')
                 return skipped + 1
 
             return tf.cond(found['label'] < 0, skip, lambda: skipped), found
