@@ -146,17 +146,17 @@ class ImageStream:
     def _unreadable(self, numbered):
         lenient = copy.copy(self)
         lenient._limit = lenient.examples
-        for _, record in numbered(lenient):
-            path = self._files[int(record['file'])].filename
+        for _, (file, (record, content)) in numbered(lenient):
+            path = self._files[int(file)].filename
             try:
                 # What the records of a damaged file are replaced by has lost the reason.
-                if not record['content'].numpy():
+                if not content.numpy():
                     list(tf.data.TFRecordDataset(path))
                     raise UsageError('the file ends before it')
-                tf.io.decode_jpeg(tf.io.parse_single_example(record['content'], _FEATURES)['image'])
+                tf.io.decode_jpeg(tf.io.parse_single_example(content, _FEATURES)['image'])
             except (tf.errors.OpError, UsageError) as error:
                 return CorruptFileError(
-                    f'record {int(record["record"])} of {path} cannot be read ({reason(error)}): prepare the data set '
+                    f'record {int(record)} of {path} cannot be read ({reason(error)}): prepare the data set '
                     'again, or skip such records with data.skip_corrupt.')
         return None
 
@@ -199,12 +199,16 @@ class ImageStream:
                 'take': np.array([file.take for file in self._files], np.int64)}
 
     def _records(self, file):
-        """The records of a file; where some may be skipped, empty ones from the first on that cannot be read."""
+        """The records of a file: (number of the file, (number of the record in it, content)).
+
+        Where some may be skipped, they are empty from the first one on that cannot be read.
+        """
         records = tf.data.TFRecordDataset(file['path'], buffer_size=_READ_AHEAD)
         if self._limit:
             records = records.ignore_errors().concatenate(tf.data.Dataset.from_tensors(b'').repeat())
-        return records.enumerate().skip(file['skip']).take(file['take']).map(
-            lambda number, content: {'file': file['file'], 'record': number, 'content': content})
+        # Zipped, for a map would call a function for every record.
+        return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(file['file']).repeat(),
+                                    records.enumerate().skip(file['skip']).take(file['take'])))
 
     def _nothing(self):
         return {'image': tf.zeros([self._size, self._size, 3], tf.uint8), 'label': tf.constant(-1)}
@@ -212,8 +216,9 @@ class ImageStream:
     def _viewed(self, numbered, view):
         """Decodes records in parallel into dicts with `image` and `label`, those that are skipped into `_nothing`."""
         def example(number, record):
-            content = tf.io.parse_single_example(record['content'], _FEATURES)
-            return {'image': view(number, content['image']), 'label': tf.cast(content['label'], tf.int32)}
+            _, (_, content) = record
+            features = tf.io.parse_single_example(content, _FEATURES)
+            return {'image': view(number, features['image']), 'label': tf.cast(features['label'], tf.int32)}
 
         cores = os.cpu_count()
         if not self._limit:
@@ -223,9 +228,10 @@ class ImageStream:
 
         def attempt(number, record):
             # The one way to catch an error inside of a pipeline; it takes a fifth more time, and so is not the default.
+            file, (place, _) = record
             tried = tf.data.Dataset.from_tensors((number, record)).map(example).ignore_errors()
             tried = tried.concatenate(tf.data.Dataset.from_tensors(self._nothing())).take(1)
-            return tried.map(lambda found: (found, names[record['file']], record['record']))
+            return tried.map(lambda found: (found, names[file], place))
 
         def counted(skipped, attempted):
             found, name, record = attempted
