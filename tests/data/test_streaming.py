@@ -95,6 +95,23 @@ def test_the_seeds_decide_and_tensorflows_own_does_not(two_epochs):
     assert not same(batches(0, 1, order=0, augmentation=0), two_epochs[:1])
 
 
+def test_mixed_batches_are_functions_of_seed_and_step_too(two_epochs):
+    def mixed(start, host=0, hosts=1, **alphas):
+        return list(stream(host=host, hosts=hosts).training(1, 2, start, 6, **alphas).as_numpy_iterator())
+
+    both = mixed(0, mix_up=0.2, cut_mix=1.0)
+    assert same(mixed(2, mix_up=0.2, cut_mix=1.0), both[2:])
+    only = [mixed(0, **alpha) for alpha in ({'mix_up': 0.2}, {'cut_mix': 1.0})]
+    # Every step does one of the two, and some do each.
+    chosen = {tuple(np.array_equal(step['image'], alone['image']) for alone in each)
+              for step, *each in zip(both, *only, strict=True)}
+    assert chosen == {(True, False), (False, True)}
+    assert np.array_equal(labels(both), labels(two_epochs[:6])) and both[0]['share'].dtype == np.float32
+    for host in range(3):
+        for step in mixed(0, host, 3, cut_mix=1.0)[:2]:
+            assert set(step['other']) == set(step['label'])
+
+
 @pytest.mark.parametrize('hosts', [3, 7])
 def test_hosts_read_disjoint_shares_that_are_everything(hosts):
     shares = [batches(0, EPOCH, host=host, hosts=hosts) for host in range(hosts)]

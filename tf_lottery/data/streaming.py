@@ -5,13 +5,14 @@ window in which records are shuffled; what has been trained on is skipped before
 """
 
 import copy
+import functools
 import math
 import os
 
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.data import builder, jpeg, quiet_options, reason, steps_per_epoch
+from tf_lottery.data import builder, jpeg, mixing, quiet_options, reason, steps_per_epoch
 from tf_lottery.errors import CorruptFileError, UsageError
 
 # Files that are read at the same time, and records that are shuffled at a time: about 450 MB of ImageNet.
@@ -80,7 +81,7 @@ class ImageStream:
             if os.path.basename(file.filename) not in there:
                 raise CorruptFileError(f'{file.filename} is missing: prepare the data set again.')
 
-    def training(self, order_seed, augmentation_seed, start, end):
+    def training(self, order_seed, augmentation_seed, start, end, mix_up=0.0, cut_mix=0.0):
         """The batches of consecutive steps, this host's rows of each.
 
         Every epoch draws each record of this host's share at most once; what is left over after the last whole batch is
@@ -89,11 +90,13 @@ class ImageStream:
         Args:
           order_seed, augmentation_seed: int.
           start, end: int, the first step and the one after the last.
+          mix_up, cut_mix: float, their alpha, as in `mixing`; 0 leaves it out. With both, each step does one of them.
 
         Returns:
           tf.data.Dataset of dicts with `image` uint8 [rows, size, size, 3], `label` int32 [rows], `row` int32 [rows]
-          (the places in the whole batch) and `step` int32 [rows] (the same number in each). A record that is skipped is
-          replaced by another image of its batch.
+          (the places in the whole batch) and `step` int32 [rows] (the same number in each); where images are mixed,
+          `other` int32 [rows] and `share` float32 [rows] too. A record that is skipped is replaced by another image of
+          its batch.
         """
         def view(number, content):
             step, row = number // self._own_batch, self._host * self._own_batch + number % self._own_batch
@@ -102,15 +105,25 @@ class ImageStream:
                           for stream in (_CROP, _FLIP))
             return jpeg.random_view(content, self._size, crop, flip)
 
-        rows = self._host * self._own_batch + tf.range(self._own_batch)
+        rows = self._host * self._own_batch + np.arange(self._own_batch, dtype=np.int32)
 
-        def with_places(number, batch):
+        mixers = [functools.partial(mixer, alpha=alpha)
+                  for mixer, alpha in ((mixing.mix_up, mix_up), (mixing.cut_mix, cut_mix)) if alpha]
+
+        def finished(number, batch):
+            if mixers:
+                # Below 0, where no example draws; each host mixes its own images.
+                drawn = -1 - (number * self._batch_size + rows[0])
+                coin, seed = tf.unstack(tf.random.experimental.stateless_split(
+                    tf.stack([tf.constant(augmentation_seed, tf.int64), drawn]), 2))
+                first = tf.random.stateless_uniform([], coin, maxval=len(mixers), dtype=tf.int32) == 0
+                batch = tf.cond(first, lambda: mixers[0](batch, seed=seed), lambda: mixers[-1](batch, seed=seed))
             return {**batch, 'row': rows, 'step': tf.fill(rows.shape, tf.cast(number, tf.int32))}
 
         batches = self._viewed(self._ordered(order_seed, start, end), view).batch(self._own_batch, drop_remainder=True)
         if self._limit:
             batches = batches.map(_without_gaps)
-        return _ready(batches.enumerate(start).map(with_places), end - start)
+        return _ready(batches.enumerate(start).map(finished), end - start)
 
     def evaluation(self):
         """All examples of this host's share once, in the order of the files, padded to whole batches.
