@@ -112,6 +112,18 @@ def test_mixed_batches_are_functions_of_seed_and_step_too(two_epochs):
             assert set(step['other']) == set(step['label'])
 
 
+def test_operations_have_a_seed_per_image_and_step(two_epochs):
+    def inverse(image, seed):
+        return tf.where(seed[1] % 2 == 0, image, 255 - image)
+
+    def augmented(start):
+        return list(stream().training(1, 2, start, 4, operations=inverse).as_numpy_iterator())
+
+    inverted = [np.array_equal(image, 255 - other) for batch, whole in zip(augmented(0), two_epochs, strict=False)
+                for image, other in zip(batch['image'], whole['image'], strict=True)]
+    assert 0.4 < np.mean(inverted) < 0.6 and same(augmented(2), augmented(0)[2:])
+
+
 @pytest.mark.parametrize('hosts', [3, 7])
 def test_hosts_read_disjoint_shares_that_are_everything(hosts):
     shares = [batches(0, EPOCH, host=host, hosts=hosts) for host in range(hosts)]

@@ -23,8 +23,8 @@ _WINDOW = 4096
 _READ_AHEAD = 4 << 20
 
 # Each training example draws from so many streams of random numbers.
-_STREAMS = 2
-_CROP, _FLIP = range(_STREAMS)
+_STREAMS = 3
+_CROP, _FLIP, _OPERATIONS = range(_STREAMS)
 
 _FEATURES = {'image': tf.io.FixedLenFeature([], tf.string), 'label': tf.io.FixedLenFeature([], tf.int64)}
 
@@ -81,7 +81,7 @@ class ImageStream:
             if os.path.basename(file.filename) not in there:
                 raise CorruptFileError(f'{file.filename} is missing: prepare the data set again.')
 
-    def training(self, order_seed, augmentation_seed, start, end, mix_up=0.0, cut_mix=0.0):
+    def training(self, order_seed, augmentation_seed, start, end, operations=None, mix_up=0.0, cut_mix=0.0):
         """The batches of consecutive steps, this host's rows of each.
 
         Every epoch draws each record of this host's share at most once; what is left over after the last whole batch is
@@ -90,6 +90,7 @@ class ImageStream:
         Args:
           order_seed, augmentation_seed: int.
           start, end: int, the first step and the one after the last.
+          operations: function from (image, seed) to an image, such as a `RandAugment`, after the crop; or None.
           mix_up, cut_mix: float, their alpha, as in `mixing`; 0 leaves it out. With both, each step does one of them.
 
         Returns:
@@ -101,9 +102,9 @@ class ImageStream:
         def view(number, content):
             step, row = number // self._own_batch, self._host * self._own_batch + number % self._own_batch
             draw = (step * self._batch_size + row) * _STREAMS
-            crop, flip = (tf.stack([tf.constant(augmentation_seed, tf.int64), draw + stream])
-                          for stream in (_CROP, _FLIP))
-            return jpeg.random_view(content, self._size, crop, flip)
+            seeds = [tf.stack([tf.constant(augmentation_seed, tf.int64), draw + stream]) for stream in range(_STREAMS)]
+            image = jpeg.random_view(content, self._size, seeds[_CROP], seeds[_FLIP])
+            return operations(image, seeds[_OPERATIONS]) if operations else image
 
         rows = self._host * self._own_batch + np.arange(self._own_batch, dtype=np.int32)
 
