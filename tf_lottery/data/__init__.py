@@ -120,9 +120,19 @@ def _digits():
     return every.take(order[:cut]), every.take(order[cut:])
 
 
-def _tfds(name, data_dir):
-    import requests
-    import tensorflow as tf
+def builder(name, data_dir=None):
+    """Opens a data set in TFDS's folder, prepared or not.
+
+    Args:
+      name: its name in TFDS.
+      data_dir: as in `load`.
+
+    Returns:
+      A tfds.core.DatasetBuilder.
+
+    Raises:
+      UsageError: the folder does not exist, or what describes the data set there is damaged.
+    """
     import tensorflow_datasets as tfds
 
     data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')
@@ -130,39 +140,49 @@ def _tfds(name, data_dir):
         raise UsageError(f'the data folder {data_dir} does not exist: give --data_dir or TFDS_DATA_DIR a folder that '
                          'holds TFDS data sets, or create it to download them there.')
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir)
     except Exception as error:
         raise _damaged(name, os.path.join(data_dir or '~/tensorflow_datasets', name), error) from error
-    if not builder.is_prepared():
+
+
+def _tfds(name, data_dir):
+    import requests
+    import tensorflow as tf
+
+    source = builder(name, data_dir)
+    if not source.is_prepared():
         try:
             # Without a network TFDS would go on trying for minutes.
-            for url in list(builder.url_infos)[:1]:
+            for url in list(source.url_infos)[:1]:
                 requests.head(url, timeout=10)
-            builder.download_and_prepare()
+            source.download_and_prepare()
         except Exception as error:
             raise UsageError(
-                f'{name} is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}): run once '
+                f'{name} is not in {source.data_dir} and could not be downloaded ({type(error).__name__}): run once '
                 f'where there is a network, or point --data_dir or TFDS_DATA_DIR at a folder that holds {name}.'
             ) from error
     try:
-        return [_in_memory(builder, split) for split in ('train', 'test')]
+        return [_in_memory(source, split) for split in ('train', 'test')]
     except (tf.errors.OpError, KeyError) as error:
-        raise _damaged(name, builder.data_dir, error) from error
+        raise _damaged(name, source.data_dir, error) from error
+
+
+def reason(error):
+    """The first line of an error; TensorFlow's messages begin and end with the names of its operations."""
+    return re.sub(r'{{.*?}}|\[Op:.*', '', str(error).splitlines()[0]).strip(' ."')
 
 
 def _damaged(name, folder, error):
-    # TensorFlow's messages begin and end with the names of its operations.
-    why = re.sub(r'{{.*?}}|\[Op:.*', '', str(error).splitlines()[0]).strip(' ."')
-    return UsageError(f'{name} in {folder} is damaged ({why}): delete that folder and prepare it again.')
+    return UsageError(f'{name} in {folder} is damaged ({reason(error)}): delete that folder and prepare it again.')
 
 
-def _in_memory(builder, split):
+def _in_memory(source, split):
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     config = tfds.ReadConfig(options=quiet_options(tf.data.Options()), num_parallel_calls_for_decode=os.cpu_count())
-    rows = builder.as_dataset(split=split, shuffle_files=False, read_config=config, as_supervised=True)
-    images, labels = next(iter(rows.batch(builder.info.splits[split].num_examples)))
+    rows = source.as_dataset(split=split, shuffle_files=False, read_config=config, as_supervised=True)
+    images, labels = next(iter(rows.batch(source.info.splits[split].num_examples)))
     return Split(images.numpy(), labels.numpy().astype(np.int32))
 
 

@@ -69,6 +69,9 @@ NETWORKS = {
     'conv6_dropout': Network('conv', {'convolutions': 6, 'dropout': True}),
     'vgg19': Network('vgg'),
     'resnet20': Network('resnet'),
+    'resnet50': Network('resnet50'),
+    'inception_v3': Network('inception'),
+    'squeezenet': Network('squeezenet'),
 }
 
 # The layer groups that may be pruned at fractions of their own (1803.03635, Figure 2).

@@ -31,6 +31,11 @@ def places(input_shape, pools):
     return [(height >> pool) * (width >> pool) for pool in range(pools + 1)]
 
 
+def valid(length, size, strides=1):
+    """The places along one side of an image that a window of `size` has room for, int; 0 or less where it has none."""
+    return (length - size) // strides + 1
+
+
 def convolution(inputs, name, filters, seed, precision, size=3, strides=1, relu=True):
     """A convolution without bias, the batch normalisation whose shift stands for the bias, and a relu.
 

@@ -1,0 +1,58 @@
+"""Views of JPEG files for training and evaluation: what lies outside of a crop is not decoded."""
+
+import tensorflow as tf
+
+# The share of the image that a training crop covers, and its width over its height. tensorflow/tpu, which 1903.01611
+# trains with, draws shares from 0.08 but rejects those that cover less than 0.1 of the image; open_lth begins at 0.1.
+AREA = (0.1, 1.0)
+RATIO = (3 / 4, 4 / 3)
+# Crops that are tried before the whole image is taken.
+_ATTEMPTS = 10
+
+# The share of the shorter side that evaluation sees: 224 of 256 pixels.
+CENTRE = 0.875
+
+
+def random_view(jpeg, size, crop_seed, flip_seed):
+    """A random crop, resized, every other one mirrored (Szegedy et al., 1409.4842, section 6).
+
+    It takes the faster of libjpeg's integer transforms and repeats the pixels of the chroma planes: they differ by a
+    few of 255 from those of evaluation, and a core decodes half as much again.
+
+    Args:
+      jpeg: scalar string tensor, a file's content.
+      size: int, pixels per side.
+      crop_seed, flip_seed: integer tensors [2].
+
+    Returns:
+      uint8 tensor [size, size, 3].
+    """
+    corner, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.io.extract_jpeg_shape(jpeg), tf.zeros([1, 0, 4]), crop_seed, min_object_covered=0.0,
+        aspect_ratio_range=RATIO, area_range=AREA, max_attempts=_ATTEMPTS, use_image_if_no_bounding_boxes=True)
+    crop = tf.io.decode_and_crop_jpeg(jpeg, tf.concat([corner[:2], extent[:2]], axis=0), channels=3,
+                                      dct_method='INTEGER_FAST', fancy_upscaling=False)
+    view = _resized(crop, size)
+    mirrored = tf.random.stateless_uniform([], flip_seed, maxval=2, dtype=tf.int32) == 1
+    return tf.ensure_shape(tf.cond(mirrored, lambda: tf.reverse(view, [1]), lambda: view), [size, size, 3])
+
+
+def central_view(jpeg, size):
+    """The square in the centre of an image, resized.
+
+    Args:
+      jpeg: scalar string tensor, a file's content.
+      size: int, pixels per side.
+
+    Returns:
+      uint8 tensor [size, size, 3].
+    """
+    extent = tf.io.extract_jpeg_shape(jpeg)[:2]
+    side = tf.cast(tf.round(CENTRE * tf.cast(tf.reduce_min(extent), tf.float32)), tf.int32)
+    window = tf.concat([(extent - side) // 2, [side, side]], axis=0)
+    return _resized(tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method='INTEGER_ACCURATE'), size)
+
+
+def _resized(image, size):
+    # Bytes from here on: a batch of floats would be copied, kept and sent to the device at four times the size.
+    return tf.cast(tf.round(tf.image.resize(image, [size, size])), tf.uint8)
