@@ -14,10 +14,8 @@ import tf_lottery  # noqa: F401  selects Keras 2 before TensorFlow is imported
 import tensorflow as tf
 from absl import app
 from benchmarks import measure, training
-from tf_lottery import distribute
 from tf_lottery.data.order import block_dataset
 from tf_lottery.models import resnet
-from tf_lottery.training.trainer import TrainingModel
 
 BATCH, STEPS, BLOCK = 128, 12, 4
 AUGMENTATION = {'crop_pixels': 4, 'flip': True}
@@ -27,13 +25,15 @@ BUILD = {precision: functools.partial(resnet.build, (32, 32, 3), 10, 0, precisio
 
 def input_alone(split, steps, block=100):
     """Returns a function that draws, gathers and augments the batches of `steps` steps as training does."""
-    images = distribute.local_copies(tf.distribute.get_strategy(), split.images)
-    model = TrainingModel(None, images, None, training.settings(BATCH, jit=False, **AUGMENTATION))
+    own = training.settings(BATCH, jit=False, **AUGMENTATION)
+    feed = training.feed(split, own)
 
     @tf.function
     def augment(data):
         def body(number, brightest):
-            images = model.batch_images(data['indices'][number], data['first_step'] + number, tf.range(BATCH))
+            batch = feed.batch({'indices': data['indices'][number], 'step': data['first_step'] + number,
+                                'row': tf.range(BATCH)}, tf.constant(0))
+            images = tf.cast(batch['image'], tf.float32) / own.brightest
             return number + 1, tf.maximum(brightest, tf.reduce_max(images))
 
         return tf.while_loop(lambda number, _: number < data['steps'], body, (0, 0.0))[1]

@@ -17,11 +17,12 @@ import tensorflow as tf
 import tf_keras
 from absl import app
 from benchmarks import measure
-from tf_lottery import data, distribute
+from tf_lottery import data
 from tf_lottery.data.order import block_dataset
 from tf_lottery.models import lenet, resnet
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket
+from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.trainer import Seeds, Settings, Trainer, TrainingModel
 
 WEIGHTS = 784 * 300 + 300 * 100 + 100 * 10
@@ -32,6 +33,11 @@ def examples(number, *shape):
     """Random images and labels: speed does not depend on what is in them."""
     rng = np.random.default_rng(0)
     return data.Split(rng.integers(0, 256, (number, *shape), np.uint8), rng.integers(0, 10, number, np.int32))
+
+
+def feed(split, own):
+    """A feed that trains on a split."""
+    return MemoryFeed(data.Splits(split, split, split), own, tf.distribute.get_strategy())
 
 
 def build_lenet():
@@ -70,9 +76,8 @@ def our_path(build, split, batch, steps, masked, jit, block=100, clocked=True, *
         wrapper.set_mask(network, sparse_mask(network))
         for holder in wrapper.wrappers(network).values():
             holder.zeros_held = True
-    images, labels = (distribute.local_copies(tf.distribute.get_strategy(), array)
-                      for array in (split.images, split.labels))
-    model = TrainingModel(network, images, labels, settings(batch, jit, **augmentation))
+    own = settings(batch, jit, **augmentation)
+    model = TrainingModel(network, feed(split, own), own)
     model.compile(tf_lottery.Adam(1.2e-3, jit_compile=False), jit_compile=jit)
     boundaries = list(range(0, steps + block + 1, block))
     return timed(lambda clock: model.fit(block_dataset(0, boundaries, block, len(split), batch), verbose=0,
@@ -144,7 +149,8 @@ def protocol(repeats):
     """Training with an evaluation of 15,000 images every 100 steps, against the matrix products in it."""
     steps = 1000
     splits = data.Splits(*(examples(number, 28, 28, 1) for number in (55_000, 5_000, 10_000)))
-    trainer = Trainer(build_lenet, splits, settings(BATCH, jit=True), tf.distribute.get_strategy())
+    own, strategy = settings(BATCH, jit=True), tf.distribute.get_strategy()
+    trainer = Trainer(build_lenet, MemoryFeed(splits, own, strategy), own, strategy)
     ticket = Ticket(sparse_mask(trainer.network), wrapper.get_weights(trainer.network))
     gemm, operations = measure.gemm()
     seconds = measure.interleaved({

@@ -32,24 +32,26 @@ def work():
     import tf_keras
     from benchmarks import training
     from tensorflow_model_optimization.sparsity import keras as sparsity
-    from tf_lottery import distribute
+    from tf_lottery import data, distribute
     from tf_lottery.data.order import step_dataset
     from tf_lottery.pruning import wrapper
+    from tf_lottery.training.feeds import MemoryFeed
     from tf_lottery.training.trainer import TrainingModel
 
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     split = training.examples(6000, 28, 28, 1)
-    images, labels = (distribute.local_copies(strategy, array) for array in (split.images, split.labels))
+    own = training.settings(BATCH, jit=False)
+    feed = MemoryFeed(data.Splits(split, split, split), own, strategy)
 
     def stock(network):
         return sparsity.prune_low_magnitude(network, sparsity.ConstantSparsity(0.8, 0, frequency=10**6))
 
     def side(wrap, callbacks=()):
         with strategy.scope():
-            model = TrainingModel(wrap(training.build_lenet()), images, labels, training.settings(BATCH, jit=False))
+            model = TrainingModel(wrap(training.build_lenet()), feed, own)
             model.compile(tf_keras.optimizers.Adam(1.2e-3, jit_compile=False), steps_per_execution=EXECUTION)
-        data = step_dataset(0, 0, STEPS + EXECUTION, STEPS, len(split), BATCH)
-        return training.timed(lambda clock: model.fit(data, verbose=0, callbacks=[*callbacks, clock]), clocked=True)
+        steps = step_dataset(0, 0, STEPS + EXECUTION, STEPS, len(split), BATCH)
+        return training.timed(lambda clock: model.fit(steps, verbose=0, callbacks=[*callbacks, clock]), clocked=True)
 
     class UpdateStep(sparsity.UpdatePruningStep):
         """TF-MOT's callback looks for the wrappers in the model that is trained; here they are one level down."""

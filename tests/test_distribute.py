@@ -39,6 +39,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.learning_rates import LearningRate
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
@@ -54,7 +55,7 @@ def network():
 settings = Settings(batch_size=60, optimizer='adam', learning_rate=LearningRate('steps', 0.01, 30, milestones=(12, 23)),
                     momentum=0.9, weight_decay=0.05, evaluate_every=10, checkpoint_every=15, block=5, crop_pixels=1,
                     flip=True, brightest=16, jit=False)
-trainer = Trainer(network, data.load('digits'), settings, strategy)
+trainer = Trainer(network, MemoryFeed(data.load('digits'), settings, strategy), settings, strategy)
 dense, weights = wrapper.get_mask(trainer.network), wrapper.get_weights(trainer.network)
 ticket = Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, 3)
 trained = trainer.train(ticket, Seeds(0, 1, 2), 30)

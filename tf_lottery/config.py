@@ -38,6 +38,20 @@ def defaults():
     config.data.crop_pixels = 0
     # Augmentation: mirror images left to right at random.
     config.data.flip = False
+    # What follows is read by data sets that are streamed from their files (ImageNet), which are cropped and mirrored at
+    # random as their papers do. Pixels per side; None is 224.
+    config.data.image_size = config_dict.placeholder(int)
+    # The training and test images that are there, where it is only a sample; None is all that were published.
+    config.data.train = config_dict.placeholder(int)
+    config.data.test = config_dict.placeholder(int)
+    # How many unreadable records are skipped before it is an error.
+    config.data.skip_corrupt = 0
+    # RandAugment: operations per image, and how strong they are, in [0, 1].
+    config.data.rand_augment = 0
+    config.data.rand_augment_magnitude = 0.5
+    # The alpha of MixUp and of CutMix; with both, each step does one of them.
+    config.data.mix_up = 0.0
+    config.data.cut_mix = 0.0
 
     config.model = config_dict.ConfigDict()
     config.model.name = 'lenet_300_100'
@@ -53,6 +67,11 @@ def defaults():
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
+    # The batch size that the learning rates are meant for: they are multiplied by batch_size / scale_from. None takes
+    # them as they are.
+    config.training.scale_from = config_dict.placeholder(int)
+    # The share of the label that is spread over all classes (1512.00567, section 7).
+    config.training.label_smoothing = 0.0
     # How it changes: training/learning_rates.py has the formulas.
     config.training.schedule = 'constant'
     # Read by the schedule 'steps': lengths such as '20000it' or '80ep', and the factor at each.
@@ -128,6 +147,7 @@ class Protocol:
       evaluate_every, checkpoint_every: int, steps.
       milestones: tuple of int, the steps at which the learning rate drops.
       warmup_steps: int, over which it rises from 0.
+      learning_rate, final_learning_rate: float, scaled to the batch size.
       branch_levels: tuple of int, where the controls are trained.
       reorders_dense: bool, whether the dense network is trained on other data orders too.
     """
@@ -145,12 +165,19 @@ class Protocol:
     checkpoint_every: int
     milestones: tuple
     warmup_steps: int
+    learning_rate: float
+    final_learning_rate: float
     branch_levels: tuple
     reorders_dense: bool
 
     @property
     def levels(self):
         return self.config.pruning.levels
+
+    @property
+    def validation(self):
+        """int, the training examples that are held out to validate on."""
+        return self.dataset.train - self.examples
 
 
 def _known(key, value, allowed):
@@ -171,7 +198,7 @@ def check_arm(file, arm, arms):
 
 
 def _at_least(key, value, least):
-    if value < least:
+    if value is not None and value < least:
         raise UsageError(f'{key} is {value}: give a whole number of {least} or more.')
 
 
@@ -185,7 +212,7 @@ def check(config):
       UsageError: the first value found that cannot be used, with the remedy.
     """
     training, pruning = config.training, config.pruning
-    dataset = data.describe(config.data.name)
+    dataset = data.chosen(config.data)
     model = models.find(config.model.name)
     _known('training.optimizer', training.optimizer, OPTIMIZERS)
     _known('training.schedule', training.schedule, SCHEDULES)
@@ -199,9 +226,10 @@ def check(config):
                               ('connectivity.points', config.connectivity.points, 0),
                               ('connectivity.examples', config.connectivity.examples, 1),
                               ('training.batch_size', training.batch_size, 1),
-                              ('training.block', training.block, 1), ('data.crop_pixels', config.data.crop_pixels, 0),
+                              ('training.block', training.block, 1), ('training.scale_from', training.scale_from, 1),
                               ('seed', config.seed, 0)):
         _at_least(key, value, least)
+    _check_data(config.data)
     _check_training(training)
     examples = _training_examples(config, dataset)
     per_epoch = data.steps_per_epoch(examples, training.batch_size)
@@ -219,9 +247,23 @@ def check(config):
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     levels = control_levels(config.branch_levels, pruning.levels)
     multiplications = sum(math.prod(shape) * places for _, shape, places in shapes.values())
+    scale = training.batch_size / training.scale_from if training.scale_from else 1.0
     return Protocol(
         config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()}, fractions,
-        multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, levels, reorders_dense)
+        multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, scale * training.learning_rate,
+        scale * training.final_learning_rate, levels, reorders_dense)
+
+
+def _check_data(settings):
+    for key, least in (('crop_pixels', 0), ('image_size', 1), ('train', 1), ('test', 1), ('skip_corrupt', 0),
+                       ('rand_augment', 0)):
+        _at_least(f'data.{key}', settings[key], least)
+    for key in ('mix_up', 'cut_mix'):
+        if not settings[key] >= 0:
+            raise UsageError(f'data.{key} is {settings[key]}: give its alpha, above 0 (0.2 and 1.0 in their papers), '
+                             'or 0 to leave it out.')
+    if not 0 <= settings.rand_augment_magnitude <= 1:
+        raise UsageError(f'data.rand_augment_magnitude is {settings.rand_augment_magnitude}: give a number in [0, 1].')
 
 
 def _check_export(export):
@@ -244,6 +286,9 @@ def _check_training(training):
     for key in ('momentum', 'rho'):
         if not 0 <= training[key] < 1:
             raise UsageError(f'training.{key} is {training[key]}: give a number in [0, 1).')
+    if not 0 <= training.label_smoothing < 1:
+        raise UsageError(f'training.label_smoothing is {training.label_smoothing}: give a share below 1 (0.1 in '
+                         'Inception-v3\'s paper).')
     if not 0 < training.drop < 1:
         raise UsageError(f'training.drop is {training.drop}: give a factor between 0 and 1 (0.1 in the papers).')
     if training.schedule == 'exponential' and not training.final_learning_rate:

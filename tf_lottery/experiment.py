@@ -17,7 +17,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.ticket import Mask, Ticket, pack, unpack
-from tf_lottery.training import learning_rates
+from tf_lottery.training import feeds, learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.line import Line
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
@@ -52,16 +52,20 @@ class Experiment:
             convolutions = any(len(shape) > 2 for shape in protocol.shapes.values())
             jit = distribute.jit_pays(strategy, convolutions)
         learning_rate = learning_rates.build(
-            training.schedule, training.learning_rate, protocol.warmup_steps, end_step=protocol.end_step,
-            milestones=protocol.milestones, drop=training.drop, final_learning_rate=training.final_learning_rate)
+            training.schedule, protocol.learning_rate, protocol.warmup_steps, end_step=protocol.end_step,
+            milestones=protocol.milestones, drop=training.drop, final_learning_rate=protocol.final_learning_rate)
         settings = Settings(
             batch_size=training.batch_size, optimizer=training.optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, crop_pixels=config.data.crop_pixels,
-            flip=config.data.flip, brightest=protocol.dataset.brightest, jit=jit)
-        self.splits = data.load(config.data.name, config.data.validation, data_dir)
-        self.trainer = Trainer(functools.partial(self.network, seed=0), self.splits, settings, strategy)
+            flip=config.data.flip, brightest=protocol.dataset.brightest, jit=jit,
+            label_smoothing=training.label_smoothing)
+        if protocol.dataset.streamed:
+            feed = feeds.StreamFeed(config.data, protocol.dataset, protocol.validation, settings, strategy, data_dir)
+        else:
+            feed = feeds.MemoryFeed(data.load(config.data.name, protocol.validation, data_dir), settings, strategy)
+        self.trainer = Trainer(functools.partial(self.network, seed=0), feed, settings, strategy)
         for name, (holder, *_) in wrapper.prunable_variables(self.trainer.network).items():
             holder.pruning_schedule = IterativePruning(
                 protocol.fractions[name], protocol.levels, protocol.end_step, protocol.rewind_steps[0])
@@ -108,7 +112,7 @@ class Experiment:
         if not missing:
             return
         wish = self.protocol.config.connectivity
-        line = Line(self.trainer, self.splits.train.take(np.arange(min(wish.examples, len(self.splits.train)))))
+        line = Line(self.trainer, self.trainer.feed.sample(wish.examples))
         for run in missing:
             try:
                 ends = self.weights(runs.original(run)), self.weights(run)

@@ -13,6 +13,7 @@ from tf_lottery.models.dropout import Dropout, drawn_from
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask, Ticket
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.trainer import Seeds, Settings, Trainer, TrainingModel
 
 UNITS = np.ones((12, 500), np.float32)
@@ -131,7 +132,8 @@ def small():
                          ids=['conv2_dropout', 'dense under XLA'])
 def test_a_resumed_training_drops_what_the_uninterrupted_one_did(tmp_path, digits, build, jit):
     few = data.Splits(*(split.take(slice(40)) for split in (digits.train, digits.validation, digits.test)))
-    trainer = Trainer(build, few, dataclasses.replace(SETTINGS, jit=jit), tf.distribute.get_strategy())
+    settings, strategy = dataclasses.replace(SETTINGS, jit=jit), tf.distribute.get_strategy()
+    trainer = Trainer(build, MemoryFeed(few, settings, strategy), settings, strategy)
     train, network = trainer.train, trainer.network
     shapes = {name: array.shape for name, array in wrapper.get_mask(network).items()}
     ticket = Ticket(Mask.ones(shapes), wrapper.get_weights(network), 0)
@@ -158,9 +160,12 @@ def test_a_resumed_training_drops_what_the_uninterrupted_one_did(tmp_path, digit
 @pytest.mark.parametrize(('name', 'draws'), [('conv2', False), ('conv2_dropout', True)])
 def test_a_network_without_dropout_draws_nothing(name, draws):
     network = models.find(name).build((8, 8, 1), 10, seed=0)
-    images, labels = tf.zeros([20, 8, 8, 1], tf.uint8), tf.zeros([20], tf.int32)
-    model = TrainingModel(network, lambda: images, lambda: labels, SETTINGS)
+    images, labels = np.zeros([20, 8, 8, 1], np.uint8), np.zeros([20], np.int32)
+    split = data.Split(images, labels)
+    feed = MemoryFeed(data.Splits(split, split, split), SETTINGS, tf.distribute.get_strategy())
+    model = TrainingModel(network, feed, SETTINGS)
     model.optimizer = tf_keras.optimizers.SGD(jit_compile=False)
     model.optimizer.build(network.trainable_variables)
-    step = tf.function(model._optimizer_step).get_concrete_function(tf.range(20), tf.constant(0), tf.range(20))
+    step = tf.function(model._optimizer_step).get_concrete_function(
+        {'indices': tf.range(20), 'step': tf.constant(0), 'row': tf.range(20)})
     assert any('Random' in operation.type for operation in step.graph.get_operations()) == draws

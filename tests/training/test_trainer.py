@@ -20,6 +20,7 @@ from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Mask, Ticket
 from tf_lottery.training.callbacks import Evaluation
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.learning_rates import LearningRate
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
@@ -51,7 +52,8 @@ def make(digits):
         key = tuple(sorted(changes.items()))
         if key not in made:
             settings = dataclasses.replace(SETTINGS, **changes)
-            made[key] = Trainer(network, digits, settings, tf.distribute.get_strategy())
+            strategy = tf.distribute.get_strategy()
+            made[key] = Trainer(network, MemoryFeed(digits, settings, strategy), settings, strategy)
         return made[key]
 
     return build

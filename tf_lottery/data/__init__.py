@@ -21,6 +21,7 @@ class Description:
       brightest: the pixel value that becomes 1.0.
       validation: int, the size of the validation set in the papers' protocol.
       tfds: its name in TFDS, where that is another one.
+      streamed: bool, whether it is read from its files (`streaming`), at any number of pixels, instead of memory.
     """
 
     train: int
@@ -30,6 +31,7 @@ class Description:
     brightest: int
     validation: int
     tfds: str | None = None
+    streamed: bool = False
 
 
 DATASETS = {
@@ -40,7 +42,15 @@ DATASETS = {
     # The papers that train on these two (1906.02773) do not say: as many as of CIFAR-10.
     'cifar100': Description(50_000, 10_000, (32, 32, 3), 100, 255, 5_000),
     'svhn': Description(73_257, 26_032, (32, 32, 3), 10, 255, 5_000, tfds='svhn_cropped'),
+    # 1903.01611 does not say: the papers' training is on all images. Ours needs some to find the early-stop step.
+    'imagenet2012': Description(1_281_167, 50_000, (224, 224, 3), 1000, 255, 10_000, streamed=True),
 }
+
+
+# The keys of config.data that one kind of data set reads, each with the value that leaves it out.
+STREAMED_KEYS = {'image_size': None, 'train': None, 'test': None, 'skip_corrupt': 0, 'rand_augment': 0, 'mix_up': 0.0,
+                 'cut_mix': 0.0}
+MEMORY_KEYS = {'crop_pixels': 0, 'flip': False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +87,25 @@ def describe(name):
         hint = f' Did you mean {near[0]!r}?' if near else ''
         raise UsageError(f'unknown dataset {name!r}: choose one of {", ".join(DATASETS)}.{hint}')
     return DATASETS[name]
+
+
+def chosen(settings):
+    """Returns the Description of what a config's `data` chooses: its own image size, and the numbers of its sample.
+
+    Raises:
+      UsageError: an unknown name, or a key that only the other kind of data set reads.
+    """
+    description = describe(settings.name)
+    for key, unset in (STREAMED_KEYS if not description.streamed else MEMORY_KEYS).items():
+        if settings[key] != unset:
+            kind, others = ('streamed', 'in memory') if description.streamed else ('in memory', 'streamed')
+            raise UsageError(f'data.{key} is {settings[key]}, which is for data sets that are {others}; '
+                             f'{settings.name} is {kind}: leave it out.')
+    if not description.streamed:
+        return description
+    size = settings.image_size or description.shape[0]
+    return dataclasses.replace(description, shape=(size, size, 3), train=settings.train or description.train,
+                               test=settings.test or description.test)
 
 
 def steps_per_epoch(examples, batch_size):

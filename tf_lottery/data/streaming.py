@@ -12,7 +12,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.data import builder, jpeg, mixing, quiet_options, reason, steps_per_epoch
+from tf_lottery.data import Split, builder, jpeg, mixing, quiet_options, reason, steps_per_epoch
 from tf_lottery.errors import CorruptFileError, UsageError
 
 # Files that are read at the same time, and records that are shuffled at a time: about 450 MB of ImageNet.
@@ -46,8 +46,7 @@ class ImageStream:
       steps_per_epoch: int, whole batches only.
 
     Raises:
-      UsageError: the data set is not there, the batch does not divide among the hosts, or the split is smaller than a
-        batch.
+      UsageError: the data set is not there, or the batch does not divide among the hosts.
     """
 
     def __init__(self, split, batch_size, image_size, data_dir=None, name='imagenet2012', host=0, hosts=1,
@@ -68,9 +67,6 @@ class ImageStream:
         except (KeyError, ValueError) as error:
             raise UsageError(f'{name} has no split {split!r} ({error}): give one such as "train[10000:]".') from error
         self.steps_per_epoch = steps_per_epoch(self.examples, batch_size)
-        if not self.steps_per_epoch:
-            raise UsageError(f'training.batch_size is {batch_size}, and {name} {split} has {self.examples} examples: '
-                             'give a smaller batch.')
         self._files = shares[host].file_instructions
         self._examples = shares[host].num_examples
         self._most = max(share.num_examples for share in shares)
@@ -141,6 +137,22 @@ class ImageStream:
         padding = tf.data.Dataset.from_tensors(self._nothing()).repeat()
         examples = self._viewed(self._in_order().enumerate(), view).concatenate(padding).take(steps * self._own_batch)
         return _ready(examples.batch(self._own_batch, drop_remainder=True), steps)
+
+    def first(self, count):
+        """The first images of this host's share as evaluation sees them, in memory.
+
+        Args:
+          count: int, how many; fewer where there are fewer.
+
+        Returns:
+          Split.
+        """
+        images, labels = [], []
+        for batch in self.evaluation().take(math.ceil(count / self._own_batch)):
+            counted = batch['label'] >= 0
+            images.append(batch['image'][counted].numpy())
+            labels.append(batch['label'][counted].numpy())
+        return Split(np.concatenate(images)[:count], np.concatenate(labels)[:count])
 
     def unreadable_in_training(self, order_seed, start, end):
         """Why the batches of these steps ended in an error of TensorFlow's: reads them again, record by record.

@@ -1,5 +1,6 @@
 """What happens between two blocks of training steps."""
 
+import itertools
 import math
 import signal
 
@@ -18,6 +19,25 @@ class _AtStep(tf_keras.callbacks.Callback):
 
     def at_step(self, step, logs):
         raise NotImplementedError
+
+
+class Blocks(_AtStep):
+    """Makes each execution of Keras's as long as the next block, where a block is several elements of the data.
+
+    Args:
+      boundaries: increasing list of int: where the first block starts, and where each block ends.
+    """
+
+    def __init__(self, boundaries):
+        super().__init__()
+        self._lengths = {start: end - start for start, end in itertools.pairwise(boundaries)}
+
+    def on_train_begin(self, logs=None):
+        self.at_step(int(self.model.optimizer.iterations.numpy()), {})
+
+    def at_step(self, step, logs):
+        if step in self._lengths:
+            self.model._steps_per_execution.assign(self._lengths[step])
 
 
 class Evaluation(_AtStep):
@@ -76,11 +96,13 @@ class SaveAndStop(_AtStep):
       checkpoint: checkpoints.Checkpoint, or None to save nothing.
       rows: list of the rows so far.
       stop: function that returns an exception to raise once everything is saved, or None; or None.
+      shift: int, by how many steps the examples are ahead of the steps.
     """
 
-    def __init__(self, trainer, checkpoint, rows, stop):
+    def __init__(self, trainer, checkpoint, rows, stop, shift=0):
         super().__init__()
         self._trainer, self._checkpoint, self._rows, self._stop = trainer, checkpoint, rows, stop
+        self._shift = shift
 
     def at_step(self, step, logs):
         stopping = self._stop() if self._stop else None
@@ -90,7 +112,7 @@ class SaveAndStop(_AtStep):
                                                'same command on every worker goes on from here.')
         due = step % self._trainer.settings.checkpoint_every == 0
         if self._checkpoint and (stopping or due) and not self.model.stop_training:
-            self._checkpoint.save(step, self._trainer.state, self._rows)
+            self._checkpoint.save(step, self._trainer.state, self._rows, self._trainer.feed.hosts, self._shift)
         if stopping:
             raise stopping
 

@@ -12,10 +12,18 @@ from tf_lottery.errors import CorruptFileError
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """What was read: the step, and the rows of the evaluations before it."""
+    """What was read.
+
+    Attributes:
+      step: int.
+      rows: list of dicts, of the evaluations before it.
+      hosts, shift: the input's position, as `Checkpoint.save` took it.
+    """
 
     step: int
     rows: list
+    hosts: int
+    shift: int
 
 
 class Checkpoint:
@@ -35,13 +43,22 @@ class Checkpoint:
         self._folder, self._writes = folder, writes
         self._turn = 0
 
-    def save(self, step, state, rows):
-        """Saves the values of `state`, a list of variables, at a step."""
+    def save(self, step, state, rows, hosts=1, shift=0):
+        """Saves where training stands.
+
+        Args:
+          step: int.
+          state: list of variables.
+          rows: list of dicts, of the evaluations so far.
+          hosts: int, how many hosts read the examples.
+          shift: int, by how many steps these are ahead of the step.
+        """
         # Every worker reads, since what is summed over them takes all of them to read.
         arrays = {f'variable_{number:04d}': variable.numpy() for number, variable in enumerate(state)}
         if not self._writes:
             return
         arrays['step'] = np.array(step)
+        arrays['input'] = np.array([hosts, shift])
         arrays['rows'] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
         storage.write_arrays(storage.join(self._folder, self._NAMES[self._turn]), arrays)
         self._turn = 1 - self._turn
@@ -61,7 +78,7 @@ class Checkpoint:
                 continue
             try:
                 arrays = storage.read_arrays(path)
-                if len(arrays) != len(state) + 2 or any(
+                if len(arrays) != len(state) + 3 or any(
                         arrays[f'variable_{number:04d}'].shape != variable.shape
                         for number, variable in enumerate(state)):
                     raise CorruptFileError(f'{path} is corrupt: it is not of this network and optimizer.')
@@ -75,7 +92,7 @@ class Checkpoint:
             return None
         for number, variable in enumerate(state):
             variable.assign(best[f'variable_{number:04d}'])
-        return Saved(int(best['step']), json.loads(bytes(best['rows'])))
+        return Saved(int(best['step']), json.loads(bytes(best['rows'])), *map(int, best['input']))
 
     def remove(self):
         """Removes the files: the run is done."""

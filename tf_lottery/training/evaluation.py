@@ -32,13 +32,8 @@ class Evaluator:
 
         def totals():
             def body(piece, loss, correct):
-                piece_images = tf.cast(self._images[piece], tf.float32) / brightest
-                logits = network(piece_images, training=False)
-                labels, counted = tf.maximum(self._labels[piece], 0), self._labels[piece] >= 0
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-                right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels) & counted
-                return (piece + 1, loss + tf.reduce_sum(tf.where(counted, losses, 0.0)),
-                        correct + tf.reduce_sum(tf.cast(right, tf.int32)))
+                own_loss, own_correct, _ = _sums(network, self._images[piece], self._labels[piece], brightest)
+                return piece + 1, loss + own_loss, correct + own_correct
 
             _, loss, correct = tf.while_loop(lambda piece, *_: piece < pieces, body, (0, 0.0, 0))
             return loss, correct
@@ -49,3 +44,49 @@ class Evaluator:
         """Returns {'loss': mean cross-entropy in nats, 'accuracy': fraction}, Python floats."""
         loss, correct = self._totals()
         return {'loss': float(loss) / self._examples, 'accuracy': int(correct) / self._examples}
+
+
+class StreamEvaluator:
+    """Evaluates a network on a split that is read from its files, every example counted once on any number of replicas.
+
+    Args:
+      network: Keras model from images in [0, 1] to logits.
+      batches: (distributed) dataset of dicts with `image` uint8 [n, height, width, channels] and `label` int32 [n], -1
+        where an image does not count.
+      brightest, jit: as of `Evaluator`.
+      strategy: the tf.distribute.Strategy of the network.
+      explained: function that returns a context in which damaged files are errors of their own.
+    """
+
+    def __init__(self, network, batches, brightest, jit, strategy, explained):
+        self._batches, self._explained = batches, explained
+
+        @tf.function(jit_compile=jit)
+        def of_replica(batch):
+            return _sums(network, batch['image'], batch['label'], brightest)
+
+        @tf.function
+        def totals(batch):
+            return [strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+                    for value in strategy.run(of_replica, args=(batch,))]
+
+        self._totals = totals
+
+    def __call__(self):
+        """Returns {'loss': mean cross-entropy in nats, 'accuracy': fraction}, Python floats."""
+        loss, correct, examples = 0.0, 0, 0
+        with self._explained():
+            for batch in self._batches:
+                own_loss, own_correct, own_examples = self._totals(batch)
+                loss, correct, examples = loss + own_loss, correct + own_correct, examples + own_examples
+        return {'loss': float(loss) / int(examples), 'accuracy': int(correct) / int(examples)}
+
+
+def _sums(network, images, labels, brightest):
+    """The sums of losses, of correct predictions and of examples over a batch; a label of -1 does not count."""
+    logits = network(tf.cast(images, tf.float32) / brightest, training=False)
+    counted, labels = labels >= 0, tf.maximum(labels, 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels) & counted
+    return (tf.reduce_sum(tf.where(counted, losses, 0.0)), tf.reduce_sum(tf.cast(right, tf.int32)),
+            tf.reduce_sum(tf.cast(counted, tf.int32)))

@@ -4,20 +4,17 @@ import dataclasses
 import itertools
 import math
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
-from tf_lottery.data.augmentation import crop_and_flip
-from tf_lottery.data.order import block_dataset, step_dataset
-from tf_lottery.distribute import local_copies
 from tf_lottery.errors import UsageError
-from tf_lottery.models import dropout
+from tf_lottery.models import auxiliary, dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.rewind import RewindCallback, initial_slots
 from tf_lottery.training import optimizers
-from tf_lottery.training.callbacks import Evaluation, Keep, Progress, SaveAndStop
-from tf_lottery.training.evaluation import Evaluator
+from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, Progress, SaveAndStop
+from tf_lottery.training.loss import mean_cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Settings:
       jit: bool, whether XLA compiles the training and evaluation steps.
       weight_decay: float, L2 on the prunable weights: weight_decay * w is added to the gradient of the loss before the
         optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
+      label_smoothing: float, as in `loss.mean_cross_entropy`; evaluation is without it.
     """
 
     batch_size: int
@@ -59,6 +57,7 @@ class Settings:
     epsilon: float = 1e-7
     weight_decay: float = 0.0
     flip: bool = False
+    label_smoothing: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,18 +76,17 @@ class Trained:
 
 
 class TrainingModel(tf_keras.Model):
-    """A wrapped network, its training data, and a `train_step` that takes a whole block of optimizer steps.
+    """A wrapped network, what it is trained on, and a `train_step` that takes a whole block of optimizer steps.
 
     Small networks live on overhead. On one replica a block of steps is therefore one loop inside one program, fed with
     indices into data that stay on the device. On several, where the optimizer's exchange of gradients may not stand
-    inside a loop, Keras's `steps_per_execution` is the block.
+    inside a loop, and where images come from files, Keras's `steps_per_execution` is the block.
     """
 
-    def __init__(self, network, images, labels, settings):
+    def __init__(self, network, feed, settings):
         super().__init__()
         self.network = network
-        self.settings = settings
-        self.images, self.labels = images, labels
+        self.feed, self.settings = feed, settings
         self.augmentation_seed = tf.Variable(0, trainable=False, dtype=tf.int32, name='augmentation_seed')
         self.mean_loss = tf_keras.metrics.Mean(name='loss')
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -102,14 +100,15 @@ class TrainingModel(tf_keras.Model):
         return self.network(images, training=training)
 
     def train_step(self, data):
-        if self.replicas > 1:
-            loss = self._optimizer_step(data['indices'], data['step'][0], data['row'])
+        if not self.feed.blocks:
+            loss = self._optimizer_step({**data, 'step': data['step'][0]})
             self.mean_loss.update_state(loss)
             return {'loss': loss}
         steps, rows = data['steps'], tf.range(self.settings.batch_size)
 
         def body(number, total):
-            loss = self._optimizer_step(data['indices'][number], data['first_step'] + number, rows)
+            loss = self._optimizer_step(
+                {'indices': data['indices'][number], 'step': data['first_step'] + number, 'row': rows})
             return number + 1, total + loss
 
         _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
@@ -117,20 +116,16 @@ class TrainingModel(tf_keras.Model):
         self.mean_loss.update_state(total / steps, sample_weight=steps)
         return {'loss': total / steps}
 
-    def batch_images(self, indices, step, rows):
-        """The augmented images of (this replica's share of) a batch, float32 in [0, 1]."""
-        images = crop_and_flip(tf.gather(self.images(), indices), self.settings.crop_pixels, self.settings.flip,
-                               self.augmentation_seed, step, rows, self.settings.batch_size)
-        return tf.cast(images, tf.float32) / self.settings.brightest
-
-    def _optimizer_step(self, indices, step, rows):
+    def _optimizer_step(self, element):
         """One optimizer step; returns the mean loss over this replica's examples, float32."""
-        images, settings = self.batch_images(indices, step, rows), self.settings
-        labels = tf.gather(self.labels(), indices)
+        settings, seed = self.settings, self.augmentation_seed
+        batch = self.feed.batch(element, seed)
+        images = tf.cast(batch['image'], tf.float32) / settings.brightest
         with tf.GradientTape() as tape:
-            with dropout.drawn_from(self.augmentation_seed, step, rows, settings.batch_size):
+            with dropout.drawn_from(seed, batch['step'], batch['row'], settings.batch_size), auxiliary.judged_by(
+                    lambda logits: mean_cross_entropy(logits, batch, settings.label_smoothing)):
                 logits = self.network(images, training=True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            loss = mean_cross_entropy(logits, batch, settings.label_smoothing)
             # The optimizer adds gradients up over the replicas.
             scaled = (loss + tf.add_n(self.network.losses or [0.0])) / self.replicas
         trainable = self.network.trainable_variables
@@ -150,7 +145,7 @@ class Trainer:
 
     Args:
       network: a Keras model from images in [0, 1] to logits; it is wrapped here.
-      splits: data.Splits.
+      feed: feeds.MemoryFeed or feeds.StreamFeed.
       settings: Settings.
       strategy: a tf.distribute.Strategy.
 
@@ -158,33 +153,27 @@ class Trainer:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, network, splits, settings, strategy):
-        self.strategy = strategy
-        self.settings = settings
-        self._examples = len(splits.train)
+    def __init__(self, network, feed, settings, strategy):
+        self.strategy, self.settings, self.feed = strategy, settings, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
             raise UsageError(f'training.batch_size is {settings.batch_size}, which does not divide among {replicas} '
                              'replicas: give a multiple of their number.')
-        # Every worker has loaded the data for itself: none of it passes through the strategy.
-        images, labels = (local_copies(strategy, array) for array in (splits.train.images, splits.train.labels))
         with strategy.scope():
             self.network = wrapper.prunable(network())
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
-            self.model = TrainingModel(self.network, images, labels, settings)
+            self.model = TrainingModel(self.network, feed, settings)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
                                          settings.epsilon)
             optimizer.build(self.network.trainable_variables)
             self.model.compile(optimizer=optimizer, jit_compile=settings.jit,
-                               steps_per_execution=1 if replicas == 1 else 2)
+                               steps_per_execution=1 if feed.blocks else 2)
             # Keras builds a loop over an execution's steps, or none for good where the first one has a single step.
             self.model.make_train_function()
             self.slots = initial_slots(optimizer, self.network.trainable_variables)
-        self._evaluators = {
-            name: Evaluator(self.network, split, settings.brightest, settings.jit)
-            for name, split in (('validation', splits.validation), ('test', splits.test))}
+        self._evaluators = feed.evaluators(self.network)
 
     @property
     def state(self):
@@ -222,6 +211,7 @@ class Trainer:
             # Masks are the ticket's, and so not in the checkpoint.
             wrapper.set_mask(self.network, ticket.mask, saved.step)
         start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
+        shift = self._shift(saved) if saved else 0
         boundaries = self._boundaries(start, end, keep_at)
         with self.strategy.scope():
             self.model.augmentation_seed.assign(seeds.augmentation)
@@ -231,9 +221,10 @@ class Trainer:
             evaluation = Evaluation(self, rows, end)
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self.slots)]),
+                *([] if self.feed.blocks else [Blocks(boundaries)]),
                 evaluation,
                 *([Keep(keep_at, keep)] if keep_at else []),
-                SaveAndStop(self, checkpoint, rows, stop),
+                SaveAndStop(self, checkpoint, rows, stop, shift),
                 *([Progress(progress)] if progress else []),
             ]
             # A run that was stopped after its last step has nothing left to train.
@@ -241,7 +232,9 @@ class Trainer:
                 together = tf_keras.callbacks.CallbackList(callbacks, model=self.model)
                 # Keras would warn that evaluating takes longer than training, which is how it is meant.
                 together._check_timing = False
-                self.model.fit(self._data(seeds.order, boundaries), epochs=1, verbose=0, callbacks=together)
+                with self.feed.explained(seeds, lambda: int(self.model.optimizer.iterations.numpy()) + shift):
+                    self.model.fit(self.feed.training(seeds, boundaries, shift), epochs=1, verbose=0,
+                                   callbacks=together, steps_per_epoch=None if self.feed.blocks else end - start)
         return Trained(wrapper.get_weights(self.network), rows, evaluation.diverged)
 
     def _boundaries(self, start, end, keep_at):
@@ -254,13 +247,14 @@ class Trainer:
         return [step for left, right in itertools.pairwise(edges)
                 for step in range(left, right, self.settings.block)] + [end]
 
-    def _data(self, seed, boundaries):
-        """The steps between the boundaries, in the form that this strategy trains on."""
-        sizes = (self._examples, self.settings.batch_size)
-        if self.strategy.num_replicas_in_sync == 1:
-            block = min(self.settings.block, self.settings.evaluate_every)
-            return block_dataset(seed, boundaries, block, *sizes)
-        # Every execution has the same length here; the longest that ends at each boundary.
-        lengths = np.diff(boundaries)
-        self.model._steps_per_execution.assign(math.gcd(*map(int, lengths)))
-        return step_dataset(seed, boundaries[0], boundaries[-1], self.settings.block, *sizes)
+    def _shift(self, saved):
+        """By how many steps the examples of a run that goes on are ahead of its steps."""
+        if saved.hosts == self.feed.hosts:
+            return saved.shift
+        epoch = self.feed.steps_per_epoch
+        shift = math.ceil((saved.step + saved.shift) / epoch) * epoch - saved.step
+        logging.warning(
+            'Step %d was trained on %d hosts, which now are %d. They read the files in another order, so training goes '
+            'on with the examples of the next epoch: %d steps of this one are left out.', saved.step, saved.hosts,
+            self.feed.hosts, shift - saved.shift)
+        return shift

@@ -1,0 +1,202 @@
+"""What a trainer trains and evaluates on: examples in the memory of its devices, or streams of files."""
+
+import contextlib
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery.data import steps_per_epoch
+from tf_lottery.data.augmentation import crop_and_flip
+from tf_lottery.data.order import block_dataset, step_dataset
+from tf_lottery.data.rand_augment import RandAugment
+from tf_lottery.data.streaming import ImageStream
+from tf_lottery.distribute import local_copies
+from tf_lottery.errors import UsageError
+from tf_lottery.training.evaluation import Evaluator, StreamEvaluator
+
+
+class MemoryFeed:
+    """Examples that fit into memory, a copy on each device.
+
+    Args:
+      splits: data.Splits.
+      settings: trainer.Settings.
+      strategy: a tf.distribute.Strategy.
+
+    Attributes:
+      examples: int, to train on.
+      hosts: int, the number of hosts that the order of the examples belongs to: here one order is for any number.
+      steps_per_epoch: int.
+      blocks: bool, whether an element of `training` is a block of steps, as in `order.block_dataset`.
+    """
+
+    hosts = 1
+
+    def __init__(self, splits, settings, strategy):
+        self.examples = len(splits.train)
+        self.steps_per_epoch = steps_per_epoch(self.examples, settings.batch_size)
+        self.blocks = strategy.num_replicas_in_sync == 1
+        self._splits, self._settings = splits, settings
+        # Every worker has loaded the data for itself: none of it passes through the strategy.
+        self._images, self._labels = (
+            local_copies(strategy, array) for array in (splits.train.images, splits.train.labels))
+
+    def training(self, seeds, boundaries, shift):
+        """What `fit` takes: the steps from the first boundary to the last, in blocks that end at each.
+
+        Args:
+          seeds: trainer.Seeds.
+          boundaries: increasing list of int.
+          shift: int, by how many steps the examples are ahead of those: 0 unless the number of hosts changed.
+        """
+        del shift
+        sizes = (self.examples, self._settings.batch_size)
+        if self.blocks:
+            block = min(self._settings.block, self._settings.evaluate_every)
+            return block_dataset(seeds.order, boundaries, block, *sizes)
+        return step_dataset(seeds.order, boundaries[0], boundaries[-1], self._settings.block, *sizes)
+
+    def batch(self, element, seed):
+        """In the training step, the batch of a single step of an element of `training`.
+
+        Args:
+          element: dict of `indices` int32 [n], `row` int32 [n] and `step`, an int32 scalar.
+          seed: int32 scalar, the augmentation seed.
+
+        Returns:
+          The dict with `image` uint8 [n, height, width, channels], augmented, and `label` int32 [n].
+        """
+        settings = self._settings
+        images = crop_and_flip(tf.gather(self._images(), element['indices']), settings.crop_pixels, settings.flip,
+                               seed, element['step'], element['row'], settings.batch_size)
+        return {**element, 'image': images, 'label': tf.gather(self._labels(), element['indices'])}
+
+    def evaluators(self, network):
+        """dict from 'validation' and 'test' to a function that returns the network's loss and accuracy there."""
+        return {name: Evaluator(network, split, self._settings.brightest, self._settings.jit)
+                for name, split in (('validation', self._splits.validation), ('test', self._splits.test))}
+
+    def sample(self, count):
+        """data.Split of so many training examples, not augmented, or of all where there are fewer."""
+        return self._splits.train.take(np.arange(min(count, self.examples)))
+
+    def explained(self, seeds, step):
+        """A context in which what is wrong with the data's files is told in a sentence: these have all been read.
+
+        Args:
+          seeds: trainer.Seeds.
+          step: function that returns the step whose examples are read next.
+        """
+        del seeds, step
+        return contextlib.nullcontext()
+
+
+class StreamFeed:
+    """Images that are read from their files as they are needed, by each host its own.
+
+    Its methods are those of MemoryFeed.
+
+    Args:
+      source: config.ConfigDict, a config's `data`.
+      dataset: data.Description of it.
+      validation: int, how many training images are held out to validate on.
+      settings: trainer.Settings.
+      strategy: a tf.distribute.Strategy.
+      data_dir: where TFDS keeps data sets.
+
+    Attributes:
+      examples, hosts, steps_per_epoch, blocks: as of MemoryFeed.
+
+    Raises:
+      UsageError: the data set is not there, or has not as many images as the config says.
+    """
+
+    blocks = False
+
+    def __init__(self, source, dataset, validation, settings, strategy, data_dir=None):
+        self._settings, self._strategy = settings, strategy
+        contexts = []
+        # The strategy alone knows how many hosts there are, and which of their inputs this process makes.
+        strategy.distribute_datasets_from_function(
+            lambda context: contexts.append(context) or tf.data.Dataset.range(1))
+        self.hosts = contexts[0].num_input_pipelines
+
+        def streams(split, hosts=self.hosts):
+            def open_stream(host):
+                return ImageStream(split, settings.batch_size, dataset.shape[0], data_dir, source.name, host, hosts,
+                                   source.skip_corrupt)
+
+            return open_stream
+
+        # What is called the test set in papers is 'validation' in TFDS: the labels of the true one are not public.
+        names = {'train': f'train[{validation}:]', 'validation': f'train[:{validation}]', 'test': 'validation'}
+        self._streams = {name: streams(split) for name, split in names.items()}
+        self._alone = streams(names['train'], hosts=1)(0)
+        self._here = [context.input_pipeline_id for context in contexts]
+        self.examples = self._alone.examples
+        self.steps_per_epoch = self._alone.steps_per_epoch
+        for key, split, found in (('train', 'training', self.examples + validation),
+                                  ('test', 'test', self._streams['test'](0).examples)):
+            expected = getattr(dataset, key)
+            if found != expected:
+                raise UsageError(f'{source.name} has {found:,} {split} images in its folder, not {expected:,}: give '
+                                 f'--config.data.{key}={found} to train on a sample, or prepare all of it.')
+        operations = source.rand_augment and RandAugment(source.rand_augment, source.rand_augment_magnitude)
+        self._augmentation = {'operations': operations or None, 'mix_up': source.mix_up, 'cut_mix': source.cut_mix}
+
+    def training(self, seeds, boundaries, shift):
+        start, end = boundaries[0] + shift, boundaries[-1] + shift
+        return self._distributed(lambda host: self._streams['train'](host).training(
+            seeds.order, seeds.augmentation, start, end, **self._augmentation))
+
+    def batch(self, element, seed):
+        # The stream has drawn its crops from the same seed.
+        del seed
+        return element
+
+    def evaluators(self, network):
+        return {name: StreamEvaluator(network, self._distributed(lambda host, name=name: self._evaluation(name, host)),
+                                      self._settings.brightest, self._settings.jit, self._strategy,
+                                      self._evaluation_explained(name)) for name in ('validation', 'test')}
+
+    def sample(self, count):
+        return self._alone.first(count)
+
+    @contextlib.contextmanager
+    def explained(self, seeds, step):
+        # What the pipeline has read ahead is within an epoch of the step that training has come to.
+        with _explained(lambda: [self._streams['train'](host).unreadable_in_training(
+                seeds.order, step(), step() + self.steps_per_epoch) for host in self._here]):
+            yield
+
+    def _evaluation(self, name, host):
+        return self._streams[name](host).evaluation()
+
+    def _evaluation_explained(self, name):
+        return functools.partial(_explained, lambda: [
+            self._streams[name](host).unreadable_in_evaluation() for host in self._here])
+
+    def _distributed(self, dataset):
+        """A dataset of each host's rows of the batches, as the strategy hands it to its replicas."""
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return dataset(0)
+
+        def of_host(context):
+            rows = dataset(context.input_pipeline_id)
+            return rows.rebatch(self._settings.batch_size // replicas, drop_remainder=True)
+
+        return self._strategy.distribute_datasets_from_function(of_host)
+
+
+@contextlib.contextmanager
+def _explained(look):
+    """Looks for the damaged record where TensorFlow says that an operation failed, and raises what says which it is."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        for found in look():
+            if found:
+                raise found from error
+        raise
