@@ -2,6 +2,20 @@
 
 from tf_lottery.errors import UsageError
 
+# Of ImageNet's pixels in [0, 1], by channel, as everybody normalises them.
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def normalisation():
+    """The first layer of a network for ImageNet: from pixels in [0, 1] to a mean of 0 and a deviation of 1."""
+    import tf_keras
+
+    return tf_keras.layers.Rescaling(
+        [1 / deviation for deviation in _DEVIATION],
+        [-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)], name='normalised',
+        dtype='float32')
+
 
 def pooled(network, input_shape, pools):
     """What is left of an image after max pools of 2x2 that leave out an odd row or column.

@@ -195,9 +195,10 @@ def build(input_shape, classes, seed, precision='float32'):
         return tf_keras.layers.Activation('linear', dtype='float32', name=f'{name}_logits')(outputs)
 
     image = tf_keras.Input(input_shape, name='image')
+    laid = _lay(blocks.normalisation()(image), _Layers(seeds, precision))
     features, auxiliary = (
         tf_keras.layers.GlobalAveragePooling2D(name=name, dtype=precision)(outputs)
-        for name, outputs in zip(('average', 'auxiliary_average'), _lay(image, _Layers(seeds, precision)), strict=True))
+        for name, outputs in zip(('average', 'auxiliary_average'), laid, strict=True))
     features = Dropout(0.2, name='dropout', dtype=precision)(features)
     logits = AuxiliaryLoss(_AUXILIARY_WEIGHT, name='logits', dtype='float32')(
         [classifier(features, 'output'), classifier(auxiliary, 'auxiliary_output')])

@@ -60,6 +60,8 @@ def build(input_shape, classes, seed, precision='float32'):
 
     def ours(layer):
         """A layer of KerasCV's with the settings of the paper's network."""
+        if isinstance(layer, tf_keras.layers.Rescaling):
+            return blocks.normalisation()
         settings = {**layer.get_config(), 'dtype': precision}
         if isinstance(layer, tf_keras.layers.Conv2D):
             settings['kernel_initializer'] = tf_keras.initializers.GlorotNormal(seed=next(seeds))
@@ -74,7 +76,7 @@ def build(input_shape, classes, seed, precision='float32'):
 
     # KerasCV's own name for this one, ResNet50Backbone, asks Kaggle for it over the network.
     backbone = keras_cv.models.ResNetBackbone(
-        stackwise_filters=_FILTERS, stackwise_blocks=_BLOCKS, stackwise_strides=(1, 2, 2, 2), include_rescaling=False,
+        stackwise_filters=_FILTERS, stackwise_blocks=_BLOCKS, stackwise_strides=(1, 2, 2, 2), include_rescaling=True,
         input_shape=input_shape)
     image = tf_keras.Input(input_shape, name='image')
     features = tf_keras.models.clone_model(backbone, input_tensors=image, clone_function=ours).output

@@ -62,7 +62,7 @@ def build(input_shape, classes, seed, precision='float32'):
                             kernel_initializer=tf_keras.initializers.GlorotNormal(seed=next(seeds)))(inputs)
 
     image = tf_keras.Input(input_shape, name='image')
-    outputs = convolution(image, 'conv1', 96, 7, strides=2)
+    outputs = convolution(blocks.normalisation()(image), 'conv1', 96, 7, strides=2)
     for name, (squeezed, expanded) in _FIRES.items():
         if name in _POOLED:
             outputs = keras.MaxPool2D(3, 2, name=f'{name}_pool', dtype=precision)(outputs)
