@@ -8,9 +8,13 @@ Expected  A report of the same shape. Its accuracies mean nothing
 """
 
 from configs import imagenet_oneshot
+from tf_lottery import config as base
+
+ARMS = tuple(imagenet_oneshot.ARMS)
 
 
 def get_config(arm='resnet50'):
+    base.check_arm('configs/imagenet_rehearsal.py', arm, ARMS)
     config = imagenet_oneshot.get_config(arm)
     config.name = f'imagenet_rehearsal_{arm}'
     config.data.image_size = 107 if arm == 'inception_v3' else 32

@@ -135,6 +135,51 @@ def test_what_can_be_is_left_alone(training):
     config.check(cifar(**training))
 
 
+def test_imagenet_is_the_papers_table():
+    """1903.01611, Figure 6: epochs, batch, learning rates, share pruned and rewinding epoch; 10,000 images held out."""
+    epoch = 1_271_167 // 1024
+    get = importlib.import_module('configs.imagenet_oneshot').get_config
+    every = resnet, inception, squeezenet = [
+        config.check(get(arm)) for arm in ('resnet50', 'inception_v3', 'squeezenet')]
+    assert [what.end_step / epoch for what in every] == [90, 171, 150]
+    assert [what.rewind_steps for what in every] == [(4 * epoch,), (6 * epoch,), (10 * epoch,)]
+    assert [what.config.pruning.fraction for what in every] == [0.7, 0.7, 0.5]
+    assert (resnet.learning_rate, resnet.warmup_steps, resnet.milestones) == (
+        0.4, 5 * epoch, (30 * epoch, 60 * epoch, 80 * epoch))
+    assert (inception.learning_rate, inception.final_learning_rate) == (0.03, 0.005)
+    assert (squeezenet.learning_rate, squeezenet.final_learning_rate) == (0.66, 6.6e-5)
+    assert [what.dataset.shape for what in (resnet, inception)] == [(224, 224, 3), (299, 299, 3)]
+    iterative = config.check(importlib.import_module('configs.imagenet_iterative').get_config())
+    assert (iterative.rewind_steps, iterative.fractions['output/kernel']) == ((6 * epoch,), 0.2)
+
+
+def test_learning_rates_are_those_of_the_batch_that_they_are_given_for():
+    settings = config.defaults()
+    settings.training.update({'batch_size': 240, 'scale_from': 60, 'learning_rate': 0.5, 'schedule': 'linear',
+                              'final_learning_rate': 0.01})
+    what = config.check(settings)
+    assert (what.learning_rate, what.final_learning_rate) == (2.0, 0.04)
+    settings.training.scale_from = None
+    assert config.check(settings).learning_rate == 0.5
+
+
+@pytest.mark.parametrize(('name', 'key', 'value', 'sentence'), [
+    ('mnist', 'data.image_size', 64, 'data.image_size is 64, which is for data sets that are streamed; mnist is in me'),
+    ('mnist', 'data.mix_up', 0.2, 'data.mix_up is 0.2, which is for data sets that are streamed; mnist is in memory'),
+    ('imagenet2012', 'data.flip', True, 'data.flip is True, which is for data sets that are in memory; imagenet2012'),
+    ('imagenet2012', 'data.mix_up', -1.0, 'data.mix_up is -1.0: give its alpha, above 0'),
+    ('imagenet2012', 'data.skip_corrupt', -1, 'data.skip_corrupt is -1: give a whole number of 0 or more'),
+    ('imagenet2012', 'data.rand_augment_magnitude', 1.5, 'data.rand_augment_magnitude is 1.5: give a number in'),
+    ('mnist', 'training.label_smoothing', 1.0, 'training.label_smoothing is 1.0: give a share below 1'),
+    ('mnist', 'training.scale_from', 0, 'training.scale_from is 0: give a whole number of 1 or more')])
+def test_what_a_data_set_does_not_read_is_refused(name, key, value, sentence):
+    settings = config.defaults()
+    settings.data.name = name
+    settings.update_from_flattened_dict({key: value})
+    with pytest.raises(UsageError, match=f'^{sentence}'):
+        config.check(settings)
+
+
 def test_a_key_that_an_older_config_lacks_is_at_its_default():
     new = cifar().to_dict()
     old = config.defaults().to_dict()

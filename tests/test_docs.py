@@ -75,6 +75,9 @@ def shorten(settings):
         toy['training.milestones'] = ('4it', '6it')
     if settings.training.warmup != '0it':
         toy['training.warmup'] = '2it'
+    if settings.data.name == 'imagenet2012':
+        toy.update({'data.image_size': 107 if settings.model.name == 'inception_v3' else 32, 'data.train': 441,
+                    'data.test': 53, 'data.validation': 41})
     toy['pruning.rewind_to'] = '0it,2it' if ',' in settings.pruning.rewind_to else '0it'
     if 0 in settings.branch_levels:
         toy['branch_levels'] = (0, *toy['branch_levels'])
@@ -116,7 +119,7 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 def takes_long(line):
     """Whether only a slow test runs a command: further arms of a config train as its first, VGG-19 takes minutes."""
     (name,) = re.findall(r'--config=(configs/\w+\.py):', line) or (None,)
-    return 'vgg19' in line or (
+    return 'vgg19' in line or 'configs/imagenet' in line or (
         bool(name) and line != next(other for other in MAINS if f'--config={name}' in other))
 
 
@@ -151,6 +154,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
             values.config.export.forms = ('ticket',)
         # Compiling would take longer than all that is trained; other tests train with it.
         values.jit = 'off'
+        # There is none.
+        values.strategy = 'auto' if values.strategy == 'tpu' else values.strategy
     if values.config.data.name != 'digits' and values.mode == 'run' and not data_set_is_there(values.config.data.name):
         pytest.skip(f'{values.config.data.name} is not in TFDS_DATA_DIR')
     if values.mode in ('export', 'report') and not (folder / values.workdir).exists():

@@ -127,6 +127,15 @@ def test_a_plan_counts_the_multiplications_at_every_place():
     assert 'to measure  1 lines between two copies, 30 places each' in text
 
 
+def test_a_plan_for_another_machine_takes_its_speed():
+    text = plan.describe('none', protocol(branches=('ticket', 'random_mask'), **{'training.length': '1000it'}), 312)
+    operations = 6 * 266_200 * 7000 * 60 + 2 * 266_200 * 7000 * 150
+    assert f'7,000 steps, 420,000 examples; 1,050,000 to evaluate on; {operations:.1e} floating-point' in text
+    assert f'time        about {(420_000 + 350_000) / 312 / 60:.0f} min (at 312 images/s in training' in text
+    # Two files of each weight and Adam's two moments.
+    assert f'and {plan.size(2 * 3 * 4 * 266_200)} for checkpoints' in text
+
+
 def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):
     assert 'estimated from' in plan.describe(str(tmp_path / 'none'), protocol())
 

@@ -73,7 +73,7 @@ def run(options, command_line):
     workdir = (options.workdir or storage.join('runs', options.config.name)).rstrip('/')
     if options.mode == 'plan':
         runs.check_same(workdir, protocol)
-        print(plan.describe(workdir, protocol))
+        print(plan.describe(workdir, protocol, options.images_per_second))
     elif options.mode == 'report':
         _report(workdir)
     elif options.mode == 'export':

@@ -14,24 +14,29 @@ _EFFICIENCY = 0.4
 
 _BYTES_PER_ROW = 110
 
+# Arrays of a weight's size that an optimizer keeps for it.
+_SLOTS = {'sgd': 0, 'momentum': 1, 'adam': 2, 'rmsprop': 2}
+
 # The width of the column of branches.
 _TITLE = 2 + max(len(branch.title) for branch in BRANCHES.values())
 
 
-def describe(workdir, protocol):
+def describe(workdir, protocol, images_per_second=None):
     """Describes an experiment.
 
     Args:
       workdir: its folder, which need not exist.
       protocol: config.Protocol.
+      images_per_second: float, how many examples are trained on per second; None measures how fast this processor is.
 
     Returns:
-      Text of several lines: trainings by branch, levels with their densities, steps, time and disk.
+      Text of several lines: trainings by branch, levels with their densities, steps, operations, time and disk.
     """
     wanted = runs.wanted(protocol)
     todo = [run for run in wanted if not runs.is_done(workdir, run)]
     steps = sum(_steps(protocol, run) for run in todo)
-    per_step, source = _seconds_per_step(workdir, protocol, wanted)
+    per_step, source = _seconds_per_step(workdir, protocol, wanted, images_per_second)
+    operations = steps * _operations_per_step(protocol)
     config = protocol.config
     lines = [
         f'{config.name}: {config.model.name} on {config.data.name}, {protocol.end_step:,} steps a run of batch '
@@ -51,12 +56,14 @@ def describe(workdir, protocol):
         '',
         'densities   ' + ' '.join(f'{100 * _density(protocol, level):.1f}' for level in range(protocol.levels + 1))
         + ' %',
-        f'to train    {steps:,} steps, {steps * config.training.batch_size:,} examples',
+        f'to train    {steps:,} steps, {steps * config.training.batch_size:,} examples; '
+        f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
         f'time        about {duration(steps * per_step)} ({source})',
         f'disk        about {size(sum(_bytes(protocol, run) for run in wanted))} when finished, and '
-        f'{size(2 * 3 * 4 * sum(_sizes(protocol).values()))} for checkpoints while training',
+        f'{size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
+        'while training',
     ]
     return '\n'.join(lines)
 
@@ -67,7 +74,7 @@ def duration(seconds):
         return f'{seconds:.0f} s'
     if seconds < 5400:
         return f'{seconds / 60:.0f} min'
-    return f'{seconds / 3600:.1f} h'
+    return f'{seconds / 3600:,.1f} h'
 
 
 def size(count):
@@ -101,8 +108,24 @@ def _bytes(protocol, run):
     return weights / 8 + 4 * weights * _density(protocol, run.level) + _BYTES_PER_ROW * rows + 4000
 
 
-def _seconds_per_step(workdir, protocol, wanted):
+def _evaluated(protocol):
+    """Examples that are evaluated per training step."""
+    return (protocol.validation + protocol.dataset.test) / protocol.evaluate_every
+
+
+def _operations_per_step(protocol):
+    """Of a training step with its share of the evaluations: a product forwards and two backwards, of a multiplication
+    and an addition each."""
+    return protocol.multiplications * (6 * protocol.config.training.batch_size + 2 * _evaluated(protocol))
+
+
+def _seconds_per_step(workdir, protocol, wanted, images_per_second):
     """Seconds per training step with its share of the evaluations, and where the number comes from."""
+    if images_per_second:
+        # Evaluation only goes forwards.
+        images = protocol.config.training.batch_size + _evaluated(protocol) / 3
+        return images / images_per_second, (
+            f'at {images_per_second:,.0f} images/s in training, thrice that in evaluation')
     timings = []
     for run in wanted:
         path = storage.join(workdir, run.folder, 'timing.json')
@@ -112,10 +135,7 @@ def _seconds_per_step(workdir, protocol, wanted):
     if timings:
         return statistics.median(timings), f'from the {len(timings)} trainings that are done'
     rate = _gemm_rate()
-    evaluated = (protocol.dataset.train - protocol.examples + protocol.dataset.test) / protocol.evaluate_every
-    # A product forwards and two backwards, of a multiplication and an addition each.
-    operations = protocol.multiplications * (6 * protocol.config.training.batch_size + 2 * evaluated)
-    return operations / (_EFFICIENCY * rate), (
+    return _operations_per_step(protocol) / (_EFFICIENCY * rate), (
         f'estimated from {rate / 1e9:.0f} GFLOP/s of matrix products just measured here, {_EFFICIENCY:.0%} of them '
         'used; a GPU is faster')
 

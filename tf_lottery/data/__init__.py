@@ -137,6 +137,33 @@ def load(name, validation=None, data_dir=None):
     return Splits(train.take(order[validation:]), train.take(order[:validation]), test)
 
 
+def examples(settings, dataset, validation, training, data_dir=None, most=1000):
+    """Some training examples and the test set, to verify an export on.
+
+    Args:
+      settings: a config's `data`.
+      dataset: Description, of `chosen`.
+      validation: int, the number of validation examples.
+      training: int, how many training examples.
+      data_dir: as in `load`.
+      most: int, how many test examples at most where they are streamed, and may not fit into memory.
+
+    Returns:
+      (Split, Split): training and test examples.
+
+    Raises:
+      UsageError, CorruptFileError: as in `load`, and of `streaming.ImageStream`.
+    """
+    if not dataset.streamed:
+        splits = load(settings.name, validation, data_dir)
+        return splits.train.take(np.arange(training)), splits.test
+    from tf_lottery.data import streaming
+
+    chosen_splits = (streaming.training_splits(validation)[0], training), (streaming.TEST, min(most, dataset.test))
+    return tuple(streaming.ImageStream(split, min(count, 100), dataset.shape[0], data_dir, settings.name).first(count)
+                 for split, count in chosen_splits)
+
+
 def _digits():
     """scikit-learn's embedded handwritten digits (UCI), 1,797 images of 8 x 8; a random 500 of them, always the same,
     are the test set."""

@@ -29,6 +29,15 @@ _CROP, _FLIP, _OPERATIONS = range(_STREAMS)
 _FEATURES = {'image': tf.io.FixedLenFeature([], tf.string), 'label': tf.io.FixedLenFeature([], tf.int64)}
 
 
+# What is called ImageNet's test set in papers is 'validation' in TFDS: the labels of the true one are not public.
+TEST = 'validation'
+
+
+def training_splits(validation):
+    """The names in TFDS of what is trained on and of what is held out to validate on: the first so many examples."""
+    return f'train[{validation}:]', f'train[:{validation}]'
+
+
 class ImageStream:
     """One host's part of a split of a TFDS data set of JPEG files.
 

@@ -32,7 +32,9 @@ def _title(about):
 def _accuracy(about):
     if 'test_accuracy' not in about:
         return ''
-    lines = ['## Accuracy', '', f'On the {about["examples"]:,} test images: {about["test_accuracy"]:.2%}.']
+    images = f'the {about["test"]:,}' if about['examples'] == about['test'] else (
+        f'the first {about["examples"]:,} of the {about["test"]:,}')
+    lines = ['## Accuracy', '', f'On {images} test images: {about["test_accuracy"]:.2%}.']
     if about['accuracy_over_replicates']:
         lines += ['', f'At the end of training, over {about["replicates"]} replicates (three seeds each):', '',
                   '| | mean | min | max |', '|---|---|---|---|']

@@ -9,7 +9,7 @@ import numpy as np
 import tf_keras
 from tensorflow_model_optimization.sparsity import keras as sparsity
 
-from tf_lottery import data, keras2, models, runs, shrinking, storage, ticket_file
+from tf_lottery import config, data, keras2, runs, shrinking, storage, ticket_file
 from tf_lottery.errors import CorruptFileError, UsageError
 from tf_lottery.exports import FORMS, card, fresh, saved_model, sizes, tflite, verify
 from tf_lottery.exports.subject import Subject, normalised
@@ -128,34 +128,32 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     result = storage.read_json(storage.join(source, 'result.json'))
     if result['diverged']:
         raise UsageError(f'{source} ended in a loss that is not finite: choose another --level or --replicate.')
-    subject = _subject(workdir, stored, run, weights, result, data_dir)
-    labels = data.load(stored['config']['data']['name'], stored['config']['data']['validation'], data_dir).test.labels
-    accuracy = float(np.mean(np.argmax(subject.outputs, axis=-1) == labels))
+    protocol = config.restore(stored['config'])
+    train, test = data.examples(protocol.config.data, protocol.dataset, protocol.validation, _CALIBRATION, data_dir)
+    subject = _subject(workdir, stored, run, weights, result, protocol, train, test)
+    accuracy = float(np.mean(np.argmax(subject.outputs, axis=-1) == test.labels))
     folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
-    about = _about(stored, run, weights, result, accuracy, summary, command)
+    about = {**_about(stored, run, weights, result, accuracy, summary, command, protocol.dataset),
+             'examples': len(test)}
     return _write(subject, folder, about, options or Options())
 
 
-def _subject(workdir, stored, run, weights, result, data_dir):
-    settings = stored['config']
-    dataset = data.describe(settings['data']['name'])
-    splits = data.load(settings['data']['name'], settings['data']['validation'], data_dir)
+def _subject(workdir, stored, run, weights, result, protocol, train, test):
+    dataset = protocol.dataset
     mask = Mask.from_arrays(storage.read_arrays(storage.join(workdir, run.folder, 'mask.npz')))
     # What the run started from; the dense network starts from W_0.
     rewound = storage.read_arrays(storage.join(workdir, run.rewound_weights if run.level else run.initial_weights))
     arrays = rewound if weights == 'rewound' else unpack(
         storage.read_arrays(storage.join(workdir, run.folder, 'weights.npz')), mask)
-    network = models.find(settings['model']['name']).build(dataset.shape, dataset.classes, 0)
+    network = protocol.model.build(dataset.shape, dataset.classes, 0)
     values = mask.apply(arrays)
     _assign(network, values)
-    return Subject(network, mask, values, splits.test.images, dataset.brightest,
-                   normalised(splits.train.images[:_CALIBRATION], dataset.brightest),
-                   Ticket(mask, rewound, result['start_step']), settings)
+    return Subject(network, mask, values, test.images, dataset.brightest,
+                   normalised(train.images, dataset.brightest), Ticket(mask, rewound, result['start_step']),
+                   stored['config'])
 
 
-def _about(stored, run, weights, result, accuracy, summary, command):
-    settings = stored['config']
-    dataset = data.describe(settings['data']['name'])
+def _about(stored, run, weights, result, accuracy, summary, command, dataset):
     if weights == 'trained':
         what = f'the ticket trained to the end, step {result["end_step"]}'
     else:
@@ -168,11 +166,12 @@ def _about(stored, run, weights, result, accuracy, summary, command):
         'kept': result['kept'], 'prunable': result['size'], 'density_by_layer': result['layers'],
         'test_accuracy': accuracy, 'early_stop_step': result['early_stop_step'],
         'early_stop_test_accuracy': result['early_stop_test_accuracy'],
-        'replicates': int(rows.loc[run.level, 'n']), 'accuracy_over_replicates': spread, 'examples': dataset.test,
+        'replicates': int(rows.loc[run.level, 'n']), 'accuracy_over_replicates': spread, 'test': dataset.test,
         'input': f'image: float32 [n, {", ".join(map(str, dataset.shape))}], pixel values divided by '
                  f'{dataset.brightest}',
         'output': f'logits, probabilities: float32 [n, {dataset.classes}]; label: int64 [n]',
-        'config': settings, 'versions': stored['versions'], 'command': command, 'trained_by': stored.get('command'),
+        'config': stored['config'], 'versions': stored['versions'], 'command': command,
+        'trained_by': stored.get('command'),
     }
 
 

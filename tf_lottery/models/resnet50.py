@@ -53,8 +53,12 @@ def build(input_shape, classes, seed, precision='float32'):
     Returns:
       A functional `tf_keras.Model` from images float [n, height, width, channels] to logits float32 [n, classes].
     """
-    import keras_cv
     import tf_keras
+
+    from tf_lottery import keras2
+
+    with keras2.quiet_start():
+        import keras_cv
 
     seeds, halving = itertools.count(seed), {name for name, _, strides, _ in _blocks() if strides > 1}
 

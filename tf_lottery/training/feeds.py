@@ -6,11 +6,11 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tf_lottery import keras2
 from tf_lottery.data import steps_per_epoch
 from tf_lottery.data.augmentation import crop_and_flip
 from tf_lottery.data.order import block_dataset, step_dataset
-from tf_lottery.data.rand_augment import RandAugment
-from tf_lottery.data.streaming import ImageStream
+from tf_lottery.data.streaming import TEST, ImageStream, training_splits
 from tf_lottery.distribute import local_copies
 from tf_lottery.errors import UsageError
 from tf_lottery.training.evaluation import Evaluator, StreamEvaluator
@@ -129,10 +129,9 @@ class StreamFeed:
 
             return open_stream
 
-        # What is called the test set in papers is 'validation' in TFDS: the labels of the true one are not public.
-        names = {'train': f'train[{validation}:]', 'validation': f'train[:{validation}]', 'test': 'validation'}
-        self._streams = {name: streams(split) for name, split in names.items()}
-        self._alone = streams(names['train'], hosts=1)(0)
+        train, held_out = training_splits(validation)
+        self._streams = {'train': streams(train), 'validation': streams(held_out), 'test': streams(TEST)}
+        self._alone = streams(train, hosts=1)(0)
         self._here = [context.input_pipeline_id for context in contexts]
         self.examples = self._alone.examples
         self.steps_per_epoch = self._alone.steps_per_epoch
@@ -142,8 +141,12 @@ class StreamFeed:
             if found != expected:
                 raise UsageError(f'{source.name} has {found:,} {split} images in its folder, not {expected:,}: give '
                                  f'--config.data.{key}={found} to train on a sample, or prepare all of it.')
-        operations = source.rand_augment and RandAugment(source.rand_augment, source.rand_augment_magnitude)
-        self._augmentation = {'operations': operations or None, 'mix_up': source.mix_up, 'cut_mix': source.cut_mix}
+        self._augmentation = {'mix_up': source.mix_up, 'cut_mix': source.cut_mix}
+        if source.rand_augment:
+            # KerasCV takes seconds to import.
+            with keras2.quiet_start():
+                from tf_lottery.data.rand_augment import RandAugment
+            self._augmentation['operations'] = RandAugment(source.rand_augment, source.rand_augment_magnitude)
 
     def training(self, seeds, boundaries, shift):
         start, end = boundaries[0] + shift, boundaries[-1] + shift
