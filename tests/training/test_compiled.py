@@ -1,0 +1,79 @@
+"""The networks for ImageNet train and evaluate in one XLA program each, as a TPU needs it."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_lottery import models
+from tf_lottery.pruning import wrapper
+from tf_lottery.ticket import Mask
+from tf_lottery.training import evaluation, optimizers
+from tf_lottery.training.trainer import Settings, TrainingModel
+
+PIXELS = {'squeezenet': 32, 'resnet50': 32, 'inception_v3': 107}
+OPTIMIZERS = {'squeezenet': 'rmsprop', 'resnet50': 'momentum', 'inception_v3': 'momentum'}
+BATCH, CLASSES = 4, 10
+
+# Operations that leave the device for the host.
+HOST = {'PyFunc', 'EagerPyFunc', 'PyFuncStateless', 'PrintV2', 'Print', 'XlaHostCompute', 'OutfeedEnqueue'}
+
+
+def operations(concrete):
+    """The types of all operations of a concrete function and of the functions that it calls."""
+    graph = concrete.graph.as_graph_def()
+    return {node.op for nodes in (graph.node, *(function.node_def for function in graph.library.function))
+            for node in nodes}
+
+
+def batch(name, rng):
+    images = rng.integers(0, 256, (BATCH, PIXELS[name], PIXELS[name], 3), np.uint8)
+    labels, others = rng.integers(0, CLASSES, (2, BATCH)).astype(np.int32)
+    return {'image': tf.constant(images), 'label': tf.constant(labels), 'other': tf.constant(others),
+            'share': tf.constant(rng.random(BATCH, np.float32)), 'row': tf.range(BATCH), 'step': tf.constant(3)}
+
+
+def trained(name, precision, jit):
+    """What one training step and the evaluation after it come to: (loss, weights, sums, types of operations)."""
+    rng = np.random.default_rng(0)
+    network = wrapper.prunable(models.find(name).build((PIXELS[name], PIXELS[name], 3), CLASSES, 0, precision))
+    wrapper.set_mask(network, Mask({key: rng.random(array.shape) < 0.5 for key, array in
+                                    wrapper.get_mask(network).items()}))
+    for holder in wrapper.wrappers(network).values():
+        holder.zeros_held = True
+    settings = Settings(
+        batch_size=BATCH, optimizer=OPTIMIZERS[name], learning_rate=0.01, momentum=0.9, epsilon=1.0, evaluate_every=1,
+        checkpoint_every=1, block=1, crop_pixels=0, brightest=255, jit=jit, weight_decay=1e-4, label_smoothing=0.1)
+    model = TrainingModel(network, types.SimpleNamespace(blocks=False, batch=lambda element, seed: element), settings)
+    model.optimizer = optimizers.build(settings.optimizer, 0.01, epsilon=1.0)
+    model.optimizer.build(network.trainable_variables)
+    element = batch(name, rng)
+    step = tf.function(model._optimizer_step, jit_compile=jit)
+    loss = float(step(element))
+    sums = tf.function(lambda images, labels: evaluation._sums(network, images, labels, 255), jit_compile=jit)
+    found = sums(element['image'], element['label'])
+    kinds = operations(step.get_concrete_function(element)) | operations(
+        sums.get_concrete_function(element['image'], element['label']))
+    return loss, wrapper.get_weights(network), [float(value) for value in found], kinds
+
+
+@pytest.mark.parametrize('name', PIXELS)
+def test_a_compiled_step_is_the_step(name):
+    loss, weights, sums, kinds = trained(name, 'float32', jit=False)
+    compiled_loss, compiled, compiled_sums, _ = trained(name, 'float32', jit=True)
+    assert not kinds & HOST
+    assert compiled_loss == pytest.approx(loss, rel=1e-4)
+    assert compiled_sums == pytest.approx(sums, rel=1e-3)
+    for key, value in weights.items():
+        np.testing.assert_allclose(compiled[key], value, rtol=1e-3, atol=1e-4, err_msg=key)
+
+
+def test_a_step_in_bfloat16_is_near_that_in_float32():
+    loss, weights, sums, _ = trained('squeezenet', 'float32', jit=True)
+    low_loss, low, low_sums, _ = trained('squeezenet', 'mixed_bfloat16', jit=True)
+    # Eight bits of a number are kept: 1 part in 256.
+    assert low_loss == pytest.approx(loss, rel=0.01) and low_loss != loss
+    assert low_sums[0] == pytest.approx(sums[0], rel=0.01)
+    assert all(array.dtype == np.float32 for array in low.values())
+    assert all(np.array_equal(low[key] == 0, value == 0) for key, value in weights.items() if key.endswith('/kernel'))
