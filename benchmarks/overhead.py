@@ -76,7 +76,7 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         command.run(types.SimpleNamespace(
             config=config, strategy='auto', workdir=f'{folder}/run', mode='run', cpu_devices=1, jit='auto',
-            data_dir=None, tensorboard=False, level=None, replicate=0, weights='trained', verbosity=-1),
+            data_dir=None, tensorboard=False, level=None, replicate=None, weights='trained', verbosity=-1),
             'python benchmarks/overhead.py')
     total = time.perf_counter() - BEGAN
     spent = steps.seconds + evaluations.seconds

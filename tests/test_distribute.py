@@ -71,6 +71,9 @@ for name, (_, weight, mask, _) in wrapper.prunable_variables(trainer.network).it
         assert np.array_equal(local_weight.numpy(), trained.weights[name]), 'weights differ between the replicas'
 assert not trained.diverged
 
+# What the first worker sees counts.
+assert distribute.from_chief(strategy, [5, True, -1] if distribute.is_chief() else [7, False, 0]) == [5, 1, -1]
+
 # Only the first worker is told to stop, at step 20; every worker stops there and goes on from the same checkpoint.
 chief = distribute.is_chief()
 stopped = None
@@ -203,6 +206,14 @@ def test_mirroring_needs_two_devices(monkeypatch):
     assert distribute.build('auto').num_replicas_in_sync == 1
 
 
+@pytest.mark.parametrize(('name', 'workers', 'several'), [
+    ('auto', 2, True), ('multi_worker', 2, True), ('auto', 1, False), ('multi_worker', 1, False),
+    ('mirrored', 2, False)])
+def test_a_cluster_has_several_workers(monkeypatch, name, workers, several):
+    monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': {'worker': ['localhost:1'] * workers}}))
+    assert distribute.is_cluster(name) is several
+
+
 @pytest.mark.parametrize(('config', 'chief'), [
     (None, True), ({'task': {'type': 'worker', 'index': 0}}, True), ({'task': {'type': 'worker', 'index': 1}}, False),
     ({'task': {'type': 'chief', 'index': 0}}, True), ({'task': {'type': 'evaluator', 'index': 0}}, False)])
@@ -218,6 +229,7 @@ def test_one_process_decides_alone():
     assert not distribute.has_workers(strategy)
     assert distribute.any_worker(strategy, True) is True
     assert distribute.any_worker(strategy, False) is False
+    assert distribute.from_chief(strategy, [3, -1]) == [3, -1]
     distribute.barrier(strategy)
     assert np.array_equal(distribute.local_copies(strategy, np.arange(3, dtype=np.uint8))(), [0, 1, 2])
 

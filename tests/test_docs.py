@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from absl import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -147,7 +148,7 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
         assert '--workdir' in done.stdout if '--help' in line else done.returncode == 0, done.stderr
         return
     values = options(line)
-    if values.mode != 'plan':
+    if values.mode != 'plan' or (values.workdir and (folder / values.workdir).exists()):
         shorten(values.config)
         if values.mode == 'run':
             # The SavedModel at the end of a run takes longer than the run; the exports of the docs have it.
@@ -164,6 +165,47 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for path in re.findall(r'^(?:Report|Ticket)  (\S+)', printed, re.MULTILINE):
         assert (folder / path).exists()
+
+
+def in_a_cluster():
+    """The scripts and manifests for clusters, which cannot run here, and the command that each is for."""
+    for _, script in blocks('slurm'):
+        yield script, re.search(r'^srun (python .*)$', script, re.MULTILINE)[1]
+    for _, manifest in blocks('yaml'):
+        (container,) = yaml.safe_load(manifest)['spec']['template']['spec']['containers']
+        assert container['command'] == ['sh', '-c']
+        yield manifest, container['args'][0].removeprefix('exec ')
+
+
+def test_the_scripts_for_clusters_are_scripts():
+    for _, script in blocks('slurm'):
+        subprocess.run(['bash', '-n'], input=script, text=True, check=True)
+        (tasks,) = re.findall(r'^#SBATCH --array=0-(\d+)$', script, re.MULTILINE)
+        assert all(line.startswith(('#!/bin/bash', '#SBATCH --')) for line in script.split('\n\n')[0].splitlines())
+    for _, manifest in blocks('yaml'):
+        job = yaml.safe_load(manifest)
+        assert (job['apiVersion'], job['kind'], job['spec']['completionMode']) == ('batch/v1', 'Job', 'Indexed')
+        pod = job['spec']['template']['spec']
+        # What podFailurePolicy asks for.
+        assert pod['restartPolicy'] == 'Never'
+        assert {mount['name'] for mount in pod['containers'][0]['volumeMounts']} == {
+            volume['name'] for volume in pod['volumes']}
+    # One task for each replicate of the config.
+    counts = [int(tasks) + 1, job['spec']['completions'], job['spec']['parallelism']]
+    assert counts == [options(line).config.replicates for _, line in in_a_cluster()] + [counts[0]]
+
+
+@pytest.mark.parametrize('line', [line for _, line in in_a_cluster()])
+def test_the_command_in_a_cluster_has_a_plan(line, tmp_path, monkeypatch, capsys):
+    from tf_lottery import command
+
+    for name in ('SLURM_ARRAY_TASK_ID', 'JOB_COMPLETION_INDEX'):
+        monkeypatch.setenv(name, '4')
+    values = options(f'{os.path.expandvars(line)} --mode=plan --workdir={tmp_path}/none')
+    assert values.replicate == 4
+    assert command.in_one_sentence(lambda: command.run(values, line)) == 0
+    # One of the five replicates.
+    assert re.search(r'\nWinning ticket +0-20 +21 +0 +21\n', capsys.readouterr().out)
 
 
 @pytest.mark.parametrize('line', [line for line in commands() if line.startswith('python benchmarks/')])

@@ -113,13 +113,32 @@ def test_a_folder_of_another_experiment_is_refused(tmp_path, without_tensorflow)
     assert 'holds another experiment: its name is' in result.stderr
 
 
-def test_a_folder_in_use_is_refused(tmp_path, without_tensorflow):
-    from tf_lottery import storage
+def test_a_job_that_finds_nothing_free_leaves_before_tensorflow(tmp_path, without_tensorflow):
+    from configs import digits_lenet
+    from tf_lottery import config, locks, runs
 
-    with storage.lock(str(tmp_path)):
-        result = run(f'--workdir={tmp_path}', env=without_tensorflow)
+    workdir = str(tmp_path / 'run')
+    runs.claim(workdir, config.check(digits_lenet.get_config()), 'python main.py')
+    arguments = [f'--workdir={workdir}', '--config.replicates=1']
+    with locks.lock(f'{workdir}/replicate_0'):
+        any_free = run(*arguments, env=without_tensorflow)
+        own = run(*arguments, '--replicate=0', env=without_tensorflow)
+        planned = run(*arguments, '--mode=plan', '--replicate=0', env=without_tensorflow)
+    assert any_free.returncode == 0, any_free.stderr
+    assert f'Not finished yet: replicate 0 (process {os.getpid()} on ' in any_free.stdout
+    assert own.returncode == 2
+    assert f'replicate 0 of {workdir} is being trained by process {os.getpid()} on ' in own.stderr
+    assert planned.returncode == 0
+    assert f'\nworking     process {os.getpid()} on ' in planned.stdout and ' on replicate 0\n' in planned.stdout
+
+
+@pytest.mark.parametrize('mode', ['run', 'plan'])
+def test_a_replicate_that_there_is_not_is_refused(tmp_path, without_tensorflow, mode):
+    result = run(f'--workdir={tmp_path}/run', '--replicate=3', f'--mode={mode}', env=without_tensorflow)
     assert result.returncode == 2
-    assert f'{tmp_path} is being used by another process (process {os.getpid()} on' in result.stderr
+    assert result.stderr == ('tf_lottery: --replicate is 3, but this experiment has replicates 0 to 2: choose one of '
+                             'these, or give --config.replicates=4.\n')
+    assert not (tmp_path / 'run').exists()
 
 
 def test_a_missing_data_set_is_one_sentence(tmp_path):

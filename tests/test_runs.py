@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tf_lottery import config, plan, runs, storage
+from tf_lottery import config, locks, plan, runs, storage
 from tf_lottery.errors import UsageError
 
 
@@ -92,6 +92,23 @@ def test_levels_beyond_the_last_are_left_out():
         'level_02/random_mask', 'level_03/ticket']
 
 
+def test_a_replicate_has_its_own_runs_and_lines(tmp_path):
+    what = protocol(branches=('ticket_reordered',), branch_levels=(1,), replicates=2, **{'pruning.levels': 1})
+    own = runs.wanted(what, 1)
+    assert own == [run for run in runs.wanted(what) if run.replicate == 1]
+    for run in own:
+        assert not runs.is_finished(str(tmp_path), what, 1)
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+    assert runs.pending(str(tmp_path), what, 1) == []
+    assert runs.pending(str(tmp_path), what) == runs.wanted(what, 0)
+    # The line to the copy belongs to the replicate.
+    assert not runs.is_finished(str(tmp_path), what, 1)
+    storage.write_json(storage.join(tmp_path, own[-1].folder, 'connectivity.json'), {
+        'position': [0] * 30, 'examples': 10_000})
+    assert runs.is_finished(str(tmp_path), what, 1)
+    assert not runs.is_finished(str(tmp_path), what, 0)
+
+
 def test_steps_of_a_run():
     what = protocol(**{'training.length': '100it', 'pruning.rewind_to': '30it'})
     assert runs.run_steps(what, runs.Run(0, 0, 'ticket')) == (0, 100)
@@ -128,7 +145,8 @@ def test_a_plan_counts_the_multiplications_at_every_place():
 
 
 def test_a_plan_for_another_machine_takes_its_speed():
-    text = plan.describe('none', protocol(branches=('ticket', 'random_mask'), **{'training.length': '1000it'}), 312)
+    what = protocol(branches=('ticket', 'random_mask'), **{'training.length': '1000it'})
+    text = plan.describe('none', what, images_per_second=312)
     operations = 6 * 266_200 * 7000 * 60 + 2 * 266_200 * 7000 * 150
     assert f'7,000 steps, 420,000 examples; 1,050,000 to evaluate on; {operations:.1e} floating-point' in text
     assert f'time        about {(420_000 + 350_000) / 312 / 60:.0f} min (at 312 images/s in training' in text
@@ -157,6 +175,28 @@ def test_a_folder_is_claimed_and_described(tmp_path):
     assert stored['config']['training']['batch_size'] == 60
     assert stored['versions']['tensorflow-model-optimization'] == '0.8.1'
     assert runs.read_config(str(tmp_path)) == stored
+
+
+def test_of_two_experiments_that_claim_a_folder_at_once_one_is_refused(tmp_path, monkeypatch):
+    lock = locks.lock
+
+    def after_the_other(*arguments, **options):
+        monkeypatch.setattr(locks, 'lock', lock)
+        runs.claim(str(tmp_path), protocol(seed=1), '')
+        return lock(*arguments, **options)
+
+    monkeypatch.setattr(locks, 'lock', after_the_other)
+    with pytest.raises(UsageError, match='holds another experiment: its seed is 1, yours is 0'):
+        runs.claim(str(tmp_path), protocol(), '')
+    assert runs.read_config(str(tmp_path))['config']['seed'] == 1
+
+
+def test_a_job_that_joins_leaves_the_description_alone(tmp_path):
+    for command, levels in (('first', 3), ('second', 3), ('third', 4)):
+        runs.claim(str(tmp_path), protocol(**{'pruning.levels': levels}), command)
+        stored = runs.read_config(str(tmp_path))
+        assert stored['command'] == ('third' if levels == 4 else 'first')
+        assert stored['config']['pruning']['levels'] == levels
 
 
 def test_how_much_to_do_may_change_and_nothing_else(tmp_path):

@@ -2,30 +2,20 @@
 
 import errno
 import os
-import pathlib
 import shutil
-import subprocess
-import sys
 import time
 import uuid
 
 import numpy as np
 import pytest
 
-from tf_lottery import storage
-from tf_lottery.errors import CorruptFileError, StorageError, UsageError
-
-ROOT = pathlib.Path(__file__).parents[1]
+from tf_lottery import locks, storage
+from tf_lottery.errors import CorruptFileError, StorageError
 
 
 @pytest.fixture(params=['local', 'remote'])
 def folder(request, tmp_path):
     return str(tmp_path / 'run') if request.param == 'local' else f'ram://{uuid.uuid4()}/run'
-
-
-@pytest.fixture
-def remote():
-    return f'ram://{uuid.uuid4()}/run'
 
 
 def test_what_is_written_is_read(folder):
@@ -213,73 +203,5 @@ def test_a_read_only_file_system_is_told_in_one_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'makedirs', refuse)
     with pytest.raises(StorageError, match=rf'^cannot create the folder {tmp_path}: it is not writable; choose another '
-                                           r'--workdir\.$'), storage.lock(str(tmp_path)):
+                                           r'--workdir\.$'), locks.lock(str(tmp_path)):
         pass
-
-
-HOLD = """
-import sys
-from tf_lottery import storage
-with storage.lock(sys.argv[1]):
-    print('held', flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """Another process that holds the folder until its standard input ends."""
-    process = subprocess.Popen([sys.executable, '-c', HOLD, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == 'held\n'
-    yield process
-    process.kill()
-    process.wait()
-    process.stdin.close()
-    process.stdout.close()
-
-
-def test_a_folder_that_another_process_holds_is_refused_by_its_name(tmp_path, holder):
-    with pytest.raises(UsageError, match=rf'{tmp_path} is being used by another process \(process {holder.pid} on '), \
-            storage.lock(str(tmp_path)):
-        pass
-
-
-@pytest.mark.parametrize('end', [lambda process: process.stdin.close(), lambda process: process.kill()],
-                         ids=['let go', 'killed'])
-def test_a_lock_is_free_once_its_process_is_gone(tmp_path, holder, end):
-    end(holder)
-    holder.wait()
-    with storage.lock(str(tmp_path)):
-        assert f'process {os.getpid()} on ' in (tmp_path / '.lock').read_text()
-
-
-def test_a_lock_can_be_taken_again_by_the_same_process(folder):
-    for _ in range(2):
-        with storage.lock(folder):
-            assert storage.exists(folder)
-
-
-def test_a_remote_lock_refuses_until_its_owner_is_gone(remote):
-    with storage.lock(remote):
-        with pytest.raises(UsageError, match=rf'is being used by process {os.getpid()} on .*after 300 seconds'), \
-                storage.lock(remote):
-            pass
-        # The refused one has not taken the holder's lock away.
-        assert storage.exists(storage.join(remote, 'lock.json'))
-    assert not storage.exists(storage.join(remote, 'lock.json'))
-
-
-def test_a_remote_lock_is_renewed_while_it_is_held(remote, monkeypatch):
-    monkeypatch.setattr(storage, '_RENEW_SECONDS', 0.02)
-    with storage.lock(remote):
-        first = storage.read_json(storage.join(remote, 'lock.json'))['time']
-        time.sleep(0.3)
-        assert storage.read_json(storage.join(remote, 'lock.json'))['time'] > first
-
-
-def test_a_remote_lock_of_a_dead_process_is_taken_over(remote):
-    path = storage.join(remote, 'lock.json')
-    storage.write_json(path, {'owner': 'process 1 on gone', 'time': time.time() - 301})
-    with storage.lock(remote):
-        assert storage.read_json(path)['owner'].startswith(f'process {os.getpid()} ')

@@ -5,7 +5,8 @@ import sys
 
 from absl import flags
 
-from tf_lottery import config, data, distribute, keras2, plan, runs, steps, storage
+from tf_lottery import config, data, distribute, keras2, locks, plan, runs, steps, storage
+from tf_lottery.claims import Claims
 from tf_lottery.errors import ExportError, Interrupted, StorageError, UsageError
 
 MODES = ('run', 'plan', 'report', 'export')
@@ -71,15 +72,27 @@ def run(options, command_line):
     protocol = config.check(options.config)
     distribute.check(options.strategy)
     workdir = (options.workdir or storage.join('runs', options.config.name)).rstrip('/')
+    if options.mode in ('run', 'plan') and options.replicate is not None:
+        runs.check_replicate(protocol, options.replicate)
     if options.mode == 'plan':
         runs.check_same(workdir, protocol)
-        print(plan.describe(workdir, protocol, options.images_per_second))
+        print(plan.describe(workdir, protocol, options.replicate, options.images_per_second))
     elif options.mode == 'report':
-        _report(workdir)
+        with _alone(workdir):
+            _report(workdir)
     elif options.mode == 'export':
-        _export(workdir, options, command_line)
+        with _alone(workdir):
+            _export(workdir, options, command_line, options.replicate or 0)
     else:
         _run(workdir, protocol, options, command_line)
+
+
+@contextlib.contextmanager
+def _alone(workdir):
+    """Waits until no other job writes a report or an export, and keeps others waiting."""
+    runs.read_config(workdir)
+    with locks.lock(workdir, wait=True):
+        yield
 
 
 def _run(workdir, protocol, options, command_line):
@@ -87,15 +100,27 @@ def _run(workdir, protocol, options, command_line):
         runs.check_same(workdir, protocol)
         _train(workdir, protocol, options)
         return
-    with storage.lock(workdir):
-        runs.claim(workdir, protocol, command_line)
-        if any(not runs.is_done(workdir, run) for run in runs.wanted(protocol)) or runs.missing_lines(
-                workdir, protocol):
-            _train(workdir, protocol, options)
-        _export(workdir, options, command_line, _report(workdir))
+    runs.claim(workdir, protocol, command_line)
+    with Claims(workdir, protocol, options.replicate) as claims:
+        # The other workers of a cluster wait to be told that there is nothing to do, too.
+        if claims.take() is not None or distribute.is_cluster(options.strategy):
+            _train(workdir, protocol, options, claims)
+    left = claims.left()
+    if options.replicate in left:
+        raise UsageError(f'replicate {options.replicate} of {workdir} is being trained by '
+                         f'{left[options.replicate] or "another job"}: '
+                         'wait for it, or leave --replicate out to train any that is free.')
+    if left:
+        who = ', '.join(f'{replicate} ({owner or "nobody trains it"})' for replicate, owner in left.items())
+        print(f'Not finished yet: replicate {who}. The job that finishes the last one writes the report and the '
+              'export; --mode=report writes a report of what is there.')
+        return
+    with _alone(workdir):
+        _export(workdir, options, command_line, 0, _report(workdir))
 
 
-def _train(workdir, protocol, options):
+def _train(workdir, protocol, options, claims=None):
+    """Trains what `claims` takes; a worker that is not the first has none and is told by the first."""
     from tqdm import tqdm
 
     from tf_lottery.interrupt import on_signals
@@ -104,25 +129,44 @@ def _train(workdir, protocol, options):
         with keras2.quiet_start():
             from tf_lottery.experiment import Experiment
             strategy = distribute.build(options.strategy, options.cpu_devices)
+
+        def stop_or_lost():
+            if claims:
+                claims.check()
+            return stop()
+
+        def agreed(replicate):
+            """What the first worker has, or None where it has none left."""
+            number, = distribute.from_chief(strategy, [-1 if replicate is None else replicate])
+            return None if number < 0 else int(number)
+
+        replicate = agreed(claims.replicate if claims else None)
+        if replicate is None:
+            return
         jit = {'auto': None, 'on': True, 'off': False}[options.jit]
-        experiment = Experiment(workdir, protocol, strategy, options.data_dir, jit, stop, options.tensorboard)
-        lengths = {run: runs.run_steps(protocol, run) for run in experiment.pending()}
-        offsets, total = {}, 0
-        for run, (start, end) in lengths.items():
-            offsets[run] = total - start
-            total += end - start
+        experiment = Experiment(workdir, protocol, strategy, options.data_dir, jit, stop_or_lost, options.tensorboard)
+        offsets = {}
         terminal = sys.stderr.isatty()
-        # The bar counts the steps of the whole experiment, so that its time left is the experiment's.
-        with tqdm(total=total, unit='step', unit_scale=True, smoothing=0.05, dynamic_ncols=True,
-                  mininterval=0.2 if terminal else 30, disable=not distribute.is_chief()) as bar:
+        with tqdm(unit='step', unit_scale=True, smoothing=0.05, dynamic_ncols=True,
+                  mininterval=0.2 if terminal else 30, disable=not claims) as bar:
 
             def progress(run, step):
                 what = run.branch if step is not None else f'line to {run.branch}'
                 bar.set_description(f'replicate {run.replicate} level {run.level} {what}', refresh=step is None)
                 bar.update(offsets[run] + step - bar.n if step is not None else 0)
 
-            experiment.run(progress)
-            bar.update(total - bar.n)
+            while replicate is not None:
+                if claims:
+                    # The bar counts the steps of all that this job may come to train, so that its time left is the
+                    # experiment's where there is no other job.
+                    bar.total = bar.n
+                    for run in claims.ahead():
+                        start, end = runs.run_steps(protocol, run)
+                        offsets[run] = bar.total - start
+                        bar.total += end - start
+                experiment.run(progress if claims else None, replicate)
+                replicate = agreed(claims.take() if claims else None)
+            bar.total = bar.n
 
 
 def _report(workdir):
@@ -140,7 +184,7 @@ def _report(workdir):
     return found.summaries
 
 
-def _export(workdir, options, command_line, summaries=None):
+def _export(workdir, options, command_line, replicate, summaries=None):
     from tf_lottery import results
 
     with keras2.quiet_start():
@@ -159,7 +203,7 @@ def _export(workdir, options, command_line, summaries=None):
     step, level = results.level_to_ship(summaries, wish.within_points)
     level = level if options.level is None else options.level
     rewind = step if len(protocol.rewind_steps) > 1 and level else None
-    run = runs.Run(options.replicate, level, 'ticket', rewind=rewind)
+    run = runs.Run(replicate, level, 'ticket', rewind=rewind)
     how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds, wish.shrink)
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
                                how)

@@ -51,7 +51,7 @@ def build(name='auto', cpu_devices=1):
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if name == 'auto':
-        name = 'multi_worker' if len(_workers()) > 1 else 'mirrored' if len(gpus) > 1 else 'one_device'
+        name = 'multi_worker' if is_cluster(name) else 'mirrored' if len(gpus) > 1 else 'one_device'
     if name == 'multi_worker':
         return tf.distribute.MultiWorkerMirroredStrategy()
     if cpu_devices > 1:
@@ -115,6 +115,34 @@ def local_copies(strategy, array):
 def has_workers(strategy):
     """Whether training runs in several processes, which must do the same things in the same order."""
     return strategy.cluster_resolver is not None and strategy.num_replicas_in_sync > 1
+
+
+def is_cluster(name):
+    """Whether the strategy of a name runs in several processes; needs no TensorFlow."""
+    return name in ('auto', 'multi_worker') and len(_workers()) > 1
+
+
+def from_chief(strategy, numbers):
+    """The numbers that the first worker gives, on every worker; waits until every worker has asked.
+
+    What a worker sees of a shared folder may be older than what the first one sees: it decides for all.
+
+    Args:
+      strategy: a tf.distribute.Strategy.
+      numbers: list of bool, or of int up to 2**24; as many on every worker.
+
+    Returns:
+      list of float; of what was given where there is one process.
+    """
+    import tensorflow as tf
+
+    if not has_workers(strategy):
+        return numbers
+    given = tf.constant(numbers, tf.float32)
+    # All but the first replica add zeros.
+    values = strategy.experimental_distribute_values_from_function(
+        lambda context: given * float(context.replica_id_in_sync_group == 0))
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy().tolist()
 
 
 def any_worker(strategy, flag):

@@ -5,6 +5,15 @@ class UsageError(ValueError):
     """Something the user wrote cannot be done; the message names the value and the remedy."""
 
 
+class HeldError(UsageError):
+    """Another process works in a folder; `owner` names it."""
+
+    def __init__(self, folder, owner):
+        super().__init__(f'{folder} is being used by another process ({owner}): wait for it, or choose another '
+                         '--workdir.')
+        self.owner = owner
+
+
 class StorageError(OSError):
     """A file of a run cannot be read or written; the message names it and the remedy."""
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import time
 import zlib
 
@@ -79,11 +80,16 @@ class Experiment:
     def path(self, run, *names):
         return storage.join(self.workdir, run.folder, *names)
 
-    def pending(self):
-        """The runs that are not done, in order."""
-        return [run for run in runs.wanted(self.protocol) if not runs.is_done(self.workdir, run)]
+    def pending(self, replicate=None):
+        """The runs of a replicate, or of all, that are not done, in order; what the first worker sees counts."""
+        return self._agreed(replicate, runs.pending(self.workdir, self.protocol, replicate))
 
-    def run(self, progress=None):
+    def _agreed(self, replicate, found):
+        """The runs that the first worker found, on every worker; it goes on to write when all have looked."""
+        wanted, found = runs.wanted(self.protocol, replicate), set(found)
+        return list(itertools.compress(wanted, distribute.from_chief(self.strategy, [run in found for run in wanted])))
+
+    def run(self, progress=None, replicate=None):
         """Trains whatever is not done yet.
 
         A run that ends in a loss that is not finite is recorded as such; runs made from it are left out with a
@@ -91,24 +97,22 @@ class Experiment:
 
         Args:
           progress: function of (the run, the step it has come to; None while the line to it is measured), or None.
+          replicate: int, the only one to train, which this process has claimed where others work in the same folder
+            (claims.Claims); None: all.
 
         Raises:
           Interrupted: `stop` said so; the same command goes on from there.
         """
-        pending = self.pending()
-        distribute.barrier(self.strategy)
-        for run in pending:
+        for run in self.pending(replicate):
             try:
                 self._execute(run, functools.partial(progress, run) if progress else None)
             except DivergedError as error:
                 logging.warning('%s is left out: %s', run.folder, error)
-        self._connect(progress)
+        self._connect(progress, replicate)
 
-    def _connect(self, progress):
+    def _connect(self, progress, replicate):
         """Measures the errors on the lines between copies of a subnetwork that saw different data orders."""
-        missing = runs.missing_lines(self.workdir, self.protocol)
-        # No worker may write before all have looked.
-        distribute.barrier(self.strategy)
+        missing = self._agreed(replicate, runs.missing_lines(self.workdir, self.protocol, replicate))
         if not missing:
             return
         wish = self.protocol.config.connectivity

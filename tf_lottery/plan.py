@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from tf_lottery import runs, storage
+from tf_lottery import claims, runs, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.pruning import allocation
 
@@ -21,19 +21,21 @@ _SLOTS = {'sgd': 0, 'momentum': 1, 'adam': 2, 'rmsprop': 2}
 _TITLE = 2 + max(len(branch.title) for branch in BRANCHES.values())
 
 
-def describe(workdir, protocol, images_per_second=None):
+def describe(workdir, protocol, replicate=None, images_per_second=None):
     """Describes an experiment.
 
     Args:
       workdir: its folder, which need not exist.
       protocol: config.Protocol.
+      replicate: int, the only one to describe; None: all.
       images_per_second: float, how many examples are trained on per second; None measures how fast this processor is.
 
     Returns:
-      Text of several lines: trainings by branch, levels with their densities, steps, operations, time and disk.
+      Text of several lines: trainings by branch, levels with their densities, steps, operations, time and disk, and
+      which jobs train which replicate now.
     """
-    wanted = runs.wanted(protocol)
-    todo = [run for run in wanted if not runs.is_done(workdir, run)]
+    wanted = runs.wanted(protocol, replicate)
+    todo = runs.pending(workdir, protocol, replicate)
     steps = sum(_steps(protocol, run) for run in todo)
     per_step, source = _seconds_per_step(workdir, protocol, wanted, images_per_second)
     operations = steps * _operations_per_step(protocol)
@@ -50,7 +52,7 @@ def describe(workdir, protocol, images_per_second=None):
         missing = [run for run in mine if run in set(todo)]
         lines.append(f'{BRANCHES[branch].title:<{_TITLE}}{_ranges({run.level for run in mine}):<22}{len(mine):>10}'
                      f'{len(mine) - len(missing):>8}{len(missing):>8}')
-    missing_lines = runs.missing_lines(workdir, protocol)
+    missing_lines = runs.missing_lines(workdir, protocol, replicate)
     lines += [
         f'{"all":<{_TITLE + 22}}{len(wanted):>10}{len(wanted) - len(todo):>8}{len(todo):>8}',
         '',
@@ -64,6 +66,7 @@ def describe(workdir, protocol, images_per_second=None):
         f'disk        about {size(sum(_bytes(protocol, run) for run in wanted))} when finished, and '
         f'{size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
+        *(f'working     {owner} on replicate {one}' for one, owner in claims.holders(workdir, protocol).items()),
     ]
     return '\n'.join(lines)
 

@@ -2,10 +2,11 @@
 
 import dataclasses
 import itertools
+import json
 import platform
 from importlib import metadata
 
-from tf_lottery import storage
+from tf_lottery import locks, storage
 from tf_lottery.branches import BEGINNING, BRANCHES, END
 from tf_lottery.config import differences
 from tf_lottery.errors import UsageError
@@ -21,7 +22,7 @@ def check_same(workdir, protocol):
     """
     path = storage.join(workdir, _CONFIG)
     if not storage.exists(path):
-        if set(storage.list_folder(workdir)) - {'.lock', 'lock.json'}:
+        if set(storage.list_folder(workdir)) - locks.NAMES:
             raise UsageError(f'{workdir} holds files that are not of an experiment: choose another --workdir.')
         return
     differing = differences(storage.read_json(path)['config'], protocol.config.to_dict())
@@ -34,13 +35,27 @@ def check_same(workdir, protocol):
 def claim(workdir, protocol, command):
     """Makes a folder the experiment's own: writes the whole config, the versions and the command to config.json.
 
+    A job that joins others with the same config and versions leaves the file, and so the first one's command, alone.
+
     Raises:
       UsageError: see `check_same`.
     """
-    check_same(workdir, protocol)
     config = protocol.config.to_dict()
-    storage.write_json(storage.join(workdir, _CONFIG), {
-        'name': config['name'], 'config': config, 'versions': versions(), 'command': command})
+    own = {'name': config['name'], 'config': config, 'versions': versions()}
+
+    def is_there():
+        check_same(workdir, protocol)
+        path = storage.join(workdir, _CONFIG)
+        stored = storage.read_json(path) if storage.exists(path) else {}
+        # As JSON has it, where a tuple is a list.
+        return {key: stored.get(key) for key in own} == json.loads(json.dumps(own))
+
+    if is_there():
+        return
+    with locks.lock(workdir, wait=True):
+        # Another job may have written it before the folder was locked.
+        if not is_there():
+            storage.write_json(storage.join(workdir, _CONFIG), {**own, 'command': command})
 
 
 def versions():
@@ -59,6 +74,24 @@ def read_config(workdir):
     if not storage.exists(path):
         raise UsageError(f'{workdir} holds no experiment: run one first, or give its folder with --workdir.')
     return storage.read_json(path)
+
+
+def replicate_folder(replicate):
+    """The folder of a replicate below the experiment's."""
+    return f'replicate_{replicate}'
+
+
+def check_replicate(protocol, replicate):
+    """Refuses a replicate that an experiment does not have.
+
+    Raises:
+      UsageError.
+    """
+    count = protocol.config.replicates
+    if replicate >= count:
+        which = f'replicates 0 to {count - 1}' if count > 1 else 'replicate 0 only'
+        raise UsageError(f'--replicate is {replicate}, but this experiment has {which}: choose one of these, or give '
+                         f'--config.replicates={replicate + 1}.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +116,18 @@ class Run:
         name = self.branch if self.rewind is None else f'{self.branch}_rewind_{self.rewind}'
         if BRANCHES[self.branch].copies:
             name = f'{name}_{self.copy}'
-        return storage.join(f'replicate_{self.replicate}', f'level_{self.level:02d}', name)
+        return storage.join(replicate_folder(self.replicate), f'level_{self.level:02d}', name)
 
     @property
     def initial_weights(self):
         """The file of W_0 below the experiment's folder."""
-        return storage.join(f'replicate_{self.replicate}', 'rewind', 'initial.npz')
+        return storage.join(replicate_folder(self.replicate), 'rewind', 'initial.npz')
 
     @property
     def rewound_weights(self):
         """The file of W_k below the experiment's folder."""
         name = 'rewound.npz' if self.rewind is None else f'rewound_{self.rewind}.npz'
-        return storage.join(f'replicate_{self.replicate}', 'rewind', name)
+        return storage.join(replicate_folder(self.replicate), 'rewind', name)
 
 
 def is_done(workdir, run):
@@ -102,11 +135,22 @@ def is_done(workdir, run):
     return storage.exists(storage.join(workdir, run.folder, 'result.json'))
 
 
-def wanted(protocol):
+def pending(workdir, protocol, replicate=None):
+    """The runs of `wanted` that are not done, in the same order."""
+    return [run for run in wanted(protocol, replicate) if not is_done(workdir, run)]
+
+
+def is_finished(workdir, protocol, replicate):
+    """Whether all runs of a replicate are done, and the lines between them measured."""
+    return not pending(workdir, protocol, replicate) and not missing_lines(workdir, protocol, replicate)
+
+
+def wanted(protocol, replicate=None):
     """Lists the runs of an experiment so that each comes after those it is made from.
 
     Args:
       protocol: config.Protocol.
+      replicate: int, to list only its runs; None for all.
 
     Returns:
       list of Run: replicate by replicate, rewinding step by rewinding step, level by level, branches in the config's
@@ -129,12 +173,12 @@ def wanted(protocol):
                                                chosen.index(branch) if branch in chosen else -1))
     rewinds = protocol.rewind_steps if len(protocol.rewind_steps) > 1 else (None,)
     runs = []
-    for replicate in range(protocol.config.replicates):
-        runs.append(Run(replicate, 0, 'ticket'))
+    for number in range(protocol.config.replicates) if replicate is None else (replicate,):
+        runs.append(Run(number, 0, 'ticket'))
         for rewind, level, branch in itertools.product(rewinds, range(protocol.levels + 1), order):
             if level in levels[branch]:
                 copies = BRANCHES[branch].copies
-                runs += [Run(replicate, level, branch, copy, rewind)
+                runs += [Run(number, level, branch, copy, rewind)
                          for copy in range(protocol.config[copies] if copies else 1)]
     return runs
 
@@ -158,7 +202,7 @@ def original(run):
     return Run(run.replicate, run.level, branch, 0, run.rewind if run.level else None)
 
 
-def missing_lines(workdir, protocol):
+def missing_lines(workdir, protocol, replicate=None):
     """The runs on other data orders between whose weights and those of `original` errors have not been measured.
 
     A line that was measured at another number of points, or on other examples, is measured anew.
@@ -167,7 +211,7 @@ def missing_lines(workdir, protocol):
     if not wish.points:
         return []
     lines = []
-    for run in wanted(protocol):
+    for run in wanted(protocol, replicate):
         if BRANCHES[run.branch].reorders:
             path = storage.join(workdir, run.folder, 'connectivity.json')
             line = storage.read_json(path) if storage.exists(path) else {'position': ()}

@@ -12,18 +12,11 @@ import json
 import os
 import posixpath
 import shutil
-import socket
-import threading
-import time
 import zipfile
 
 import numpy as np
 
-from tf_lottery.errors import CorruptFileError, StorageError, UsageError
-
-# A lock on a remote file system is renewed every minute, and its owner counts as dead after five.
-_RENEW_SECONDS = 60
-_DEAD_SECONDS = 300
+from tf_lottery.errors import CorruptFileError, StorageError
 
 _FULL = 'the disk is full; free some space and run the same command again, nothing saved before is harmed'
 
@@ -100,7 +93,7 @@ def remove(path):
 
 
 def _temporary(path):
-    """Where a file is written before it gets its name. There is one writer, so one name is enough."""
+    """Where a file is written before it gets its name. Who writes holds the folder, so that one name is enough."""
     return f'{path}.tmp'
 
 
@@ -113,10 +106,16 @@ def read_bytes(path):
             return file.read()
 
 
-def write_bytes(path, content):
-    """Writes a file so that a local reader sees the old content or the new one, never a part."""
+def write_bytes(path, content, temporary=None):
+    """Writes a file so that a local reader sees the old content or the new one, never a part.
+
+    Args:
+      path: the file.
+      content: bytes.
+      temporary: the file's name until it is whole, where several processes may write it; None where one does.
+    """
     make_folder(posixpath.dirname(path))
-    temporary = _temporary(path)
+    temporary = temporary or _temporary(path)
     with one_sentence('write', path):
         if is_remote(path):
             # What opening an existing file does differs: 'ram://' appends to it.
@@ -215,66 +214,3 @@ def write_arrays(path, arrays):
             with archive.open(zipfile.ZipInfo(f'{name}.npy'), 'w', force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
-
-
-@contextlib.contextmanager
-def lock(folder):
-    """Holds a folder for this process; a process that is killed releases it.
-
-    Raises:
-      UsageError: another process holds it.
-      StorageError: the folder cannot be written.
-    """
-    make_folder(folder)
-    with (_remote_lock if is_remote(folder) else _local_lock)(folder):
-        yield
-
-
-@contextlib.contextmanager
-def _local_lock(folder):
-    import fcntl
-
-    path = join(folder, '.lock')
-    with one_sentence('write', path):
-        file = open(path, 'a+')  # noqa: SIM115  the error of opening it is told apart from those of its use
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            owner = file.read().strip() or 'unknown'
-            raise UsageError(
-                f'{folder} is being used by another process ({owner}): wait for it, or choose another --workdir.'
-            ) from error
-        file.truncate(0)
-        file.write(f'process {os.getpid()} on {socket.gethostname()}')
-        file.flush()
-        yield
-
-
-@contextlib.contextmanager
-def _remote_lock(folder):
-    """A file with an owner and a time, renewed by a thread: what a file system without locks allows."""
-    path = join(folder, 'lock.json')
-    if exists(path):
-        holder = read_json(path)
-        if time.time() - holder['time'] < _DEAD_SECONDS:
-            raise UsageError(
-                f'{folder} is being used by {holder["owner"]}: wait for it, or choose another --workdir. '
-                f'A process that was killed frees it after {_DEAD_SECONDS} seconds.')
-    owner = f'process {os.getpid()} on {socket.gethostname()}'
-    ended = threading.Event()
-
-    def renew():
-        while not ended.wait(_RENEW_SECONDS):
-            write_json(path, {'owner': owner, 'time': time.time()})
-
-    write_json(path, {'owner': owner, 'time': time.time()})
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        remove(path)

@@ -1,0 +1,81 @@
+"""Which replicates a job takes beside others."""
+
+import pytest
+
+from tf_lottery import claims, config, locks, runs, storage
+from tf_lottery.claims import Claims
+
+
+@pytest.fixture
+def what():
+    settings = config.defaults()
+    settings.pruning.levels = 1
+    settings.replicates = 4
+    return config.check(settings)
+
+
+def finish(workdir, what, replicate):
+    for run in runs.wanted(what, replicate):
+        storage.write_json(storage.join(workdir, run.folder, 'result.json'), {})
+
+
+def folder(workdir, replicate):
+    return str(workdir / f'replicate_{replicate}')
+
+
+def test_a_job_takes_one_free_unfinished_replicate_after_the_other(tmp_path, what):
+    finish(tmp_path, what, 0)
+    with locks.lock(folder(tmp_path, 1)), Claims(str(tmp_path), what) as own:
+        assert own.take() == own.replicate == 2
+        assert list(claims.holders(str(tmp_path), what)) == [1, 2]
+        # What it holds comes first, what it may take later follows; nothing of what others hold.
+        assert own.ahead() == [*runs.wanted(what, 2), *runs.wanted(what, 3)]
+        finish(tmp_path, what, 2)
+        assert own.take() == 3
+        assert list(claims.holders(str(tmp_path), what)) == [1, 3]
+        finish(tmp_path, what, 3)
+        assert own.take() is own.replicate is None
+        (left, owner), = own.left().items()
+        assert left == 1 and owner == locks.owner(folder(tmp_path, 1))
+    assert claims.holders(str(tmp_path), what) == {}
+
+
+def test_two_jobs_never_hold_the_same_replicate(tmp_path, what):
+    with Claims(str(tmp_path), what) as one, Claims(str(tmp_path), what) as other:
+        assert [one.take(), other.take(), one.take(), other.take()] == [0, 1, 2, 0]
+        # 2 and 0 are held, and each takes a replicate once: 0 and 2 were the first one's, 1 and 0 the second one's.
+        assert [one.take(), other.take()] == [1, 2]
+
+
+def test_a_replicate_that_cannot_be_finished_is_tried_once_and_is_not_left(tmp_path, what):
+    for replicate in (1, 2, 3):
+        finish(tmp_path, what, replicate)
+    with Claims(str(tmp_path), what) as own:
+        assert own.take() == 0
+        assert own.take() is None
+        assert own.left() == {}
+
+
+def test_a_job_for_one_replicate_takes_that_one_only(tmp_path, what):
+    with Claims(str(tmp_path), what, 2) as own:
+        assert own.take() == 2
+        assert own.ahead() == runs.wanted(what, 2)
+        with Claims(str(tmp_path), what, 2) as other:
+            assert other.take() is None
+            assert other.left()[2] == locks.owner(folder(tmp_path, 2))
+        finish(tmp_path, what, 2)
+        assert own.take() is None
+        assert own.left() == {0: None, 1: None, 3: None}
+
+
+def test_what_another_job_finished_in_the_meantime_is_not_taken(tmp_path, what, monkeypatch):
+    lock = locks.lock
+
+    def finished_first(path):
+        finish(tmp_path, what, 0)
+        return lock(path)
+
+    monkeypatch.setattr(locks, 'lock', finished_first)
+    with Claims(str(tmp_path), what, 0) as own:
+        assert own.take() is None
+        assert locks.owner(folder(tmp_path, 0)) is None
