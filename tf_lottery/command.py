@@ -5,8 +5,8 @@ import sys
 
 from absl import flags
 
-from tf_lottery import config, data, distribute, keras2, plan, runs, steps, storage
-from tf_lottery.errors import ExportError, Interrupted, StorageError, UsageError
+from tf_lottery import clusters, config, data, distribute, keras2, plan, runs, steps, storage
+from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError
 
 MODES = ('run', 'plan', 'report', 'export')
 
@@ -42,7 +42,7 @@ def in_one_sentence(action):
     except UsageError as error:
         _complain(error)
         return 2
-    except (StorageError, ExportError) as error:
+    except (StorageError, ExportError, ClusterError) as error:
         _complain(error)
         return 1
     except Interrupted as error:
@@ -69,7 +69,8 @@ def run(options, command_line):
       UsageError, StorageError, Interrupted.
     """
     protocol = config.check(options.config)
-    distribute.check(options.strategy)
+    cluster = clusters.Wish(options.cluster, options.workers, options.pods, options.instances, options.port)
+    distribute.check(options.strategy, cluster, options.tpu)
     workdir = (options.workdir or storage.join('runs', options.config.name)).rstrip('/')
     if options.mode == 'plan':
         runs.check_same(workdir, protocol)
@@ -79,12 +80,15 @@ def run(options, command_line):
     elif options.mode == 'export':
         _export(workdir, options, command_line)
     else:
+        if options.strategy in ('auto', 'multi_worker'):
+            with keras2.quiet_start():
+                clusters.find(cluster)
         _run(workdir, protocol, options, command_line)
 
 
 def _run(workdir, protocol, options, command_line):
     if not distribute.is_chief():
-        runs.check_same(workdir, protocol)
+        # The first worker looks after the folder: one that refused it before they meet would keep the others waiting.
         _train(workdir, protocol, options)
         return
     with storage.lock(workdir):
@@ -100,10 +104,12 @@ def _train(workdir, protocol, options):
 
     from tf_lottery.interrupt import on_signals
 
-    with on_signals() as stop:
-        with keras2.quiet_start():
-            from tf_lottery.experiment import Experiment
-            strategy = distribute.build(options.strategy, options.cpu_devices)
+    with keras2.quiet_start():
+        from tf_lottery.experiment import Experiment
+        strategy = distribute.build(options.strategy, options.cpu_devices, options.tpu)
+    # Signals come after the cluster: until it is there, they end the process, and then TensorFlow's own handler of
+    # SIGTERM, which only takes a note for its PreemptionCheckpointHandler, is replaced.
+    with on_signals() as stop, distribute.lost_worker():
         jit = {'auto': None, 'on': True, 'off': False}[options.jit]
         experiment = Experiment(workdir, protocol, strategy, options.data_dir, jit, stop, options.tensorboard)
         lengths = {run: runs.run_steps(protocol, run) for run in experiment.pending()}

@@ -11,7 +11,7 @@ from absl import logging
 
 from tf_lottery import data, distribute, runs, storage
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import CorruptFileError, DivergedError
+from tf_lottery.errors import ClusterError, CorruptFileError, DivergedError
 from tf_lottery.metrics import early_stop, to_csv
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
@@ -21,6 +21,12 @@ from tf_lottery.training import learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.line import Line
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
+
+
+def _fingerprint(splits):
+    """Numbers that differ where a data set does."""
+    return [zlib.crc32(np.ascontiguousarray(array)) for split in (splits.train, splits.validation, splits.test)
+            for array in (split.images, split.labels)]
 
 
 def replicate_seeds(seed, replicate):
@@ -61,6 +67,12 @@ class Experiment:
             checkpoint_every=protocol.checkpoint_every, block=training.block, crop_pixels=config.data.crop_pixels,
             flip=config.data.flip, brightest=protocol.dataset.brightest, jit=jit)
         self.splits = data.load(config.data.name, config.data.validation, data_dir)
+        if distribute.has_workers(strategy):
+            # Before anything else is exchanged: networks of different shapes would wait for each other for ever.
+            distribute.agree(strategy, {
+                'the config': config.to_dict(), 'a version of the libraries': runs.versions(),
+                f'the experiment in {workdir}': runs.is_claimed(workdir) and runs.read_config(workdir)['config'],
+                'the data set': _fingerprint(self.splits)})
         self.trainer = Trainer(functools.partial(self.network, seed=0), self.splits, settings, strategy)
         for name, (holder, *_) in wrapper.prunable_variables(self.trainer.network).items():
             holder.pruning_schedule = IterativePruning(
@@ -90,6 +102,7 @@ class Experiment:
 
         Raises:
           Interrupted: `stop` said so; the same command goes on from there.
+          ClusterError: the workers do not agree, or one of them is gone.
         """
         pending = self.pending()
         distribute.barrier(self.strategy)
@@ -129,9 +142,12 @@ class Experiment:
         _, end = runs.run_steps(self.protocol, run)
         dense = run.level == 0 and run.branch == 'ticket'
         checkpoint = Checkpoint(self.path(run), self._writes)
-        trained = self.trainer.train(
-            ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
-            keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress)
+        try:
+            trained = self.trainer.train(
+                ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
+                keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress)
+        except ClusterError as error:
+            raise ClusterError(f'{self.path(run)}: {error}') from error
         if self._writes:
             self._save(run, ticket, trained)
             storage.write_json(self.path(run, 'timing.json'), {
