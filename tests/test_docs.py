@@ -9,7 +9,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from absl import flags
+
+from tf_lottery import distribute
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), *sorted((ROOT / 'configs').glob('*.py'))]
@@ -42,6 +45,28 @@ def commands():
 
 def test_the_docs_have_commands():
     assert {'make ticket', 'make test', 'python main.py'} <= set(commands())
+
+
+# Commands for machines that are not here: several hosts, GPUs, schedulers. Their flags are parsed, at least.
+ELSEWHERE = [block for _, block in blocks('sh')]
+
+
+@pytest.mark.parametrize('block', ELSEWHERE)
+def test_a_script_for_elsewhere_is_well_formed(block):
+    done = subprocess.run(['bash', '-n'], input=block, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, '')
+    for line in re.findall(r'python main\.py[^\n|&]*', block.replace('\\\n', '')):
+        # What a shell would fill in has no value here.
+        assert options(line.replace('$', '')).strategy in distribute.STRATEGIES
+
+
+@pytest.mark.parametrize('block', [block for _, block in blocks('yaml')])
+def test_a_manifest_is_well_formed(block):
+    objects = list(yaml.safe_load_all(block))
+    assert all({'apiVersion', 'kind', 'metadata'} <= set(each) for each in objects)
+    for each in objects:
+        for container in each.get('spec', {}).get('template', {}).get('spec', {}).get('containers', ()):
+            assert options(shlex.join(container['command'])).strategy in distribute.STRATEGIES
 
 
 @pytest.mark.parametrize('line', [line for line in commands() if line.startswith('make ')])

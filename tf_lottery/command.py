@@ -107,8 +107,8 @@ def _train(workdir, protocol, options):
     with keras2.quiet_start():
         from tf_lottery.experiment import Experiment
         strategy = distribute.build(options.strategy, options.cpu_devices, options.tpu)
-    # Signals come after the cluster: until it is there, they end the process, and then TensorFlow's own handler of
-    # SIGTERM, which only takes a note for its PreemptionCheckpointHandler, is replaced.
+    # After the cluster, which brings TensorFlow's own handler of SIGTERM: that one only takes a note, for a
+    # PreemptionCheckpointHandler.
     with on_signals() as stop, distribute.lost_worker():
         jit = {'auto': None, 'on': True, 'off': False}[options.jit]
         experiment = Experiment(workdir, protocol, strategy, options.data_dir, jit, stop, options.tensorboard)

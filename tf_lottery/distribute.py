@@ -75,12 +75,17 @@ def _multi_worker():
     import tensorflow as tf
 
     workers = clusters.workers()
-    print(f'Worker {clusters.own_index()} of {len(workers)} waits for all of {", ".join(workers)}.', flush=True)
+    # TensorFlow waits for long (fourteen minutes were tried), and neither Ctrl-C nor SIGTERM reaches Python meanwhile.
+    print(f'Worker {clusters.own_index()} of {len(workers)} waits for all of {", ".join(workers)} '
+          '(Ctrl-\\ gives up).', flush=True)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise ClusterError(f'the cluster {", ".join(workers)} could not be started ({_first_line(error)}): see that '
                            'every worker runs, and that all of them were started anew.') from error
+    # Else the workers would ask each other before every step whether all have data left: they have, or none has.
+    strategy.extended.experimental_enable_get_next_as_optional = False
+    return strategy
 
 
 def _tpu(name):
