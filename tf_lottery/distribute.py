@@ -106,7 +106,7 @@ def _tpu(name):
 def _first_line(error):
     # TensorFlow's messages begin with the names of its operations.
     lines = re.sub(r'{{.*?}}', '', str(error)).strip().splitlines()
-    return lines[0].strip(' .') if lines else type(error).__name__
+    return lines[0].split('. ')[0].strip(' .') if lines else type(error).__name__
 
 
 def is_chief():
