@@ -252,7 +252,8 @@ def test_a_strategy_takes_its_own_flags_only():
 
 def test_without_a_tpu_there_is_a_sentence(capfd):
     assert command.in_one_sentence(lambda: distribute.build('tpu', tpu='local')) == 2
-    assert 'tf_lottery: --tpu=local is no TPU that this process reaches (TPUs not found in the cluster): run on a TPU VM' in capfd.readouterr().err
+    assert ('tf_lottery: --tpu=local is no TPU that this process reaches (TPUs not found in the cluster): run on a TPU '
+            'VM') in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(('error', 'sentence'), [
