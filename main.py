@@ -12,7 +12,7 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from tf_lottery import command
+from tf_lottery import clusters, command
 from tf_lottery.errors import UsageError
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,7 +35,20 @@ def define_flags(values=FLAGS):
     flags.DEFINE_string(
         'data_dir', None, 'Folder of the TFDS data sets; the default is TFDS_DATA_DIR, else that of TFDS.', **on)
     flags.DEFINE_string(
-        'strategy', 'auto', 'tf.distribute strategy: auto, one_device, mirrored or multi_worker.', **on)
+        'strategy', 'auto', 'tf.distribute strategy: auto, one_device, mirrored, multi_worker or tpu.', **on)
+    flags.DEFINE_enum(
+        'cluster', 'auto', clusters.CLUSTERS, 'Where multi_worker finds its hosts: in TF_CONFIG, in the Slurm step '
+        '(srun), among the pods of Kubernetes, or in a group of instances of Compute Engine; auto: the first two.',
+        **on)
+    flags.DEFINE_integer(
+        'workers', None, 'cluster=kubernetes or gce: how many hosts to wait for.', lower_bound=1, **on)
+    flags.DEFINE_string(
+        'pods', None, 'cluster=kubernetes: the label selector of the pods, as in job-name=lottery.', **on)
+    flags.DEFINE_string('instances', None, 'cluster=gce: the group of instances, PROJECT/ZONE/GROUP.', **on)
+    flags.DEFINE_integer(
+        'port', 8470, 'cluster=slurm, kubernetes or gce: where workers listen.', lower_bound=1024, upper_bound=65535,
+        **on)
+    flags.DEFINE_string('tpu', None, 'strategy=tpu: local on a TPU VM, or the name of a Cloud TPU.', **on)
     flags.DEFINE_integer(
         'cpu_devices', 1, 'Virtual devices to split the CPU into, to rehearse --strategy=mirrored.', lower_bound=1,
         **on)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_lottery import distribute, storage
-from tf_lottery.errors import UsageError
+from tf_lottery import clusters, command, distribute, storage
+from tf_lottery.errors import ClusterError, UsageError
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -33,7 +33,7 @@ import numpy as np
 import tf_keras
 
 from tf_lottery import data, storage
-from tf_lottery.errors import Interrupted
+from tf_lottery.errors import ClusterError, Interrupted
 from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
@@ -87,9 +87,42 @@ resumed = trainer.train(ticket, Seeds(0, 1, 2), 30, checkpoint=Checkpoint(folder
 for name, value in trained.weights.items():
     assert np.array_equal(resumed.weights[name], value), 'a resumed run differs'
 
+
+
+def operations(graph):
+    for operation in graph.get_operations():
+        yield operation
+        if operation.type == 'While':
+            yield from operations(graph._get_function(operation.get_attr('body').name).graph)
+
+
+def sentence(action):
+    try:
+        action()
+    except ClusterError as error:
+        return str(error)
+
+
+# What an optimizer step sends to the other workers, read off the graph that Keras trains with.
+sent = []
+if distribute.has_workers(strategy):
+    data_set = strategy.experimental_distribute_dataset(trainer._data(1, [0, 10]))
+    step = trainer.model.train_function.get_concrete_function(iter(data_set))
+    sent = [(operation.outputs[0].dtype.name, operation.outputs[0].shape.num_elements())
+            for operation in operations(step.graph) if operation.type.startswith('Collective')]
+
 storage.write_arrays(folder / f'weights_{task}.npz', trained.weights)
 storage.write_arrays(folder / f'mask_{task}.npz', wrapper.get_mask(trainer.network).to_arrays())
+same = sentence(trainer._same_masks.on_train_begin)
+# As many weights kept as before, but others, on the last replica.
+if replicas == strategy.num_replicas_in_sync or not chief:
+    _, _, mask, _ = wrapper.prunable_variables(trainer.network)['output/kernel']
+    last = strategy.experimental_local_results(mask)[-1]
+    last.assign(np.roll(last.numpy(), 1))
 storage.write_json(folder / f'rows_{task}.json', {
+    'sent': sent, 'same': same, 'other': sentence(trainer._same_masks.on_train_begin),
+    'agreed': sentence(lambda: distribute.agree(strategy, {'the seed': 1, 'the data': [1, 'a']})),
+    'disagreed': sentence(lambda: distribute.agree(strategy, {'the seed': 1, 'the data': task})),
     'rows': trained.rows, 'replicas': [replicas, strategy.num_replicas_in_sync], 'stopped': stopped,
     'workers': distribute.has_workers(strategy)})
 """
@@ -170,6 +203,8 @@ def test_two_workers_train_what_one_device_trains(runs):
         # The second one was never told; it stopped because the first one was.
         assert worker.stopped == 20
         assert_close(worker, one_device)
+        # Biases and kernels of 64 x 20 and 20 x 10 in float32: not the weights, not the masks, not the loss.
+        assert worker.sent == [['float32', 64 * 20 + 20 + 20 * 10 + 10]]
     assert storage.list_folder(runs['workers']() / 'run') == ['checkpoint_a.npz', 'checkpoint_b.npz']
     assert first.mask == second.mask
     assert first.rows == second.rows
@@ -177,9 +212,68 @@ def test_two_workers_train_what_one_device_trains(runs):
         assert value.tobytes() == second.weights[name].tobytes(), name
 
 
+def test_replicas_that_hold_other_masks_stop(runs):
+    one_device, mirrored = Result(runs['one_device']()), Result(runs['mirrored']())
+    assert one_device.same is None and one_device.other is None
+    assert mirrored.same is None
+    assert mirrored.other.startswith('the masks of replica 1 differ from those of replica 0: every worker must read')
+    for worker in (Result(runs['workers'](), task) for task in range(2)):
+        assert worker.same is None
+        assert worker.other.startswith('the masks of worker 1 differ from those of worker 0: every worker must read')
+
+
+def test_workers_that_disagree_stop(runs):
+    for worker in (Result(runs['workers'](), task) for task in range(2)):
+        assert worker.agreed is None
+        assert worker.disagreed.startswith('the data differs between worker 1 and worker 0: start the same command')
+    assert Result(runs['mirrored']()).disagreed is None
+
+
+def test_the_checksum_tells_masks_apart():
+    from tf_lottery.training.agreement import checksum
+
+    # Every mask over four weights, and the same four in two layers.
+    bits = list(itertools.product((0.0, 1.0), repeat=4))
+    sums = [int(checksum([tf.constant(mask)])) for mask in bits]
+    assert len(set(sums)) == 16 and sums[0] == 0
+    layers = [int(checksum([tf.constant(mask[:2]), tf.constant(mask[2:])])) for mask in bits]
+    assert len(set(layers)) == 16
+    assert sums == [int(checksum([tf.constant(mask)])) for mask in bits]
+
+
 def test_an_unknown_strategy_is_refused():
-    with pytest.raises(UsageError, match=r"unknown strategy 'tpu': choose one of auto, one_device, mirrored"):
-        distribute.check('tpu')
+    with pytest.raises(UsageError, match=r"unknown strategy 'tpus': choose one of auto, one_device, mirrored"):
+        distribute.check('tpus')
+
+
+def test_a_strategy_takes_its_own_flags_only():
+    for name, tpu in (('tpu', None), ('auto', 'local')):
+        with pytest.raises(UsageError, match='--strategy=tpu and --tpu go together: give --strategy=tpu --tpu=local'):
+            distribute.check(name, tpu=tpu)
+    with pytest.raises(UsageError, match='--cluster=gce is for --strategy=multi_worker, not for mirrored'):
+        distribute.check('mirrored', clusters.Wish('gce'))
+
+
+def test_without_a_tpu_there_is_a_sentence(capfd):
+    assert command.in_one_sentence(lambda: distribute.build('tpu', tpu='local')) == 2
+    assert ('tf_lottery: --tpu=local is no TPU that this process reaches (TPUs not found in the cluster): run on a TPU '
+            'VM') in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(('error', 'sentence'), [
+    (tf.errors.UnavailableError, 'worker 1 (host2:1) is gone; its own output says why'),
+    (tf.errors.InternalError, None)])
+def test_a_worker_that_is_gone_is_named(monkeypatch, error, sentence):
+    monkeypatch.setenv('TF_CONFIG', json.dumps(
+        {'cluster': {'worker': ['host1:1', 'host2:1']}, 'task': {'type': 'worker', 'index': 0}}))
+    message = ('{{function_node /job:worker/replica:0/task:0/device:CPU:0}} Error reported from /job:worker/task:0: '
+               'the following tasks are unhealthy:\n/job:worker/replica:0/task:1')
+    with pytest.raises(ClusterError if sentence else error) as raised, distribute.lost_worker():
+        raise error(None, None, message)
+    assert (sentence or 'unhealthy') in str(raised.value)
+    monkeypatch.delenv('TF_CONFIG')
+    with pytest.raises(error), distribute.lost_worker():
+        raise error(None, None, message)
 
 
 @pytest.mark.parametrize('config', [None, '{}', '{"task": {"type": "worker", "index": 0}}'])
@@ -188,7 +282,7 @@ def test_workers_need_a_cluster(monkeypatch, config):
     if config:
         monkeypatch.setenv('TF_CONFIG', config)
     with pytest.raises(UsageError, match='--strategy=multi_worker needs the cluster in the environment variable'):
-        distribute.build('multi_worker')
+        distribute.check('multi_worker')
 
 
 def test_a_cluster_that_cannot_be_read_is_refused(monkeypatch):

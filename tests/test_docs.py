@@ -12,6 +12,8 @@ import pytest
 import yaml
 from absl import flags
 
+from tf_lottery import distribute
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), *sorted((ROOT / 'configs').glob('*.py'))]
 
@@ -167,45 +169,61 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
         assert (folder / path).exists()
 
 
+def manifests():
+    """The objects of the docs' Kubernetes manifests."""
+    return [each for _, block in blocks('yaml') for each in yaml.safe_load_all(block)]
+
+
 def in_a_cluster():
-    """The scripts and manifests for clusters, which cannot run here, and the command that each is for."""
-    for _, script in blocks('slurm'):
-        yield script, re.search(r'^srun (python .*)$', script, re.MULTILINE)[1]
-    for _, manifest in blocks('yaml'):
-        (container,) = yaml.safe_load(manifest)['spec']['template']['spec']['containers']
-        assert container['command'] == ['sh', '-c']
-        yield manifest, container['args'][0].removeprefix('exec ')
+    """The commands of the scripts and manifests for machines that are not here: several hosts, GPUs, schedulers."""
+    for _, script in (*blocks('sh'), *blocks('slurm')):
+        yield from re.findall(r'python main\.py[^\n|&]*', script.replace('\\\n', ''))
+    for each in manifests():
+        for container in each.get('spec', {}).get('template', {}).get('spec', {}).get('containers', ()):
+            in_shell = container['command'] == ['sh', '-c']
+            yield container['args'][0].removeprefix('exec ') if in_shell else shlex.join(container['command'])
 
 
-def test_the_scripts_for_clusters_are_scripts():
-    for _, script in blocks('slurm'):
-        subprocess.run(['bash', '-n'], input=script, text=True, check=True)
-        (tasks,) = re.findall(r'^#SBATCH --array=0-(\d+)$', script, re.MULTILINE)
-        assert all(line.startswith(('#!/bin/bash', '#SBATCH --')) for line in script.split('\n\n')[0].splitlines())
-    for _, manifest in blocks('yaml'):
-        job = yaml.safe_load(manifest)
-        assert (job['apiVersion'], job['kind'], job['spec']['completionMode']) == ('batch/v1', 'Job', 'Indexed')
-        pod = job['spec']['template']['spec']
-        # What podFailurePolicy asks for.
-        assert pod['restartPolicy'] == 'Never'
-        assert {mount['name'] for mount in pod['containers'][0]['volumeMounts']} == {
-            volume['name'] for volume in pod['volumes']}
-    # One task for each replicate of the config.
-    counts = [int(tasks) + 1, job['spec']['completions'], job['spec']['parallelism']]
-    assert counts == [options(line).config.replicates for _, line in in_a_cluster()] + [counts[0]]
+@pytest.mark.parametrize('script', [block for language in ('sh', 'slurm') for _, block in blocks(language)])
+def test_a_script_for_elsewhere_is_well_formed(script):
+    done = subprocess.run(['bash', '-n'], input=script, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, '')
 
 
-@pytest.mark.parametrize('line', [line for _, line in in_a_cluster()])
-def test_the_command_in_a_cluster_has_a_plan(line, tmp_path, monkeypatch, capsys):
+def test_manifests_are_well_formed():
+    for each in manifests():
+        assert {'apiVersion', 'kind', 'metadata'} <= set(each)
+        if each['kind'] == 'Job':
+            assert (each['apiVersion'], each['spec']['completionMode']) == ('batch/v1', 'Indexed')
+            pod = each['spec']['template']['spec']
+            # What podFailurePolicy asks for.
+            assert 'podFailurePolicy' not in each['spec'] or pod['restartPolicy'] == 'Never'
+            for container in pod['containers']:
+                mounted = {mount['name'] for mount in container.get('volumeMounts', ())}
+                assert mounted == {volume['name'] for volume in pod.get('volumes', ())}
+
+
+@pytest.mark.parametrize('line', dict.fromkeys(in_a_cluster()))
+def test_the_flags_of_a_command_for_elsewhere_are_right(line, tmp_path, monkeypatch, capsys):
     from tf_lottery import command
 
     for name in ('SLURM_ARRAY_TASK_ID', 'JOB_COMPLETION_INDEX'):
         monkeypatch.setenv(name, '4')
-    values = options(f'{os.path.expandvars(line)} --mode=plan --workdir={tmp_path}/none')
-    assert values.replicate == 4
-    assert command.in_one_sentence(lambda: command.run(values, line)) == 0
-    # One of the five replicates.
-    assert re.search(r'\nWinning ticket +0-20 +21 +0 +21\n', capsys.readouterr().out)
+    # What else a shell would fill in has no value here.
+    values = options(os.path.expandvars(line).replace('$', ''))
+    assert values.strategy in distribute.STRATEGIES
+    if '--replicate' in line:
+        # A task for each replicate of the config, and the plan of this one has a fifth of it.
+        assert (values.replicate, values.config.replicates) == (4, 5)
+        values = options(f'{os.path.expandvars(line)} --mode=plan --workdir={tmp_path}/none')
+        assert command.in_one_sentence(lambda: command.run(values, line)) == 0
+        assert re.search(r'\nWinning ticket +0-20 +21 +0 +21\n', capsys.readouterr().out)
+
+
+def test_an_array_has_a_task_for_each_replicate():
+    jobs = [each['spec'] for each in manifests() if each['kind'] == 'Job' and 'podFailurePolicy' in each['spec']]
+    assert jobs and all(job['completions'] == job['parallelism'] == 5 for job in jobs)
+    assert [int(last) for _, script in blocks('slurm') for last in re.findall(r'--array=0-(\d+)$', script, re.M)] == [4]
 
 
 @pytest.mark.parametrize('line', [line for line in commands() if line.startswith('python benchmarks/')])

@@ -5,9 +5,9 @@ import sys
 
 from absl import flags
 
-from tf_lottery import config, data, distribute, keras2, locks, plan, runs, steps, storage
+from tf_lottery import clusters, config, data, distribute, keras2, locks, plan, runs, steps, storage
 from tf_lottery.claims import Claims
-from tf_lottery.errors import ExportError, Interrupted, StorageError, UsageError
+from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError
 
 MODES = ('run', 'plan', 'report', 'export')
 
@@ -43,7 +43,7 @@ def in_one_sentence(action):
     except UsageError as error:
         _complain(error)
         return 2
-    except (StorageError, ExportError) as error:
+    except (StorageError, ExportError, ClusterError) as error:
         _complain(error)
         return 1
     except Interrupted as error:
@@ -70,7 +70,8 @@ def run(options, command_line):
       UsageError, StorageError, Interrupted.
     """
     protocol = config.check(options.config)
-    distribute.check(options.strategy)
+    cluster = clusters.Wish(options.cluster, options.workers, options.pods, options.instances, options.port)
+    distribute.check(options.strategy, cluster, options.tpu)
     workdir = (options.workdir or storage.join('runs', options.config.name)).rstrip('/')
     if options.mode in ('run', 'plan') and options.replicate is not None:
         runs.check_replicate(protocol, options.replicate)
@@ -84,6 +85,9 @@ def run(options, command_line):
         with _alone(workdir):
             _export(workdir, options, command_line, options.replicate or 0)
     else:
+        if options.strategy in ('auto', 'multi_worker'):
+            with keras2.quiet_start():
+                clusters.find(cluster)
         _run(workdir, protocol, options, command_line)
 
 
@@ -97,7 +101,7 @@ def _alone(workdir):
 
 def _run(workdir, protocol, options, command_line):
     if not distribute.is_chief():
-        runs.check_same(workdir, protocol)
+        # The first worker looks after the folder: one that refused it before they meet would keep the others waiting.
         _train(workdir, protocol, options)
         return
     runs.claim(workdir, protocol, command_line)
@@ -125,11 +129,12 @@ def _train(workdir, protocol, options, claims=None):
 
     from tf_lottery.interrupt import on_signals
 
-    with on_signals() as stop:
-        with keras2.quiet_start():
-            from tf_lottery.experiment import Experiment
-            strategy = distribute.build(options.strategy, options.cpu_devices)
-
+    with keras2.quiet_start():
+        from tf_lottery.experiment import Experiment
+        strategy = distribute.build(options.strategy, options.cpu_devices, options.tpu)
+    # After the cluster, which brings TensorFlow's own handler of SIGTERM: that one only takes a note, for a
+    # PreemptionCheckpointHandler.
+    with on_signals() as stop, distribute.lost_worker():
         def stop_or_lost():
             if claims:
                 claims.check()

@@ -1,59 +1,62 @@
-"""A tf.distribute strategy from a flag."""
+"""A tf.distribute strategy from a flag, and what its workers tell each other."""
 
+import contextlib
+import hashlib
 import json
 import os
+import re
 
-from tf_lottery.errors import UsageError
+from tf_lottery import clusters
+from tf_lottery.errors import ClusterError, UsageError
 
-STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker')
+STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
 
 
-def check(name):
-    """Refuses an unknown strategy, or one whose cluster is not described; needs no TensorFlow.
+def check(name, wish=None, tpu=None):
+    """Refuses an unknown strategy, or one whose cluster or TPU is not described; needs no TensorFlow.
 
     Raises:
       UsageError.
     """
     if name not in STRATEGIES:
         raise UsageError(f'unknown strategy {name!r}: choose one of {", ".join(STRATEGIES)}.')
-    if name == 'multi_worker' and not _workers():
-        raise UsageError("--strategy=multi_worker needs the cluster in the environment variable TF_CONFIG, as in "
-                         '\'{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
-                         '"index": 0}}\'.')
+    if name not in ('auto', 'multi_worker') and wish and wish.kind != 'auto':
+        raise UsageError(f'--cluster={wish.kind} is for --strategy=multi_worker, not for {name}: leave one of them '
+                         'out.')
+    if (name == 'tpu') != bool(tpu):
+        raise UsageError('--strategy=tpu and --tpu go together: give --strategy=tpu --tpu=local on a TPU VM, or the '
+                         "TPU's name instead of local.")
+    clusters.check(wish or clusters.Wish(), needed=name == 'multi_worker')
 
 
-def _workers():
-    try:
-        return json.loads(os.environ.get('TF_CONFIG', '{}')).get('cluster', {}).get('worker', [])
-    except ValueError as error:
-        raise UsageError(f'TF_CONFIG is not JSON ({error}).') from error
-
-
-def build(name='auto', cpu_devices=1):
+def build(name='auto', cpu_devices=1, tpu=None):
     """Builds a strategy.
 
     Args:
       name: 'one_device' (the first GPU, else the CPU), 'mirrored' (all GPUs of this host, else its virtual CPU
-        devices), 'multi_worker' (the hosts of TF_CONFIG), or 'auto': multi_worker where TF_CONFIG names several
+        devices), 'multi_worker' (the hosts of TF_CONFIG), 'tpu', or 'auto': multi_worker where TF_CONFIG names several
         workers, mirrored where there are several GPUs, else one_device.
       cpu_devices: int, into how many virtual devices to split the CPU: a rehearsal of `mirrored` without GPUs.
+      tpu: 'local' on a TPU VM, or the name of a Cloud TPU.
 
     Returns:
       tf.distribute.Strategy.
 
     Raises:
-      UsageError: see `check`; or fewer than two devices for 'mirrored'.
+      UsageError: see `check`; or fewer than two devices for 'mirrored', or no TPU.
+      ClusterError: the workers of TF_CONFIG did not come together.
     """
-    check(name)
     import tensorflow as tf
 
+    if name == 'tpu':
+        return _tpu(tpu)
     gpus = tf.config.list_physical_devices('GPU')
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if name == 'auto':
         name = 'multi_worker' if is_cluster(name) else 'mirrored' if len(gpus) > 1 else 'one_device'
     if name == 'multi_worker':
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker()
     if cpu_devices > 1:
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices('CPU')[0], [tf.config.LogicalDeviceConfiguration()] * cpu_devices)
@@ -68,6 +71,44 @@ def build(name='auto', cpu_devices=1):
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
+def _multi_worker():
+    import tensorflow as tf
+
+    workers = clusters.workers()
+    # TensorFlow waits for long (fourteen minutes were tried), and neither Ctrl-C nor SIGTERM reaches Python meanwhile.
+    print(f'Worker {clusters.own_index()} of {len(workers)} waits for all of {", ".join(workers)} '
+          '(Ctrl-\\ gives up).', flush=True)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise ClusterError(f'the cluster {", ".join(workers)} could not be started ({_first_line(error)}): see that '
+                           'every worker runs, and that all of them were started anew.') from error
+    # Else the workers would ask each other before every step whether all have data left: they have, or none has.
+    strategy.extended.experimental_enable_get_next_as_optional = False
+    return strategy
+
+
+def _tpu(name):
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    # The resolver asks Google Cloud for a name and reports what it hears in many ways.
+    except Exception as error:
+        raise UsageError(
+            f'--tpu={name} is no TPU that this process reaches ({_first_line(error)}): run on a TPU VM, with the '
+            'package tensorflow-tpu in place of tensorflow, or choose another --strategy.') from error
+
+
+def _first_line(error):
+    # TensorFlow's messages begin with the names of its operations.
+    lines = re.sub(r'{{.*?}}', '', str(error)).strip().splitlines()
+    return lines[0].split('. ')[0].strip(' .') if lines else type(error).__name__
+
+
 def is_chief():
     """Whether this process writes files: the only one, or the first of the workers in TF_CONFIG."""
     task = json.loads(os.environ.get('TF_CONFIG', '{}')).get('task', {})
@@ -78,7 +119,7 @@ def jit_pays(strategy, network_has_convolutions):
     """Whether XLA pays: on accelerators always; on CPUs for dense networks on one replica (it cannot run mirrored)."""
     import tensorflow as tf
 
-    if tf.config.list_physical_devices('GPU'):
+    if tf.config.list_physical_devices('GPU') or isinstance(strategy, tf.distribute.TPUStrategy):
         return True
     return strategy.num_replicas_in_sync == 1 and not network_has_convolutions
 
@@ -86,8 +127,7 @@ def jit_pays(strategy, network_has_convolutions):
 def local_copies(strategy, array):
     """Puts data that every worker has loaded for itself on each device of this process.
 
-    A variable of the strategy would be sent from the first worker to all others, which cannot take bytes. Call this
-    outside of the strategy's scope.
+    Call this outside of the strategy's scope.
 
     Args:
       strategy: a tf.distribute.Strategy.
@@ -98,14 +138,19 @@ def local_copies(strategy, array):
     """
     import tensorflow as tf
 
+    if not has_workers(strategy):
+        with strategy.scope():
+            copy = tf.Variable(array, trainable=False)
+        return lambda: copy
+    # A variable of the strategy would be sent from the first worker to all others, which cannot take bytes.
     copies = []
-    # The default strategy names no devices.
-    for device in strategy.extended.worker_devices if strategy.num_replicas_in_sync > 1 else (None,):
+    for device in strategy.extended.worker_devices:
         with tf.device(device):
             copies.append(tf.Variable(array, trainable=False))
 
     def own():
         context = tf.distribute.get_replica_context()
+        # Each replica of a process is traced for itself, and so knows its number.
         replica = tf.get_static_value(context.replica_id_in_sync_group) if context else 0
         return copies[replica % len(copies)]
 
@@ -114,12 +159,15 @@ def local_copies(strategy, array):
 
 def has_workers(strategy):
     """Whether training runs in several processes, which must do the same things in the same order."""
-    return strategy.cluster_resolver is not None and strategy.num_replicas_in_sync > 1
+    import tensorflow as tf
+
+    return (isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+            and strategy.num_replicas_in_sync > len(strategy.extended.worker_devices))
 
 
 def is_cluster(name):
     """Whether the strategy of a name runs in several processes; needs no TensorFlow."""
-    return name in ('auto', 'multi_worker') and len(_workers()) > 1
+    return name in ('auto', 'multi_worker') and len(clusters.workers()) > 1
 
 
 def from_chief(strategy, numbers):
@@ -158,3 +206,76 @@ def any_worker(strategy, flag):
 def barrier(strategy):
     """Waits until every worker is here."""
     any_worker(strategy, False)
+
+
+def gather(strategy, values):
+    """Collects the values of all replicas on every worker; waits until every worker has asked.
+
+    Args:
+      strategy: a tf.distribute.Strategy.
+      values: what `strategy.run` returned, int64 [1] on each replica.
+
+    Returns:
+      list of int, by replica.
+    """
+    return strategy.gather(values, axis=0).numpy().tolist()
+
+
+def agree(strategy, values):
+    """Stops every worker with a sentence where they hold different values; waits until every worker has asked.
+
+    Args:
+      strategy: a tf.distribute.Strategy.
+      values: mapping from what is compared to a value that JSON can hold; the same keys on every worker.
+
+    Raises:
+      ClusterError: names what differs, and where.
+    """
+    import tensorflow as tf
+
+    if not has_workers(strategy):
+        return
+    for what, value in values.items():
+        digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+        number = tf.constant([int.from_bytes(digest[:7], 'big')], tf.int64)
+        digests = gather(strategy, strategy.experimental_distribute_values_from_function(lambda _: number))  # noqa: B023
+        odd = [replica for replica, digest in enumerate(digests) if digest != digests[0]]
+        if odd:
+            raise ClusterError(f'{what} differs between {name_workers(strategy, odd)} and '
+                               f'{name_workers(strategy, [0])}: start the same command on every worker, with the same '
+                               'code and data and one shared --workdir.')
+
+
+def name_workers(strategy, replicas):
+    """'worker 1, 3' where there are several processes, else 'replica 2': who holds what differs."""
+    if not has_workers(strategy):
+        return f'replica {", ".join(map(str, replicas))}'
+    own = len(strategy.extended.worker_devices)
+    return f'worker {", ".join(map(str, dict.fromkeys(replica // own for replica in replicas)))}'
+
+
+@contextlib.contextmanager
+def lost_worker():
+    """Turns what TensorFlow says where another worker is gone into a ClusterError.
+
+    TensorFlow's coordination service notices within ten seconds that a process died, and ends what waits for it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if len(clusters.workers()) < 2 or not _is_of_the_network(error):
+            raise
+        text = re.sub(r'{{.*?}}', '', str(error))
+        lost = [number for number in map(int, re.findall(r'/job:worker(?:/replica:0)?/task:(\d+)', text))
+                if number != clusters.own_index()]
+        who = f'worker {lost[0]} ({clusters.workers()[lost[0]]})' if lost else 'another worker'
+        raise ClusterError(f'{who} is gone; its own output says why, unless it was killed. What was saved before is '
+                           'good: the same command on every worker goes on from there.') from error
+
+
+def _is_of_the_network(error):
+    import tensorflow as tf
+
+    # What a file system says is a StorageError by now.
+    return isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+                              tf.errors.DeadlineExceededError)) or 'Collective ops is aborted' in str(error)

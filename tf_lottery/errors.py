@@ -36,3 +36,7 @@ class Interrupted(Exception):
 
 class ExportError(RuntimeError):
     """What was exported is not what was trained; nothing of it was kept."""
+
+
+class ClusterError(RuntimeError):
+    """One of several workers is gone, or they do not agree; each of them stops."""

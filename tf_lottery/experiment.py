@@ -12,7 +12,7 @@ from absl import logging
 
 from tf_lottery import data, distribute, runs, storage
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import CorruptFileError, DivergedError
+from tf_lottery.errors import ClusterError, CorruptFileError, DivergedError
 from tf_lottery.metrics import early_stop, to_csv
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
@@ -66,6 +66,12 @@ class Experiment:
             feed = feeds.StreamFeed(config.data, protocol.dataset, protocol.validation, settings, strategy, data_dir)
         else:
             feed = feeds.MemoryFeed(data.load(config.data.name, protocol.validation, data_dir), settings, strategy)
+        if distribute.has_workers(strategy):
+            # Before anything else is exchanged: networks of different shapes would wait for each other for ever.
+            distribute.agree(strategy, {
+                'the config': config.to_dict(), 'a version of the libraries': runs.versions(),
+                f'the experiment in {workdir}': runs.is_claimed(workdir) and runs.read_config(workdir)['config'],
+                'the data set': feed.fingerprint()})
         self.trainer = Trainer(functools.partial(self.network, seed=0), feed, settings, strategy)
         for name, (holder, *_) in wrapper.prunable_variables(self.trainer.network).items():
             holder.pruning_schedule = IterativePruning(
@@ -102,6 +108,7 @@ class Experiment:
 
         Raises:
           Interrupted: `stop` said so; the same command goes on from there.
+          ClusterError: the workers do not agree, or one of them is gone.
         """
         for run in self.pending(replicate):
             try:
@@ -137,9 +144,12 @@ class Experiment:
         _, end = runs.run_steps(self.protocol, run)
         dense = run.level == 0 and run.branch == 'ticket'
         checkpoint = Checkpoint(self.path(run), self._writes)
-        trained = self.trainer.train(
-            ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
-            keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress)
+        try:
+            trained = self.trainer.train(
+                ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
+                keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress)
+        except ClusterError as error:
+            raise ClusterError(f'{self.path(run)}: {error}') from error
         if self._writes:
             self._save(run, ticket, trained)
             storage.write_json(self.path(run, 'timing.json'), {

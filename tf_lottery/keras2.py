@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import ClusterError, UsageError
 
 
 def select():
@@ -61,6 +61,9 @@ def quiet_start():
         os.dup2(printed.fileno(), 2)
         try:
             yield
+        except (UsageError, ClusterError):
+            # These say all in a sentence.
+            raise
         except BaseException:
             printed.seek(0)
             os.write(terminal, printed.read())

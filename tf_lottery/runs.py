@@ -64,6 +64,11 @@ def versions():
     return {'python': platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
+def is_claimed(workdir):
+    """Whether the folder holds an experiment."""
+    return storage.exists(storage.join(workdir, _CONFIG))
+
+
 def read_config(workdir):
     """Returns what `claim` wrote.
 

@@ -147,6 +147,11 @@ class ImageStream:
         examples = self._viewed(self._in_order().enumerate(), view).concatenate(padding).take(steps * self._own_batch)
         return _ready(examples.batch(self._own_batch, drop_remainder=True), steps)
 
+    @property
+    def files(self):
+        """list of (name, first record, number of records): what this host reads."""
+        return [(os.path.basename(file.filename), file.skip, file.take) for file in self._files]
+
     def first(self, count):
         """The first images of this host's share as evaluation sees them, in memory.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -80,6 +81,12 @@ class MemoryFeed:
     def sample(self, count):
         """data.Split of so many training examples, not augmented, or of all where there are fewer."""
         return self._splits.train.take(np.arange(min(count, self.examples)))
+
+    def fingerprint(self):
+        """Numbers and names that differ where the data do."""
+        return [zlib.crc32(np.ascontiguousarray(array))
+                for split in (self._splits.train, self._splits.validation, self._splits.test)
+                for array in (split.images, split.labels)]
 
     def explained(self, seeds, step):
         """A context in which what is wrong with the data's files is told in a sentence: these have all been read.
@@ -165,6 +172,9 @@ class StreamFeed:
 
     def sample(self, count):
         return self._alone.first(count)
+
+    def fingerprint(self):
+        return self._alone.files
 
     @contextlib.contextmanager
     def explained(self, seeds, step):

@@ -8,11 +8,13 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
+from tf_lottery.distribute import agree
 from tf_lottery.errors import UsageError
 from tf_lottery.models import auxiliary, dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.rewind import RewindCallback, initial_slots
 from tf_lottery.training import optimizers
+from tf_lottery.training.agreement import SameMasks
 from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, Progress, SaveAndStop
 from tf_lottery.training.loss import mean_cross_entropy
 
@@ -90,6 +92,8 @@ class TrainingModel(tf_keras.Model):
         self.augmentation_seed = tf.Variable(0, trainable=False, dtype=tf.int32, name='augmentation_seed')
         self.mean_loss = tf_keras.metrics.Mean(name='loss')
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        # Keras would send every step's loss across the network to return one that nobody reads.
+        self.distribute_reduction_method = 'first'
 
     @property
     def metrics(self):
@@ -173,6 +177,7 @@ class Trainer:
             # Keras builds a loop over an execution's steps, or none for good where the first one has a single step.
             self.model.make_train_function()
             self.slots = initial_slots(optimizer, self.network.trainable_variables)
+            self._same_masks = SameMasks(strategy, self.network)
         self._evaluators = feed.evaluators(self.network)
 
     @property
@@ -203,6 +208,7 @@ class Trainer:
 
         Raises:
           UsageError: the ticket starts at or past `end`.
+          ClusterError: replicas hold different masks, or workers read different checkpoints.
         """
         if not 0 <= ticket.step < end:
             raise UsageError(f'a run cannot start at step {ticket.step} and end at step {end}.')
@@ -211,6 +217,7 @@ class Trainer:
             # Masks are the ticket's, and so not in the checkpoint.
             wrapper.set_mask(self.network, ticket.mask, saved.step)
         start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
+        agree(self.strategy, {'the step of the newest checkpoint': start})
         shift = self._shift(saved) if saved else 0
         boundaries = self._boundaries(start, end, keep_at)
         with self.strategy.scope():
@@ -222,6 +229,7 @@ class Trainer:
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self.slots)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
+                self._same_masks,
                 evaluation,
                 *([Keep(keep_at, keep)] if keep_at else []),
                 SaveAndStop(self, checkpoint, rows, stop, shift),
