@@ -33,10 +33,9 @@ def work():
     from benchmarks import training
     from tensorflow_model_optimization.sparsity import keras as sparsity
     from tf_lottery import data, distribute
-    from tf_lottery.data.order import step_dataset
     from tf_lottery.pruning import wrapper
     from tf_lottery.training.feeds import MemoryFeed
-    from tf_lottery.training.trainer import TrainingModel
+    from tf_lottery.training.trainer import Seeds, TrainingModel
 
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     split = training.examples(6000, 28, 28, 1)
@@ -50,8 +49,10 @@ def work():
         with strategy.scope():
             model = TrainingModel(wrap(training.build_lenet()), feed, own)
             model.compile(tf_keras.optimizers.Adam(1.2e-3, jit_compile=False), steps_per_execution=EXECUTION)
-        steps = step_dataset(0, 0, STEPS + EXECUTION, STEPS, len(split), BATCH)
-        return training.timed(lambda clock: model.fit(steps, verbose=0, callbacks=[*callbacks, clock]), clocked=True)
+        steps = STEPS + EXECUTION
+        return training.timed(lambda clock: model.fit(
+            feed.training(Seeds(0, 0, 0), [0, steps], 0), steps_per_epoch=steps, verbose=0,
+            callbacks=[*callbacks, clock]), clocked=True)
 
     class UpdateStep(sparsity.UpdatePruningStep):
         """TF-MOT's callback looks for the wrappers in the model that is trained; here they are one level down."""

@@ -105,7 +105,8 @@ def _tpu(name):
 
 def _first_line(error):
     # TensorFlow's messages begin with the names of its operations.
-    lines = re.sub(r'{{.*?}}', '', str(error)).strip().splitlines()
+    text = re.sub(r'{{.*?}}|Graph execution error:', '', str(error))
+    lines = text.strip().splitlines()
     return lines[0].split('. ')[0].strip(' .') if lines else type(error).__name__
 
 
@@ -155,6 +156,24 @@ def local_copies(strategy, array):
         return copies[replica % len(copies)]
 
     return own
+
+
+def per_replica(strategy, batches, batch_size):
+    """A dataset of whole batches as a strategy hands it to its replicas, in static shapes.
+
+    Args:
+      strategy: a tf.distribute.Strategy.
+      batches: function from the number of a host and how many there are to a tf.data.Dataset of its rows of them.
+      batch_size: int, the rows of a batch over all replicas.
+
+    Returns:
+      A dataset that `fit` and a loop take: of the only replica's batches, or a distributed one.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batches(0, 1)
+    return strategy.distribute_datasets_from_function(lambda context: batches(
+        context.input_pipeline_id, context.num_input_pipelines).rebatch(batch_size // replicas, drop_remainder=True))
 
 
 def has_workers(strategy):

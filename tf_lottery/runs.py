@@ -1,5 +1,6 @@
 """The folder of an experiment: whose it is, which runs there are, in what order, and where each one lies."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,6 +13,8 @@ from tf_lottery.config import differences
 from tf_lottery.errors import UsageError
 
 _CONFIG = 'config.json'
+# The packages that TensorFlow comes in.
+_TENSORFLOW = ('tensorflow', 'tensorflow-tpu', 'tensorflow-cpu')
 
 
 def check_same(workdir, protocol):
@@ -60,13 +63,17 @@ def claim(workdir, protocol, command):
 
 def versions():
     """The versions of Python and of what a result depends on: dict from name to str."""
-    packages = ('tensorflow', 'tf_keras', 'tensorflow-model-optimization', 'numpy')
-    return {'python': platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    packages = {'tensorflow': _TENSORFLOW, **{name: (name,) for name in (
+        'tf_keras', 'tensorflow-model-optimization', 'numpy')}}
+    return {'python': platform.python_version(), **{name: _version(names) for name, names in packages.items()}}
 
 
-def is_claimed(workdir):
-    """Whether the folder holds an experiment."""
-    return storage.exists(storage.join(workdir, _CONFIG))
+def _version(names):
+    """The version of the first of some packages that is installed."""
+    for name in names[:-1]:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return metadata.version(names[-1])
 
 
 def read_config(workdir):

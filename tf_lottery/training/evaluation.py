@@ -47,7 +47,7 @@ class Evaluator:
 
 
 class StreamEvaluator:
-    """Evaluates a network on a split that is read from its files, every example counted once on any number of replicas.
+    """Evaluates a network on a split that comes in batches, every example counted once on any number of replicas.
 
     Args:
       network: Keras model from images in [0, 1] to logits.
@@ -62,23 +62,33 @@ class StreamEvaluator:
         self._batches, self._explained = batches, explained
 
         @tf.function(jit_compile=jit)
-        def of_replica(batch):
-            return _sums(network, batch['image'], batch['label'], brightest)
+        def added(batch, before):
+            own = _sums(network, batch['image'], batch['label'], brightest)
+            return tuple(one + other for one, other in zip(before, own, strict=True))
+
+        self._strategy = strategy
+
+        def nothing():
+            return tf.constant(0.0), tf.constant(0), tf.constant(0)
 
         @tf.function
-        def totals(batch):
-            return [strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-                    for value in strategy.run(of_replica, args=(batch,))]
+        def start():
+            return strategy.run(nothing)
 
-        self._totals = totals
+        @tf.function
+        def go_on(batch, before):
+            return strategy.run(added, args=(batch, before))
+
+        self._start, self._go_on = start, go_on
 
     def __call__(self):
         """Returns {'loss': mean cross-entropy in nats, 'accuracy': fraction}, Python floats."""
-        loss, correct, examples = 0.0, 0, 0
+        sums = self._start()
         with self._explained():
             for batch in self._batches:
-                own_loss, own_correct, own_examples = self._totals(batch)
-                loss, correct, examples = loss + own_loss, correct + own_correct, examples + own_examples
+                sums = self._go_on(batch, sums)
+        # Replicas meet once, at the end.
+        loss, correct, examples = (self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None) for each in sums)
         return {'loss': float(loss) / int(examples), 'accuracy': int(correct) / int(examples)}
 
 

@@ -2,19 +2,23 @@
 
 import contextlib
 import functools
+import math
 import zlib
 
 import numpy as np
 import tensorflow as tf
 
 from tf_lottery import keras2
-from tf_lottery.data import steps_per_epoch
+from tf_lottery.data import quiet_options, steps_per_epoch
 from tf_lottery.data.augmentation import crop_and_flip
 from tf_lottery.data.order import block_dataset, step_dataset
 from tf_lottery.data.streaming import TEST, ImageStream, training_splits
-from tf_lottery.distribute import local_copies
+from tf_lottery.distribute import local_copies, per_replica
 from tf_lottery.errors import UsageError
 from tf_lottery.training.evaluation import Evaluator, StreamEvaluator
+
+# Examples that several replicas evaluate at a time.
+_BATCH = 1000
 
 
 class MemoryFeed:
@@ -38,7 +42,7 @@ class MemoryFeed:
         self.examples = len(splits.train)
         self.steps_per_epoch = steps_per_epoch(self.examples, settings.batch_size)
         self.blocks = strategy.num_replicas_in_sync == 1
-        self._splits, self._settings = splits, settings
+        self._splits, self._settings, self._strategy = splits, settings, strategy
         # Every worker has loaded the data for itself: none of it passes through the strategy.
         self._images, self._labels = (
             local_copies(strategy, array) for array in (splits.train.images, splits.train.labels))
@@ -56,7 +60,14 @@ class MemoryFeed:
         if self.blocks:
             block = min(self._settings.block, self._settings.evaluate_every)
             return block_dataset(seeds.order, boundaries, block, *sizes)
-        return step_dataset(seeds.order, boundaries[0], boundaries[-1], self._settings.block, *sizes)
+        steps = step_dataset(seeds.order, boundaries[0], boundaries[-1], self._settings.block, *sizes)
+
+        def own(host, hosts):
+            rows = self._settings.batch_size // hosts
+            return steps.map(lambda element: {
+                name: value[host * rows:(host + 1) * rows] for name, value in element.items()})
+
+        return per_replica(self._strategy, own, self._settings.batch_size)
 
     def batch(self, element, seed):
         """In the training step, the batch of a single step of an element of `training`.
@@ -75,8 +86,26 @@ class MemoryFeed:
 
     def evaluators(self, network):
         """dict from 'validation' and 'test' to a function that returns the network's loss and accuracy there."""
-        return {name: Evaluator(network, split, self._settings.brightest, self._settings.jit)
-                for name, split in (('validation', self._splits.validation), ('test', self._splits.test))}
+        splits = {'validation': self._splits.validation, 'test': self._splits.test}
+        if self.blocks:
+            return {name: Evaluator(network, split, self._settings.brightest, self._settings.jit)
+                    for name, split in splits.items()}
+        return {name: StreamEvaluator(network, self._batches(split), self._settings.brightest, self._settings.jit,
+                                      self._strategy, contextlib.nullcontext) for name, split in splits.items()}
+
+    def _batches(self, split):
+        """A split in batches for several replicas; a label of -1 marks padding, so that all have as many."""
+        replicas = self._strategy.num_replicas_in_sync
+        size = replicas * math.ceil(_BATCH / replicas)
+        padding = -len(split) % size
+        images = np.pad(split.images, [(0, padding), (0, 0), (0, 0), (0, 0)])
+        labels = np.pad(split.labels, (0, padding), constant_values=-1)
+
+        def own(host, hosts):
+            batches = tf.data.Dataset.from_tensor_slices({'image': images[host::hosts], 'label': labels[host::hosts]})
+            return batches.batch(size // hosts, drop_remainder=True).with_options(quiet_options(tf.data.Options()))
+
+        return per_replica(self._strategy, own, size)
 
     def sample(self, count):
         """data.Split of so many training examples, not augmented, or of all where there are fewer."""
@@ -157,8 +186,8 @@ class StreamFeed:
 
     def training(self, seeds, boundaries, shift):
         start, end = boundaries[0] + shift, boundaries[-1] + shift
-        return self._distributed(lambda host: self._streams['train'](host).training(
-            seeds.order, seeds.augmentation, start, end, **self._augmentation))
+        return per_replica(self._strategy, lambda host, hosts: self._streams['train'](host).training(
+            seeds.order, seeds.augmentation, start, end, **self._augmentation), self._settings.batch_size)
 
     def batch(self, element, seed):
         # The stream has drawn its crops from the same seed.
@@ -166,9 +195,9 @@ class StreamFeed:
         return element
 
     def evaluators(self, network):
-        return {name: StreamEvaluator(network, self._distributed(lambda host, name=name: self._evaluation(name, host)),
-                                      self._settings.brightest, self._settings.jit, self._strategy,
-                                      self._evaluation_explained(name)) for name in ('validation', 'test')}
+        return {name: StreamEvaluator(network, self._evaluation(name), self._settings.brightest, self._settings.jit,
+                                      self._strategy, self._evaluation_explained(name))
+                for name in ('validation', 'test')}
 
     def sample(self, count):
         return self._alone.first(count)
@@ -183,24 +212,13 @@ class StreamFeed:
                 seeds.order, step(), step() + self.steps_per_epoch) for host in self._here]):
             yield
 
-    def _evaluation(self, name, host):
-        return self._streams[name](host).evaluation()
+    def _evaluation(self, name):
+        return per_replica(self._strategy, lambda host, hosts: self._streams[name](host).evaluation(),
+                           self._settings.batch_size)
 
     def _evaluation_explained(self, name):
         return functools.partial(_explained, lambda: [
             self._streams[name](host).unreadable_in_evaluation() for host in self._here])
-
-    def _distributed(self, dataset):
-        """A dataset of each host's rows of the batches, as the strategy hands it to its replicas."""
-        replicas = self._strategy.num_replicas_in_sync
-        if replicas == 1:
-            return dataset(0)
-
-        def of_host(context):
-            rows = dataset(context.input_pipeline_id)
-            return rows.rebatch(self._settings.batch_size // replicas, drop_remainder=True)
-
-        return self._strategy.distribute_datasets_from_function(of_host)
 
 
 @contextlib.contextmanager
