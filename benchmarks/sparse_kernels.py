@@ -3,7 +3,7 @@
     python benchmarks/sparse_kernels.py --seconds=2
 
 Each network is timed with all of its weights and, without its zeros, at several densities, in turn in one process that
-has no TensorFlow. The weights are random: what they are does not change the time.
+has no TensorFlow: the processor time of the cheapest call. The weights are random: what they are does not change it.
 """
 
 import pathlib

@@ -11,8 +11,8 @@ _ROUNDS = 5
 def write(job, models, runtime):
     """Measures models and writes {'runtime': ..., 'seconds': {name: {batch: float}}} to the job's file `latency`.
 
-    The seconds are those of the fastest call: what else the machine does can only add to a call, and adds more to a long
-    one (see the note on `min` in the documentation of Python's timeit).
+    The seconds are the processor time of the cheapest call, on one thread: what it takes where nothing else runs. By
+    the clock, what else the machine does would add to the calls, and most to the long ones.
 
     Args:
       job: dict with `seconds`, for how long each model is measured per batch size, `batches` and `latency`.
@@ -28,9 +28,9 @@ def write(job, models, runtime):
         for _, name in itertools.product(range(_ROUNDS), calls):
             end = time.perf_counter() + job['seconds'] / _ROUNDS
             while not times[name] or time.perf_counter() < end:
-                began = time.perf_counter()
+                began = time.process_time()
                 calls[name]()
-                times[name].append(time.perf_counter() - began)
+                times[name].append(time.process_time() - began)
         for name in models:
             seconds[name][str(batch)] = min(times[name])
     with open(job['latency'], 'w') as file:
