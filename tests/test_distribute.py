@@ -106,7 +106,7 @@ def sentence(action):
 # What an optimizer step sends to the other workers, read off the graph that Keras trains with.
 sent = []
 if distribute.has_workers(strategy):
-    data_set = strategy.experimental_distribute_dataset(trainer._data(1, [0, 10]))
+    data_set = trainer.feed.training(Seeds(0, 1, 2), [0, 10], 0)
     step = trainer.model.train_function.get_concrete_function(iter(data_set))
     sent = [(operation.outputs[0].dtype.name, operation.outputs[0].shape.num_elements())
             for operation in operations(step.graph) if operation.type.startswith('Collective')]

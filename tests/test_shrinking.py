@@ -418,7 +418,8 @@ def test_any_mask_leaves_the_outputs_as_they_are(name, density, seed):
 
 
 @pytest.mark.parametrize(('name', 'shape', 'density', 'most'), [
-    ('lenet_300_100', (8, 8, 1), 0.01, 0.6), ('conv2', (8, 8, 1), 0.003, 0.7), ('resnet20', (8, 8, 3), 0.005, 0.7)])
+    ('lenet_300_100', (8, 8, 1), 0.01, 0.6), ('conv2', (8, 8, 1), 0.003, 0.7),
+    ('conv4_dropout', (8, 8, 3), 0.003, 0.2), ('resnet20', (8, 8, 3), 0.005, 0.7)])
 def test_the_networks_of_the_papers(name, shape, density, most):
     model = prune(models.find(name).build(shape, 10, 0), density)
     smaller, _ = shrunk(model, 1e-4)

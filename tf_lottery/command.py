@@ -209,7 +209,10 @@ def _export(workdir, options, command_line, replicate, summaries=None):
     level = level if options.level is None else options.level
     rewind = step if len(protocol.rewind_steps) > 1 and level else None
     run = runs.Run(replicate, level, 'ticket', rewind=rewind)
-    how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds, wish.shrink)
+    # Researchers go on from what a run ends with, and from rewound weights.
+    deploys = options.mode == 'export' and options.weights == 'trained'
+    how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds,
+                         deploys if wish.shrink is None else wish.shrink)
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
                                how)
     print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')

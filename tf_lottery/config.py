@@ -121,8 +121,9 @@ def defaults():
     # the smallest winning ticket.
     config.export.within_points = config_dict.placeholder(float)
     config.export.forms = ('saved_model', 'ticket')
-    # Remove units and channels that compute nothing from all forms but the ticket itself.
-    config.export.shrink = False
+    # Remove units and channels that compute nothing from all forms but the ticket itself; None is to do so where
+    # somebody deploys: mode=export of trained weights.
+    config.export.shrink = config_dict.placeholder(bool)
     # For how long each form is timed per batch size; 0 leaves latencies out.
     config.export.latency_seconds = 0.2
     # A Python interpreter that has ai-edge-litert, to verify TFLite files in; '' is the one that runs this.

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import pathlib
+import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import tf_keras
 from test_experiment import experiment
 
 import tf_lottery
-from tf_lottery import command, results, runs, storage
+from tf_lottery import command, config, results, runs, storage
 from tf_lottery.errors import CorruptFileError, ExportError, UsageError
 from tf_lottery.exports import FORMS, export, fresh, saved_model, tflite, verify
 from tf_lottery.exports.subject import Subject
@@ -88,7 +90,9 @@ def test_the_metadata_say_which_is_which(done, every_form):
     assert trained['test_accuracy'] == pytest.approx(result['final_test_accuracy'])
     assert trained['kept'] == rewound['kept'] == result['kept'] == 12288 + 19200 + 810
     assert trained['config']['data']['name'] == 'digits' and trained['command'] == 'python main.py'
-    assert list(trained['sizes']['forms']) == ['dense saved_model', 'dense tflite', *FORMS]
+    assert list(trained['sizes']) == ['dense saved_model', 'dense tflite', *FORMS]
+    assert 0.5 < trained['litert_accuracy']['tflite_int8'] <= 1
+    assert trained['litert_accuracy']['tflite'] == trained['test_accuracy']
     assert [sorted(each['seconds']) for each in trained['latency']] == [
         ['dense', 'saved_model'], ['dense', 'tflite', 'tflite_int8', 'tflite_sparse']]
     assert all(set(seconds) == {'1', '32'} for each in trained['latency'] for seconds in each['seconds'].values())
@@ -287,7 +291,7 @@ def test_a_model_that_cannot_be_exported_is_told():
 def test_images_files_and_numbers_are_served_alike(tmp_path):
     network = tf_keras.Sequential([tf_keras.layers.Flatten(input_shape=(5, 4, 3)), tf_keras.layers.Dense(3, name='fc')])
     images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), np.uint8)
-    subject = Subject(network, Mask.ones({'fc/kernel': (60, 3)}), wrapper.get_weights(network), images, 255)
+    subject = Subject(network, Mask.ones({'fc/kernel': (60, 3)}), wrapper.get_weights(network), images, brightest=255)
     saved_model.write(subject, str(tmp_path / 'model'))
     found, _ = fresh.run('in_tensorflow', tmp_path / 'fresh', subject, {'saved_model': tmp_path / 'model'}, {}, 0)
     found = {key.removeprefix('saved_model/'): value for key, value in found.items()}
@@ -317,13 +321,21 @@ def test_a_shrunk_export_computes_the_same_with_fewer_units(done, tmp_path):
     # Unit 1 is fed by nothing and is relu(5), unit 3 is read by nothing.
     readers = np.array([[1, 0], [2, 0], [0, 3], [0, 0]], np.float32)
     model.set_weights([kernel, np.array([0, 5, 0, 0], np.float32), readers, np.zeros(2, np.float32)])
-    folder = tf_lottery.export(model, str(tmp_path / 'small'), shrink=True)
+    folder = tf_lottery.export(model, str(tmp_path / 'small'), ('saved_model', 'tflite_sparse', 'ticket'),
+                               ticket=Ticket(export._nonzero(model), wrapper.get_weights(model), 0))
     small = tf_lottery.load_model(folder)
     assert [array.tolist() for array in small.get_weights()] == [
         [[1, 2], [0, 1], [1, 0]], [0, 0], [[1, 0], [0, 3]], [10, 0]]
     inputs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_allclose(small(inputs), model(inputs), rtol=1e-5)
-    assert '| `fc` | 4 | 2 | 16 | 8 |' in pathlib.Path(folder, 'README.md').read_text()
+    card = pathlib.Path(folder, 'README.md').read_text()
+    assert '| `fc` | 4 | 2 | 16 | 8 |' in card
+    # Of 20 weights 8 are not zero; of the 10 that are left 6.
+    assert re.search(r'\| dense SavedModel \| 20 \| 20 \|', card)
+    assert re.search(r'\| SavedModel \| 10 \| 6 \|', card) and re.search(r'\| TFLite, .* \| 10 \| 6 \|', card)
+    assert re.search(r'\| rewound ticket \| 20 \| 8 \|', card)
+    whole = tf_lottery.load_model(tf_lottery.export(model, str(tmp_path / 'whole'), shrink=False))
+    assert all(np.array_equal(*pair) for pair in zip(whole.get_weights(), model.get_weights(), strict=True))
 
 
 def test_a_run_is_shrunk_but_for_its_ticket(done):
@@ -334,3 +346,39 @@ def test_a_run_is_shrunk_but_for_its_ticket(done):
     assert json.loads(pathlib.Path(folder, 'ticket.json').read_text())['shrunk'].keys() == {'fc1', 'fc2', 'output'}
     whole = tf_lottery.load_ticket(str(pathlib.Path(folder, FORMS['ticket'])))
     assert whole.mask == done.mask(runs.Run(0, 2, 'ticket'))
+
+
+@pytest.mark.parametrize('mode, weights, shrink, expected', [
+    ('export', 'trained', None, True), ('export', 'rewound', None, False), ('run', 'trained', None, False),
+    ('export', 'trained', False, False), ('export', 'rewound', True, True), ('run', 'trained', True, True)])
+def test_who_deploys_gets_a_shrunk_network(done, monkeypatch, mode, weights, shrink, expected):
+    settings = config.defaults()
+    settings.export.shrink = shrink
+    asked = []
+    monkeypatch.setattr(export, 'export_run', lambda *arguments: asked.append(arguments[-1].shrink))
+    command._export(done.workdir, types.SimpleNamespace(
+        mode=mode, weights=weights, config=settings, level=2, replicate=0, rewind_to=None, data_dir=None), 'command')
+    assert asked == [expected]
+
+
+def test_a_network_with_nothing_to_remove_is_told(tmp_path):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(2,), name='fc')])
+    model.set_weights([np.eye(2), np.zeros(2)])
+    folder = tf_lottery.export(model, str(tmp_path / 'model'))
+    assert 'there was none to remove' in pathlib.Path(folder, 'README.md').read_text()
+
+
+def test_shrinking_that_changes_an_output_is_no_export(tmp_path, monkeypatch):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(2,), name='fc')])
+    model.set_weights([np.eye(2), np.zeros(2)])
+    shrink = export.shrinking.shrink
+
+    def spoilt(network):
+        smaller, changes = shrink(network)
+        smaller.set_weights([np.eye(2), np.ones(2)])
+        return smaller, changes
+
+    monkeypatch.setattr(export.shrinking, 'shrink', spoilt)
+    with pytest.raises(ExportError, match='the shrunk network does not compute .* Export it whole: shrink=False'):
+        tf_lottery.export(model, str(tmp_path / 'model'))
+    assert not (tmp_path / 'model').exists()

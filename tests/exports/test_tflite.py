@@ -5,6 +5,7 @@ import pytest
 import tf_keras
 from tensorflow.lite.tools import flatbuffer_utils
 
+import tf_lottery
 from tf_lottery.exports import tflite
 
 
@@ -58,7 +59,7 @@ def test_the_file_is_smaller(files):
 
 def test_the_encoding_by_hand():
     values = np.array([[0, 5, 0, 0], [0, 0, 0, 0], [7, 0, 0, 8]], np.float32)
-    sparsity, survivors = tflite._encode(values)
+    sparsity, survivors = tflite._encode(values, range(2))
     rows, columns = sparsity.dimMetadata
     assert rows.denseSize == 3
     assert columns.arraySegments.values.tolist() == [0, 1, 1, 3]
@@ -66,11 +67,38 @@ def test_the_encoding_by_hand():
     assert survivors.tolist() == [5, 7, 8]
     # By columns there would be five segments instead of four.
     assert sparsity.traversalOrder == [0, 1]
-    assert tflite._encode(values.T)[0].traversalOrder == [1, 0]
+    assert tflite._encode(values.T, range(2))[0].traversalOrder == [1, 0]
 
 
 def test_places_take_two_bytes_where_one_is_too_few():
     wide = np.zeros((1, 300), np.float32)
     wide[0, 256] = 1
-    assert tflite._encode(wide)[0].dimMetadata[1].arrayIndices.values.dtype == np.uint16
-    assert tflite._encode(wide[:, 1:])[0].dimMetadata[1].arrayIndices.values.dtype == np.uint8
+    assert tflite._encode(wide, range(2))[0].dimMetadata[1].arrayIndices.values.dtype == np.uint16
+    assert tflite._encode(wide[:, 1:], range(2))[0].dimMetadata[1].arrayIndices.values.dtype == np.uint8
+
+
+def pointwise(density, strides=1, groups=1):
+    """A 1x1 convolution that keeps some of its weights, called on an image and then on its own output."""
+    layer = tf_keras.layers.Conv2D(64, 1, strides, groups=groups, activation='relu', name='pointwise')
+    image = tf_keras.Input((4, 4, 64))
+    model = tf_keras.Model(image, layer(layer(image)))
+    rng = np.random.default_rng(0)
+    layer.kernel.assign(np.where(rng.random(layer.kernel.shape) < density, rng.standard_normal(layer.kernel.shape), 0))
+    layer.bias.assign(rng.standard_normal(64))
+    return model
+
+
+def test_a_1x1_convolution_with_few_survivors_is_a_sparse_layer_of_each_place(tmp_path):
+    model = pointwise(0.02)
+    content = tflite.sparse(tflite.convert(model))
+    assert operators(content) == [('FULLY_CONNECTED', 8)] * 2
+    expected = model.get_weights()[0]
+    for found in tflite.weights(content):
+        assert np.array_equal(found.reshape(expected.shape), expected)
+    # In LiteRT it computes the same, or this raises.
+    tf_lottery.export(model, str(tmp_path / 'model'), ('tflite_sparse',), shrink=False)
+
+
+@pytest.mark.parametrize('other', [{'density': 0.04}, {'density': 0.02, 'strides': 2}, {'density': 0.01, 'groups': 2}])
+def test_other_1x1_convolutions_stay_convolutions(other):
+    assert {name for name, _ in operators(tflite.sparse(tflite.convert(pointwise(**other))))} == {'CONV_2D', 'DENSIFY'}

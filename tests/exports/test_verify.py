@@ -69,14 +69,14 @@ def test_more_zeros_than_the_mask_are_for_int8_only(subject):
         verify.tflite(subject, 'tflite', subject.outputs, [rounded])
 
 
-def test_int8_may_change_one_prediction_in_a_hundred(subject):
+def test_int8_may_change_three_predictions_in_a_hundred(subject):
     outputs = subject.outputs.copy()
-    outputs[:2] = outputs[:2, ::-1]
-    assert verify.tflite(subject, 'tflite_int8', outputs, [subject.weights['fc/kernel']]) == 2
+    outputs[:6] = outputs[:6, ::-1]
+    assert verify.tflite(subject, 'tflite_int8', outputs, [subject.weights['fc/kernel']]) == 6
     with pytest.raises(ExportError, match='the form tflite does not compute'):
         verify.tflite(subject, 'tflite', outputs, [subject.weights['fc/kernel']])
-    outputs[2] = outputs[2, ::-1]
-    with pytest.raises(ExportError, match='int8 predicts 3 of 200 examples in another way, more than 1%'):
+    outputs[6] = outputs[6, ::-1]
+    with pytest.raises(ExportError, match='int8 predicts 7 of 200 examples in another way, more than 3%'):
         verify.tflite(subject, 'tflite_int8', outputs, [subject.weights['fc/kernel']])
 
 

@@ -60,6 +60,8 @@ def _files(about):
     if 'tflite_int8' in about['predictions_changed']:
         lines[-1] += (f' int8 predicts {about["predictions_changed"]["tflite_int8"]:,} of them in another way, and '
                       'rounds some small weights to zero as well.')
+        if about['litert_accuracy']:
+            lines[-1] += f' It has {about["litert_accuracy"]["tflite_int8"]:.2%} of them right.'
     lines += ['', '`sha256sum -c SHA256SUMS` checks them again.']
     if 'input' in about:
         encoded = ', `serving_jpeg` encoded files, resized to fit.' if about['input'].endswith(' 255') else '.'
@@ -69,43 +71,48 @@ def _files(about):
 
 
 def _sizes(about):
-    sizes = about['sizes']
-    bound = sizes['bound']
-    lines = ['## Size', '', '| form | weights | kept | bytes | gzipped | of the bound |', '|---|---|---|---|---|---|']
-    for form, size in sizes['forms'].items():
-        dense = form.startswith('dense ')
-        name = f'dense {_NAMES[form.removeprefix("dense ")]}' if dense else _NAMES[form]
-        kept = about['prunable'] if dense else about['kept']
-        ratio = '' if dense else f'{size["raw"] / bound:.2f}'
-        lines.append(f'| {name} | {about["prunable"]:,} | {kept:,} | {size["raw"]:,} | {size["gzipped"]:,} | {ratio} |')
-    return '\n'.join([*lines, '', f'The bound is {bound:,} bytes: {sizes["numbers"]:,} numbers that are kept, biases '
-                      'and batch normalisation among them, of 32 bits, and the entropy of the mask.'])
+    lines = ['## Size', '', '| form | weights | kept | bytes | gzipped | bound | of the bound |',
+             '|---|---|---|---|---|---|---|']
+    for form, size in about['sizes'].items():
+        dense, _, kind = form.rpartition(' ')
+        name = f'{dense} {_NAMES[kind]}'.strip()
+        bound = f'{size["bound"]:,} | {size["raw"] / size["bound"]:.2f}' if 'bound' in size else '|'
+        lines.append(f'| {name} | {size["weights"]:,} | {size["kept"]:,} | {size["raw"]:,} | {size["gzipped"]:,} | '
+                     f'{bound} |')
+    return '\n'.join([*lines, '', 'The bound is what a form cannot do without, in bytes: the numbers that it keeps, '
+                      'biases and batch normalisation among them, of 32 bits, and the entropy of its mask.'])
 
 
 def _shrunk(about):
     if not about['shrunk']:
         return ''
-    lines = ['## Shrunk', '', 'Units and channels that no kept weight feeds or reads were removed; what they computed '
-             'was constant and went into the next bias. The ticket itself is whole.', '',
-             '| layer | units | left | weights | left |', '|---|---|---|---|---|']
+    lines = ['## Shrunk', '']
+    changed = {name: change for name, change in about['shrunk'].items() if change['weights_left'] != change['weights']}
+    if not changed:
+        return '\n'.join([*lines, 'Every unit and channel is fed and read by kept weights: there was none to remove.'])
+    lines += ['Units and channels that no kept weight feeds or reads were removed; what they computed was constant and '
+              'went into the next bias. The ticket itself is whole. The layers that became smaller:', '',
+              '| layer | units | left | numbers | left |', '|---|---|---|---|---|']
     return '\n'.join([*lines, *(
         f'| `{name}` | {change["channels"]:,} | {change["channels_left"]:,} | {change["weights"]:,} | '
-        f'{change["weights_left"]:,} |' for name, change in about['shrunk'].items())])
+        f'{change["weights_left"]:,} |' for name, change in changed.items())])
 
 
 def _latency(about):
     if not about['latency']:
         return ''
-    lines = ['## Latency', '', f'Median of one call in microseconds, on one thread of {_processor()}, measured in '
-             'turns in one run:', '', '| runtime | form | batch 1 | batch 32 |', '|---|---|---|---|']
+    lines = ['## Latency', '', 'Processor time of the cheapest call in microseconds, on one thread of '
+             f'{_processor()}, measured in turns in one run:', '',
+             '| runtime | form | batch 1 | batch 32 |', '|---|---|---|---|']
     for each in about['latency']:
         for form, seconds in each['seconds'].items():
             cells = [f'{1e6 * seconds[batch]:,.0f}' if batch in seconds else '' for batch in ('1', '32')]
             lines.append(f'| {each["runtime"]} | {_NAMES.get(form, form)} | ' + ' | '.join(cells) + ' |')
     return '\n'.join([*lines, '', 'A SavedModel runs dense kernels: sparsity alone makes it no faster than the dense '
                       'network. The TFLite file without zeros is faster where a dense layer keeps less than about a '
-                      'twentieth of its weights, which LiteRT then runs on its sparse kernel; those of other layers '
-                      'are filled up with zeros when it is loaded. int8 is faster for its smaller numbers.'])
+                      'twentieth of its weights, or a 1x1 convolution a fortieth, which LiteRT then runs on its sparse '
+                      'kernel; other layers are filled up with zeros when it is loaded. int8 is faster for its smaller '
+                      'numbers.'])
 
 
 def _processor():

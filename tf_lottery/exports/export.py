@@ -41,7 +41,7 @@ class Options:
 
 
 def export(model, path, forms=('saved_model',), examples=None, ticket=None, litert_python='', latency_seconds=0.0,
-           shrink=False):
+           shrink=True):
     """Writes a model of one's own as `main.py --mode=export` does that of a run: verified, with sizes and a README.md.
 
     Args:
@@ -54,7 +54,7 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
       ticket: Ticket to write for the form 'ticket': what another researcher trains.
       litert_python: str, a Python interpreter that has ai-edge-litert; '' for this one.
       latency_seconds: float, for how long each form is timed per batch size; 0 for not at all.
-      shrink: bool, as in `Options`.
+      shrink: bool, as in `Options`; False for a model that is trained on as the network that it is.
 
     Returns:
       `path`.
@@ -131,10 +131,9 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     protocol = config.restore(stored['config'])
     train, test = data.examples(protocol.config.data, protocol.dataset, protocol.validation, _CALIBRATION, data_dir)
     subject = _subject(workdir, stored, run, weights, result, protocol, train, test)
-    accuracy = float(np.mean(np.argmax(subject.outputs, axis=-1) == test.labels))
     folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
-    about = {**_about(stored, run, weights, result, accuracy, summary, command, protocol.dataset),
-             'examples': len(test)}
+    about = {**_about(stored, run, weights, result, subject.accuracy(subject.outputs), summary, command,
+                      protocol.dataset), 'examples': len(test)}
     return _write(subject, folder, about, options or Options())
 
 
@@ -148,7 +147,7 @@ def _subject(workdir, stored, run, weights, result, protocol, train, test):
     network = protocol.model.build(dataset.shape, dataset.classes, 0)
     values = mask.apply(arrays)
     _assign(network, values)
-    return Subject(network, mask, values, test.images, dataset.brightest,
+    return Subject(network, mask, values, test.images, test.labels, dataset.brightest,
                    normalised(train.images, dataset.brightest), Ticket(mask, rewound, result['start_step']),
                    stored['config'])
 
@@ -189,7 +188,7 @@ def _write(subject, folder, about, options):
         verdict = _verify(shipped, made, dense, place, options)
         about = {**about, 'forms': list(options.forms), **verdict,
                  'shrunk': {name: dataclasses.asdict(change) for name, change in changes.items()},
-                 'sizes': _sizes(subject, made, dense, options.forms)}
+                 'sizes': _sizes(subject, shipped, made, dense, options.forms)}
         with storage.one_sentence('write', folder):
             storage.write_json(str(made / METADATA), about)
             storage.write_text(str(made / 'README.md'), card.write(about))
@@ -244,7 +243,7 @@ def _dense(subject):
 
 def _verify(subject, made, dense, place, options):
     """Runs each form in a fresh process and compares; returns what is known of latencies and of int8."""
-    latency, changed = [], {}
+    latency, changed, accuracy = [], {}, {}
     chosen = {form: made / FORMS[form] for form in options.forms}
     lite = {form: path for form, path in chosen.items() if form.startswith('tflite')}
     if 'saved_model' in chosen:
@@ -260,24 +259,33 @@ def _verify(subject, made, dense, place, options):
         for form, path in lite.items():
             changed[form] = verify.tflite(
                 subject, form, found[f'{form}/outputs'], tflite.weights(path.read_bytes()))
+            if subject.labels is not None:
+                accuracy[form] = subject.accuracy(found[f'{form}/outputs'])
         latency.append(timed)
     if 'ticket' in chosen:
         found, _ = fresh.run('in_numpy', place / 'numpy', subject, {'ticket': chosen['ticket']}, {}, 0)
         verify.ticket(subject, _below(found, 'ticket'))
-    return {'latency': [each for each in latency if each['seconds']], 'predictions_changed': changed}
+    return {'latency': [each for each in latency if each['seconds']], 'predictions_changed': changed,
+            'litert_accuracy': accuracy}
 
 
 def _below(found, name):
     return {key.removeprefix(f'{name}/'): value for key, value in found.items()}
 
 
-def _sizes(subject, made, dense, forms):
-    """Bytes of each form, of its dense counterpart, and the bound."""
-    files = {**{f'dense {form}': _files(dense, form) for form in FORMS}, **{form: _files(made, form) for form in forms}}
-    measured = {name: sizes.measure(paths) for name, paths in files.items() if paths}
-    others = sum(array.size for name, array in subject.weights.items() if name not in subject.mask)
-    return {'bound': sizes.bound(subject.mask, subject.weights), 'numbers': subject.mask.kept + others,
-            'forms': {name: {'raw': raw, 'gzipped': gzipped} for name, (raw, gzipped) in measured.items()}}
+def _sizes(subject, shipped, made, dense, forms):
+    """{form: its weights, what it keeps of them, bytes, and the bound on these}, dense counterparts first."""
+    files = {f'dense {form}': _files(dense, form) for form in FORMS} | {form: _files(made, form) for form in forms}
+    found = {}
+    for form, paths in files.items():
+        if paths:
+            held = subject if form == 'ticket' else shipped
+            raw, gzipped = sizes.measure(paths)
+            found[form] = {'weights': subject.mask.size, 'kept': subject.mask.size, 'raw': raw, 'gzipped': gzipped}
+            if form in forms:
+                found[form] |= {'weights': held.mask.size, 'kept': held.mask.kept,
+                                'bound': sizes.bound(held.mask, held.weights)}
+    return found
 
 
 def _files(folder, form):

@@ -12,8 +12,10 @@ _TO_KERAS = {
     schema.BuiltinOperator.DEPTHWISE_CONV_2D: (1, 2, 3, 0),
 }
 _DTYPES = {schema.TensorType.FLOAT32: np.dtype('<f4'), schema.TensorType.INT8: np.dtype('i1')}
-# Below this share of survivors LiteRT's sparse kernel for fully-connected layers is faster than XNNPACK's dense one.
+# Below this share of survivors LiteRT's sparse kernel for dense layers is faster than XNNPACK's dense kernel, for
+# single examples and for the many places of an image: benchmarks/sparse_kernels.py.
 _FEW = 0.05
+_FEW_OF_PLACES = 0.025
 # The version of the operator that may have sparse weights.
 _SPARSE_VERSION = 8
 # The smallest unsigned integers that the format has for places.
@@ -64,9 +66,10 @@ def sparse(content):
 
     A weight becomes its survivors and their places, in the sparse encoding of the format, wherever that is smaller:
     all dimensions but one dense, and along that one, whichever is best, a place of one or two bytes per survivor. A
-    float32 fully-connected layer with few survivors, if it is smallest by rows, is run as it is by the runtime's sparse
-    kernel; for any other weight an operator `Densify` makes the dense tensor when the file is loaded, and dense kernels
-    run. Names that nobody asks for are left out too.
+    float32 fully-connected layer with few survivors goes by rows and is run as it is by the runtime's sparse kernel; so
+    is a 1x1 convolution, as the fully-connected layer of each place that it is. For any other weight an operator
+    `Densify` makes the dense tensor when the file is loaded, and dense kernels run. Names that nobody asks for are left
+    out too.
 
     TensorFlow's own converter (`tf.lite.Optimize.EXPERIMENTAL_SPARSITY`) prefers blocks of 1 x 4, which take twice the
     bytes where survivors lie at random.
@@ -85,16 +88,20 @@ def sparse(content):
     sparse_code = _operator_code(model, schema.BuiltinOperator.FULLY_CONNECTED, _SPARSE_VERSION)
     graph, = model.subgraphs
     before = []
-    for operator, tensor, axes in _weighted(model):
+    for operator, tensor, _ in _weighted(model):
         values = _values(model, tensor)
-        sparsity, survivors = _encode(values)
+        few = values.dtype == np.float32 and np.count_nonzero(values) < _few(graph, operator, values) * values.size
+        if few:
+            values = values.reshape(len(values), -1)
+            tensor.shape = list(values.shape)
+        sparsity, survivors = _encode(values, [1] if few else range(values.ndim))
         if sparsity is None:
             continue
         model.buffers[tensor.buffer].data = np.frombuffer(survivors.tobytes(), np.uint8)
         tensor.sparsity = sparsity
-        by_rows = axes == (1, 0) and sparsity.traversalOrder == [0, 1]
-        if by_rows and values.dtype == np.float32 and survivors.size < _FEW * values.size:
+        if few:
             operator.opcodeIndex = sparse_code
+            _make_fully_connected(operator)
             continue
         dense = schema.TensorT()
         dense.shape, dense.type, dense.quantization = tensor.shape, tensor.type, tensor.quantization
@@ -112,6 +119,27 @@ def sparse(content):
     graph.operators = before + graph.operators
     _leave_out_names(model, graph)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _few(graph, operator, values):
+    """The share of survivors below which the sparse kernel is the faster one for a layer; 0 if it cannot run it."""
+    options = operator.builtinOptions
+    if isinstance(options, schema.FullyConnectedOptionsT):
+        return _FEW
+    # The weight of a layer that is called twice has become a matrix by the first call.
+    of_each_place = (isinstance(options, schema.Conv2DOptionsT) and values.shape[1:-1] in ((1, 1), ())
+                     and options.strideH == options.strideW == 1
+                     and graph.tensors[operator.inputs[0]].shape[-1] == values.shape[-1])
+    return _FEW_OF_PLACES if of_each_place else 0
+
+
+def _make_fully_connected(operator):
+    """Gives a 1x1 convolution the options of a fully-connected layer that runs on each place by itself."""
+    if isinstance(operator.builtinOptions, schema.Conv2DOptionsT):
+        options = schema.FullyConnectedOptionsT()
+        options.keepNumDims = True
+        options.fusedActivationFunction = operator.builtinOptions.fusedActivationFunction
+        operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.FullyConnectedOptions, options
 
 
 def _operator_code(model, operator, version=1):
@@ -159,14 +187,14 @@ def _values(model, tensor):
     return values.reshape(shape).transpose(np.argsort(order))
 
 
-def _encode(values):
-    """The smallest encoding of an array that is sparse along one axis.
+def _encode(values, axes):
+    """The smallest encoding of an array that is sparse along one of some axes.
 
     Returns:
       (SparsityParametersT, its survivors in their order); (None, None) where none is smaller than the array itself.
     """
     best, size = (None, None), values.nbytes
-    for axis in reversed(range(values.ndim)):
+    for axis in reversed(axes):
         order = [*(other for other in range(values.ndim) if other != axis), axis]
         rows = values.transpose(order).reshape(-1, values.shape[axis])
         kept = rows != 0

@@ -8,7 +8,7 @@ from tf_lottery.pruning import wrapper
 # Another order of the same float32 additions.
 _CLOSE = {'rtol': 1e-4, 'atol': 1e-4}
 # The share of examples whose prediction int8 may change.
-INT8_CHANGES = 0.01
+INT8_CHANGES = 0.03
 
 
 def saved_model(subject, answers):
@@ -41,7 +41,10 @@ def shrunk(subject, smaller):
     Raises:
       ExportError: it computes something else.
     """
-    _same(subject, smaller.outputs, 'the shrunk network')
+    try:
+        _same(subject, smaller.outputs, 'the shrunk network')
+    except ExportError as error:
+        raise ExportError(f'{error} Export it whole: shrink=False.') from error
 
 
 def ticket(subject, answers):
@@ -87,7 +90,11 @@ def tflite(subject, form, outputs, constants):
 
 def _fits(value, survives, form):
     """Whether a weight tensor is zero where the mask says and, unless rounding made more zeros, nowhere else."""
-    if value.shape != survives.shape or np.any(value[~survives]):
+    if value.size != survives.size or value.shape[-2:] != survives.shape[-2:]:
+        return False
+    # A 1x1 convolution may have become the dense layer of each place.
+    value = value.reshape(survives.shape)
+    if np.any(value[~survives]):
         return False
     # A batch normalisation folded into the layer may have put out a whole channel, the last axis.
     alive = np.any(value, axis=tuple(range(value.ndim - 1)))
