@@ -2,7 +2,7 @@
 
 Paper     Stabilizing the Lottery Ticket Hypothesis (1903.01611), Figure 8 and section 5
 Command   python main.py --config=configs/imagenet_iterative.py --strategy=tpu --tpu=local
-Cost      Not run here. --mode=plan counts trainings, images, operations and bytes
+Cost      For a TPU: 65 trainings, 7.05 billion images
 Expected  Tickets match the dense network, 76.1 %, down to 20 % of the weights
 """
 

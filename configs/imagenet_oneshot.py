@@ -4,7 +4,7 @@ Paper     Stabilizing the Lottery Ticket Hypothesis (1903.01611), Figures 6 and 
 Command   python main.py --config=configs/imagenet_oneshot.py:resnet50 --strategy=tpu --tpu=local
 Command   python main.py --config=configs/imagenet_oneshot.py:inception_v3 --strategy=tpu --tpu=local
 Command   python main.py --config=configs/imagenet_oneshot.py:squeezenet --strategy=tpu --tpu=local
-Cost      Not run here. --mode=plan counts trainings, images, operations and bytes
+Cost      For a TPU: 20 trainings an arm; 2.24 billion images (ResNet-50), 4.27 (Inception-v3), 3.69 (SqueezeNet)
 Expected  Full accuracy with 70, 70 and 50 % of the weights pruned: 76.1 +- 0.1, 78.1 +- 0.1 and 54.8 +- 0.6 %. Rewound
           to epoch 0 (--config.pruning.rewind_to=0ep) and reinitialised, tickets are no better than random masks.
 

@@ -357,7 +357,7 @@ def test_who_deploys_gets_a_shrunk_network(done, monkeypatch, mode, weights, shr
     asked = []
     monkeypatch.setattr(export, 'export_run', lambda *arguments: asked.append(arguments[-1].shrink))
     command._export(done.workdir, types.SimpleNamespace(
-        mode=mode, weights=weights, config=settings, level=2, replicate=0, rewind_to=None, data_dir=None), 'command')
+        mode=mode, weights=weights, config=settings, level=2, replicate=0, rewind_to=None, data_dir=None), 'command', 0)
     assert asked == [expected]
 
 

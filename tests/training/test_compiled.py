@@ -58,15 +58,16 @@ def trained(name, precision, jit):
     return loss, wrapper.get_weights(network), [float(value) for value in found], kinds
 
 
-@pytest.mark.parametrize('name', PIXELS)
+@pytest.mark.parametrize('name', ['squeezenet', 'resnet50', pytest.param('inception_v3', marks=pytest.mark.slow)])
 def test_a_compiled_step_is_the_step(name):
-    loss, weights, sums, kinds = trained(name, 'float32', jit=False)
-    compiled_loss, compiled, compiled_sums, _ = trained(name, 'float32', jit=True)
+    # In float64, for batch normalisation over a few places makes much of the last bits of a float32.
+    loss, weights, sums, kinds = trained(name, 'float64', jit=False)
+    compiled_loss, compiled, compiled_sums, _ = trained(name, 'float64', jit=True)
     assert not kinds & HOST
-    assert compiled_loss == pytest.approx(loss, rel=1e-4)
-    assert compiled_sums == pytest.approx(sums, rel=1e-3)
+    assert compiled_loss == pytest.approx(loss, rel=1e-5)
+    assert compiled_sums == pytest.approx(sums, rel=1e-4)
     for key, value in weights.items():
-        np.testing.assert_allclose(compiled[key], value, rtol=1e-3, atol=1e-4, err_msg=key)
+        np.testing.assert_allclose(compiled[key], value, rtol=1e-3, atol=1e-5, err_msg=key)
 
 
 def test_a_step_in_bfloat16_is_near_that_in_float32():
