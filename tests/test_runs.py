@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import metadata
 
 import pytest
 
@@ -156,6 +157,20 @@ def test_a_plan_for_another_machine_takes_its_speed():
 
 def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):
     assert 'estimated from' in plan.describe(str(tmp_path / 'none'), protocol())
+
+
+def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch):
+    installed = {'tensorflow-tpu': '2.20.0', 'tf_keras': '2.20.1', 'tensorflow-model-optimization': '0.8.1',
+                 'numpy': '2.4.6'}
+
+    def version(name):
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(metadata, 'version', version)
+    assert runs.versions()['tensorflow'] == '2.20.0'
+    assert runs.versions()['tf_keras'] == '2.20.1'
 
 
 @pytest.mark.parametrize(('seconds', 'words'), [(3, '3 s'), (600, '10 min'), (9000, '2.5 h')])

@@ -4,13 +4,15 @@ import dataclasses
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery import config, data
+from tf_lottery import config, data, storage
 from tf_lottery.data.streaming import ImageStream
 from tf_lottery.errors import CorruptFileError, Interrupted, UsageError
 from tf_lottery.models.dropout import Dropout
@@ -22,6 +24,7 @@ from tf_lottery.training.evaluation import Evaluator
 from tf_lottery.training.feeds import StreamFeed
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
+ROOT = pathlib.Path(__file__).parents[2]
 SOURCE = pathlib.Path(os.environ.get('TFDS_DATA_DIR', ''), 'imagenet2012')
 pytestmark = pytest.mark.skipif(not SOURCE.is_dir() or not os.environ.get('TFDS_DATA_DIR'),
                                 reason='TFDS_DATA_DIR names no folder that holds imagenet2012')
@@ -39,9 +42,42 @@ def source(**changes):
     return settings
 
 
-def feed(data_dir=None, **changes):
-    settings = source(**changes)
-    return StreamFeed(settings, data.chosen(settings), 41, SETTINGS, tf.distribute.get_strategy(), data_dir)
+def feed(data_dir=None, strategy=None, **changes):
+    settings, strategy = source(**changes), strategy or tf.distribute.get_strategy()
+    return StreamFeed(settings, data.chosen(settings), 41, SETTINGS, strategy, data_dir)
+
+
+# Devices must be split before TensorFlow starts, and what two replicas train needs a process of its own. Without batch
+# normalisation, whose statistics are each replica's own, it is what one device trains.
+RUN = """
+import sys
+
+from tf_lottery import distribute
+
+devices, path = int(sys.argv[1]), sys.argv[2]
+strategy = distribute.build('mirrored' if devices > 1 else 'one_device', devices)
+
+import tf_keras
+
+from tests.training import test_feeds as case
+from tf_lottery import storage
+from tf_lottery.pruning import wrapper
+from tf_lottery.ticket import Mask, Ticket
+
+
+def network():
+    network = case.network()
+    kept = [layer for layer in network.layers if not isinstance(layer, tf_keras.layers.BatchNormalization)]
+    return tf_keras.Sequential([tf_keras.layers.InputLayer((16, 16, 3)), *kept])
+
+
+trainer = case.Trainer(network, case.feed(strategy=strategy), case.SETTINGS, strategy)
+weights = wrapper.get_weights(trainer.network)
+ticket = Ticket(Mask.ones({name: weights[name].shape for name in wrapper.get_mask(trainer.network)}), weights, 0)
+trained = trainer.train(ticket, case.SEEDS, 9)
+storage.write_arrays(path, trained.weights)
+storage.write_json(path + '.json', trained.rows)
+"""
 
 
 def network():
@@ -101,6 +137,19 @@ def test_evaluation_is_that_of_the_same_images_in_memory(trainer, whole):
         for metric, value in Evaluator(trainer.network, images, 255, jit=False)().items():
             expected[f'{name}_{metric}'] = value
     assert trainer.evaluate() == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_replicas_train_and_count_what_one_device_does(tmp_path):
+    for devices in (1, 2):
+        done = subprocess.run([sys.executable, '-c', RUN, str(devices), f'{tmp_path}/{devices}'], cwd=ROOT, text=True,
+                              capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    one, two = (storage.read_arrays(f'{tmp_path}/{devices}') for devices in (1, 2))
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+    one, two = (storage.read_json(f'{tmp_path}/{devices}.json') for devices in (1, 2))
+    for left, right in zip(one, two, strict=True):
+        assert right == pytest.approx(left, rel=1e-4)
 
 
 def test_another_number_of_hosts_goes_on_at_the_next_epoch(trainer):
