@@ -35,7 +35,11 @@ def batch(name, rng):
 
 
 def trained(name, precision, jit):
-    """What one training step and the evaluation after it come to: (loss, weights, sums, types of operations)."""
+    """What one training step and the evaluation after it come to.
+
+    Returns:
+      (loss, what the step added to each variable, whether each weight is in the mask, sums, types of operations).
+    """
     rng = np.random.default_rng(0)
     network = wrapper.prunable(models.find(name).build((PIXELS[name], PIXELS[name], 3), CLASSES, 0, precision))
     wrapper.set_mask(network, Mask({key: rng.random(array.shape) < 0.5 for key, array in
@@ -49,32 +53,40 @@ def trained(name, precision, jit):
     model.optimizer = optimizers.build(settings.optimizer, 0.01, epsilon=1.0)
     model.optimizer.build(network.trainable_variables)
     element = batch(name, rng)
+    before = wrapper.get_weights(network)
     step = tf.function(model._optimizer_step, jit_compile=jit)
     loss = float(step(element))
     sums = tf.function(lambda images, labels: evaluation._sums(network, images, labels, 255), jit_compile=jit)
     found = sums(element['image'], element['label'])
     kinds = operations(step.get_concrete_function(element)) | operations(
         sums.get_concrete_function(element['image'], element['label']))
-    return loss, wrapper.get_weights(network), [float(value) for value in found], kinds
+    added = {key: value.astype(np.float64) - before[key] for key, value in wrapper.get_weights(network).items()}
+    return loss, added, wrapper.get_mask(network), [float(value) for value in found], kinds
+
+
+def error(one, other):
+    """The distance of two arrays over the length of the second."""
+    return np.linalg.norm(one - other) / (np.linalg.norm(other) or 1)
 
 
 @pytest.mark.parametrize('name', ['squeezenet', 'resnet50', pytest.param('inception_v3', marks=pytest.mark.slow)])
 def test_a_compiled_step_is_the_step(name):
-    # In float64, for batch normalisation over a few places makes much of the last bits of a float32.
-    loss, weights, sums, kinds = trained(name, 'float64', jit=False)
-    compiled_loss, compiled, compiled_sums, _ = trained(name, 'float64', jit=True)
+    # In float64, but for images and logits: batch normalisation over a few places makes much of a float32's last bits.
+    loss, added, _, sums, kinds = trained(name, 'float64', jit=False)
+    compiled_loss, compiled, _, compiled_sums, _ = trained(name, 'float64', jit=True)
     assert not kinds & HOST
     assert compiled_loss == pytest.approx(loss, rel=1e-5)
-    assert compiled_sums == pytest.approx(sums, rel=1e-4)
-    for key, value in weights.items():
-        np.testing.assert_allclose(compiled[key], value, rtol=1e-3, atol=1e-5, err_msg=key)
+    assert compiled_sums == pytest.approx(sums, rel=1e-3)
+    assert max(error(compiled[key], value) for key, value in added.items()) < 0.02
 
 
 def test_a_step_in_bfloat16_is_near_that_in_float32():
-    loss, weights, sums, _ = trained('squeezenet', 'float32', jit=True)
-    low_loss, low, low_sums, _ = trained('squeezenet', 'mixed_bfloat16', jit=True)
+    loss, added, mask, sums, _ = trained('squeezenet', 'float32', jit=True)
+    low_loss, low, low_mask, low_sums, _ = trained('squeezenet', 'mixed_bfloat16', jit=True)
+    assert low_mask == mask
     # Eight bits of a number are kept: 1 part in 256.
-    assert low_loss == pytest.approx(loss, rel=0.01) and low_loss != loss
+    assert low_loss == pytest.approx(loss, rel=0.01)
     assert low_sums[0] == pytest.approx(sums[0], rel=0.01)
-    assert all(array.dtype == np.float32 for array in low.values())
-    assert all(np.array_equal(low[key] == 0, value == 0) for key, value in weights.items() if key.endswith('/kernel'))
+    errors = [error(low[key], value) for key, value in added.items()]
+    assert 1e-4 < np.median(errors) < 0.3
+    assert all(not low[key][~array].any() for key, array in mask.items())
