@@ -76,6 +76,11 @@ def _version(names):
     return metadata.version(names[-1])
 
 
+def is_claimed(workdir):
+    """Whether the folder holds an experiment."""
+    return storage.exists(storage.join(workdir, _CONFIG))
+
+
 def read_config(workdir):
     """Returns what `claim` wrote.
 
