@@ -60,6 +60,7 @@ def results(folder):
             if path.is_file() and path.name != 'timing.json'}
 
 
+@pytest.mark.slow
 def test_a_signal_and_kills_change_no_bit(tmp_path):
     uninterrupted = start(tmp_path / 'uninterrupted')
     folder = tmp_path / 'interrupted'

@@ -69,7 +69,8 @@ def error(one, other):
     return np.linalg.norm(one - other) / (np.linalg.norm(other) or 1)
 
 
-@pytest.mark.parametrize('name', ['squeezenet', 'resnet50', pytest.param('inception_v3', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('name', ['squeezenet', *(
+    pytest.param(name, marks=pytest.mark.slow) for name in ('resnet50', 'inception_v3'))])
 def test_a_compiled_step_is_the_step(name):
     # In float64, but for images and logits: batch normalisation over a few places makes much of a float32's last bits.
     loss, added, _, sums, kinds = trained(name, 'float64', jit=False)
