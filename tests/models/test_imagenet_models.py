@@ -89,8 +89,16 @@ def test_logits_are_float32_and_layers_are_not(name):
         assert np.isfinite(logits).all()
     computed = {layer.name: layer.compute_dtype for layer in network.layers}
     assert {key for key, dtype in computed.items() if dtype == 'float32'} <= {
-        'image', 'logits', 'output_logits', 'auxiliary_output_logits'}
+        'image', 'normalised', 'logits', 'output_logits', 'auxiliary_output_logits'}
     assert all(variable.dtype == tf.float32 for variable in network.variables)
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_images_are_normalised_first(name):
+    layer = built(name).layers[1]
+    mean, deviation = np.array([[0.485, 0.456, 0.406]]), np.array([[0.229, 0.224, 0.225]])
+    np.testing.assert_allclose(layer(mean), np.zeros((1, 3)), atol=1e-6)
+    np.testing.assert_allclose(layer(mean + deviation), np.ones((1, 3)), rtol=1e-5)
 
 
 @pytest.mark.parametrize('name', PUBLISHED)

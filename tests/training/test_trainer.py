@@ -18,6 +18,7 @@ from tf_lottery.metrics import COLUMNS
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Mask, Ticket
+from tf_lottery.training import callbacks
 from tf_lottery.training.callbacks import Evaluation
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.feeds import MemoryFeed
@@ -306,10 +307,10 @@ def test_a_run_that_diverges_stops_and_says_so(tmp_path, make):
     assert repr(trainer.train(half(trainer), SEEDS, END).rows) == repr(trained.rows)
 
 
-def test_a_worker_leaves_the_others_at_an_evaluation_only():
+def test_a_worker_leaves_the_others_at_an_evaluation_only(monkeypatch):
     """The losses that a worker sees between evaluations are its own, and it must not stop or evaluate alone."""
-    several = types.SimpleNamespace(cluster_resolver=object(), num_replicas_in_sync=2)
-    evaluation = Evaluation(types.SimpleNamespace(settings=SETTINGS, strategy=several), rows := [], END)
+    monkeypatch.setattr(callbacks, 'has_workers', lambda strategy: True)
+    evaluation = Evaluation(types.SimpleNamespace(settings=SETTINGS, strategy=None), rows := [], END)
     evaluation.at_step(19, {'loss': math.nan})
     assert rows == [] and not evaluation.diverged
     # At an evaluation it asks the model for the mean loss over all workers.
