@@ -30,7 +30,7 @@ PIXELS, BATCH, STEPS = 64, 8, 4
 
 def settings(batch, jit):
     return Settings(batch_size=batch, optimizer='momentum', learning_rate=0.1, momentum=0.9, evaluate_every=1,
-                    checkpoint_every=1, block=1, crop_pixels=0, brightest=255, jit=jit, weight_decay=1e-4)
+                    checkpoint_every=1, block=1, crop_pixels=0, brightest=255, jit=jit)
 
 
 def model(pixels, batch, masked, jit):

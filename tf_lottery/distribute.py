@@ -1,6 +1,7 @@
 """A tf.distribute strategy from a flag, and what its workers tell each other."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -237,7 +238,19 @@ def gather(strategy, values):
     Returns:
       list of int, by replica.
     """
-    return strategy.gather(values, axis=0).numpy().tolist()
+    return _gathering(strategy)(values).numpy().tolist()
+
+
+@functools.cache
+def _gathering(strategy):
+    """`strategy.gather`, traced once: by itself it would be traced, and warn of that, at every call."""
+    import tensorflow as tf
+
+    @tf.function
+    def gathered(values):
+        return strategy.gather(values, axis=0)
+
+    return gathered
 
 
 def agree(strategy, values):

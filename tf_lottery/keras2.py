@@ -49,6 +49,13 @@ def require_model(model):
             f'model {model.name!r} has no weights yet: give its first layer an input_shape, or call model.build().')
 
 
+def import_keras_cv():
+    """Imports KerasCV, which would greet on the standard output, and returns it."""
+    with quiet_start(), contextlib.redirect_stdout(sys.stderr):
+        import keras_cv
+    return keras_cv
+
+
 @contextlib.contextmanager
 def quiet_start():
     """Keeps what TensorFlow's libraries print while they are loaded off the terminal, unless loading fails.

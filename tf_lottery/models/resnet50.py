@@ -57,9 +57,7 @@ def build(input_shape, classes, seed, precision='float32'):
 
     from tf_lottery import keras2
 
-    with keras2.quiet_start():
-        import keras_cv
-
+    keras_cv = keras2.import_keras_cv()
     seeds, halving = itertools.count(seed), {name for name, _, strides, _ in _blocks() if strides > 1}
 
     def ours(layer):

@@ -42,9 +42,16 @@ class SameMasks(tf_keras.callbacks.Callback):
         super().__init__()
         self._strategy = strategy
         masks = [mask for _, _, mask, _ in wrapper.prunable_variables(network).values()]
-        # Each replica reads its own copies, where they are.
-        self._checksums = tf.function(lambda: strategy.run(lambda: checksum(
-            [tf.convert_to_tensor(mask) for mask in masks])[None]))
+
+        def own():
+            # Each replica reads its own copies, where they are.
+            return checksum([tf.convert_to_tensor(mask) for mask in masks])[None]
+
+        @tf.function
+        def every():
+            return strategy.run(own)
+
+        self._checksums = every
 
     def on_train_begin(self, logs=None):
         if self._strategy.num_replicas_in_sync == 1:

@@ -180,8 +180,8 @@ class StreamFeed:
         self._augmentation = {'mix_up': source.mix_up, 'cut_mix': source.cut_mix}
         if source.rand_augment:
             # KerasCV takes seconds to import.
-            with keras2.quiet_start():
-                from tf_lottery.data.rand_augment import RandAugment
+            keras2.import_keras_cv()
+            from tf_lottery.data.rand_augment import RandAugment
             self._augmentation['operations'] = RandAugment(source.rand_augment, source.rand_augment_magnitude)
 
     def training(self, seeds, boundaries, shift):
