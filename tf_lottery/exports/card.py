@@ -36,7 +36,8 @@ def _accuracy(about):
         f'the first {about["examples"]:,} of the {about["test"]:,}')
     lines = ['## Accuracy', '', f'On {images} test images: {about["test_accuracy"]:.2%}.']
     if about['accuracy_over_replicates']:
-        lines += ['', f'At the end of training, over {about["replicates"]} replicates (three seeds each):', '',
+        several = 's' if about['replicates'] != 1 else ''
+        lines += ['', f'At the end of training, over {about["replicates"]} replicate{several} (three seeds each):', '',
                   '| | mean | min | max |', '|---|---|---|---|']
         titles = {'dense': 'dense network', 'ticket': f'ticket of level {about["level"]}, trained'}
         lines += [f'| {titles[key]} | ' + ' | '.join(f'{value:.2%}' for value in values) + ' |'
