@@ -48,8 +48,8 @@ DATASETS = {
 
 
 # The keys of config.data that one kind of data set reads, each with the value that leaves it out.
-STREAMED_KEYS = {'image_size': None, 'train': None, 'test': None, 'skip_corrupt': 0, 'rand_augment': 0, 'mix_up': 0.0,
-                 'cut_mix': 0.0}
+STREAMED_KEYS = {'image_size': None, 'train': None, 'test': None, 'skip_corrupt': 0, 'rand_augment': 0,
+                 'rand_augment_magnitude': 0.5, 'mix_up': 0.0, 'cut_mix': 0.0}
 MEMORY_KEYS = {'crop_pixels': 0, 'flip': False}
 
 
