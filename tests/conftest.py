@@ -1,5 +1,7 @@
 """What all tests share: Keras 2 before anything imports TensorFlow, and property tests that draw the same cases."""
 
+import os
+import pathlib
 import sys
 
 import hypothesis
@@ -16,6 +18,17 @@ def fresh_names():
     """The first dense layer of a test is called 'dense', whatever ran before it in this process."""
     if 'tf_keras' in sys.modules:
         sys.modules['tf_keras'].backend.reset_uids()
+
+
+@pytest.fixture
+def imagenet_copy(tmp_path):
+    """ImageNet's sample in a folder of its own, its files links to the originals: (data_dir, the files' folder)."""
+    (original,) = pathlib.Path(os.environ['TFDS_DATA_DIR'], 'imagenet2012').iterdir()
+    folder = tmp_path / 'imagenet2012' / original.name
+    folder.mkdir(parents=True)
+    for path in original.iterdir():
+        (folder / path.name).symlink_to(path)
+    return str(tmp_path), folder
 
 
 @pytest.fixture(scope='session')

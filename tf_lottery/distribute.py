@@ -8,7 +8,7 @@ import os
 import re
 
 from tf_lottery import clusters
-from tf_lottery.errors import ClusterError, UsageError
+from tf_lottery.errors import ClusterError, UsageError, reason
 
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
 
@@ -82,8 +82,8 @@ def _multi_worker():
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        raise ClusterError(f'the cluster {", ".join(workers)} could not be started ({_first_line(error)}): see that '
-                           'every worker runs, and that all of them were started anew.') from error
+        raise ClusterError(f'the cluster {", ".join(workers)} could not be started ({_first_sentence(error)}): see '
+                           'that every worker runs, and that all of them were started anew.') from error
     # Else the workers would ask each other before every step whether all have data left: they have, or none has.
     strategy.extended.experimental_enable_get_next_as_optional = False
     return strategy
@@ -100,15 +100,12 @@ def _tpu(name):
     # The resolver asks Google Cloud for a name and reports what it hears in many ways.
     except Exception as error:
         raise UsageError(
-            f'--tpu={name} is no TPU that this process reaches ({_first_line(error)}): run on a TPU VM, with the '
+            f'--tpu={name} is no TPU that this process reaches ({_first_sentence(error)}): run on a TPU VM, with the '
             'package tensorflow-tpu in place of tensorflow, or choose another --strategy.') from error
 
 
-def _first_line(error):
-    # TensorFlow's messages begin with the names of its operations.
-    text = re.sub(r'{{.*?}}|Graph execution error:', '', str(error))
-    lines = text.strip().splitlines()
-    return lines[0].split('. ')[0].strip(' .') if lines else type(error).__name__
+def _first_sentence(error):
+    return reason(error).split('. ')[0]
 
 
 def is_chief():

@@ -1,5 +1,7 @@
 """The errors that end in one sentence for the user instead of a traceback."""
 
+import re
+
 
 class UsageError(ValueError):
     """Something the user wrote cannot be done; the message names the value and the remedy."""
@@ -40,3 +42,9 @@ class ExportError(RuntimeError):
 
 class ClusterError(RuntimeError):
     """One of several workers is gone, or they do not agree; each of them stops."""
+
+
+def reason(error):
+    """The first line of an error of TensorFlow's, without the names of the operations that it begins and ends with."""
+    lines = re.sub(r'{{.*?}}|\[Op:.*|Graph execution error:', '', str(error)).strip().splitlines()
+    return lines[0].strip(' ."') if lines else type(error).__name__

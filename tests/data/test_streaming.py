@@ -164,17 +164,6 @@ def test_what_cannot_be_done_is_one_sentence(tmp_path):
         stream('training')
 
 
-@pytest.fixture
-def copy(tmp_path):
-    """The data set in a folder of its own, its files links to the originals: (data_dir, the folder of the files)."""
-    (original,) = SOURCE.iterdir()
-    folder = tmp_path / 'imagenet2012' / original.name
-    folder.mkdir(parents=True)
-    for path in original.iterdir():
-        (folder / path.name).symlink_to(path)
-    return str(tmp_path), folder
-
-
 def damage(folder, shard, truncated_to=None, broken=()):
     """Cuts a training file off, or breaks the JPEGs of some of its records; returns its path and all its labels."""
     path = folder / f'imagenet2012-train.tfrecord-{shard:05}-of-00008'
@@ -195,8 +184,8 @@ def damage(folder, shard, truncated_to=None, broken=()):
     return path, found
 
 
-def test_a_broken_jpeg_is_named(copy):
-    data_dir, folder = copy
+def test_a_broken_jpeg_is_named(imagenet_copy):
+    data_dir, folder = imagenet_copy
     path, found = damage(folder, 5, broken=[17])
     broken = stream(data_dir=data_dir)
     with pytest.raises(tf.errors.OpError):
@@ -209,8 +198,8 @@ def test_a_broken_jpeg_is_named(copy):
     assert same(batches(place + 1, EPOCH, data_dir=data_dir), batches(place + 1, EPOCH)) and place < EPOCH - 1
 
 
-def test_a_broken_jpeg_is_skipped_where_that_is_asked_for(copy, two_epochs, capfd):
-    data_dir, folder = copy
+def test_a_broken_jpeg_is_skipped_where_that_is_asked_for(imagenet_copy, two_epochs, capfd):
+    data_dir, folder = imagenet_copy
     path, found = damage(folder, 5, broken=[17, 30])
     skipped = batches(0, EPOCH, data_dir=data_dir, skip_corrupt=2)
     said = capfd.readouterr().err
@@ -230,8 +219,8 @@ def test_a_broken_jpeg_is_skipped_where_that_is_asked_for(copy, two_epochs, capf
         batches(0, EPOCH, data_dir=data_dir, skip_corrupt=1)
 
 
-def test_a_truncated_file_is_named_and_its_records_skipped(copy):
-    data_dir, folder = copy
+def test_a_truncated_file_is_named_and_its_records_skipped(imagenet_copy):
+    data_dir, folder = imagenet_copy
     size = os.path.getsize(folder / 'imagenet2012-train.tfrecord-00002-of-00008')
     path, found = damage(folder, 2, truncated_to=size // 2)
     broken = stream(data_dir=data_dir)
@@ -249,8 +238,8 @@ def test_a_truncated_file_is_named_and_its_records_skipped(copy):
     assert np.sum(counted < 0) == len(missing) and len(set(counted)) == TRAIN - len(missing) + 1
 
 
-def test_a_missing_file_is_named(copy):
-    data_dir, folder = copy
+def test_a_missing_file_is_named(imagenet_copy):
+    data_dir, folder = imagenet_copy
     path = folder / 'imagenet2012-validation.tfrecord-00003-of-00008'
     path.unlink()
     with pytest.raises(CorruptFileError, match=f'^{path} is missing: prepare the data set again'):

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -177,33 +176,25 @@ def test_a_sample_that_is_not_all_of_it_must_be_said():
         feed(test=None)
 
 
-@pytest.fixture
-def truncated(tmp_path):
-    """The data set in a folder of its own, one training file cut off; returns the folder and that file."""
-    (original,) = SOURCE.iterdir()
-    folder = tmp_path / 'imagenet2012' / original.name
-    folder.mkdir(parents=True)
-    for path in original.iterdir():
-        (folder / path.name).symlink_to(path)
-    path = folder / 'imagenet2012-train.tfrecord-00005-of-00008'
+def truncate(path, size):
+    """Puts a copy of a file that lacks its last bytes in its place."""
+    content = path.read_bytes()
     path.unlink()
-    path.write_bytes((original / path.name).read_bytes()[:-1000])
-    yield str(tmp_path), path
-    shutil.rmtree(folder)
+    path.write_bytes(content[:-size])
 
 
-def test_a_truncated_file_ends_training_with_its_name(truncated, ticket):
-    data_dir, path = truncated
+def test_a_truncated_file_ends_training_with_its_name(imagenet_copy, ticket):
+    data_dir, folder = imagenet_copy
+    path = folder / 'imagenet2012-train.tfrecord-00005-of-00008'
+    truncate(path, 1000)
     trainer = Trainer(network, feed(data_dir), SETTINGS, tf.distribute.get_strategy())
     with pytest.raises(CorruptFileError, match=f'^record .* of {path} cannot be read .*truncated record'):
         trainer.train(ticket, SEEDS, EPOCH + 1)
 
 
-def test_a_truncated_file_ends_evaluation_with_its_name(tmp_path, truncated, trainer):
-    data_dir, path = truncated
-    broken = path.with_name('imagenet2012-validation.tfrecord-00002-of-00008')
-    content = broken.read_bytes()
-    broken.unlink()
-    broken.write_bytes(content[:-10])
-    with pytest.raises(CorruptFileError, match=f'^record .* of {broken} cannot be read'):
+def test_a_truncated_file_ends_evaluation_with_its_name(imagenet_copy, trainer):
+    data_dir, folder = imagenet_copy
+    path = folder / 'imagenet2012-validation.tfrecord-00002-of-00008'
+    truncate(path, 10)
+    with pytest.raises(CorruptFileError, match=f'^record .* of {path} cannot be read'):
         feed(data_dir).evaluators(trainer.network)['test']()

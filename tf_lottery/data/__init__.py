@@ -3,11 +3,10 @@
 import dataclasses
 import difflib
 import os
-import re
 
 import numpy as np
 
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +136,11 @@ def load(name, validation=None, data_dir=None):
     return Splits(train.take(order[validation:]), train.take(order[:validation]), test)
 
 
-def examples(settings, dataset, validation, training, data_dir=None, most=1000):
+# Test examples that an export of a streamed data set is verified on.
+_STREAMED_TEST = 1000
+
+
+def examples(settings, dataset, validation, training, data_dir=None):
     """Some training examples and the test set, to verify an export on.
 
     Args:
@@ -146,10 +149,9 @@ def examples(settings, dataset, validation, training, data_dir=None, most=1000):
       validation: int, the number of validation examples.
       training: int, how many training examples.
       data_dir: as in `load`.
-      most: int, how many test examples at most where they are streamed, and may not fit into memory.
 
     Returns:
-      (Split, Split): training and test examples.
+      (Split, Split): training and test examples; of a streamed test set the first, for it may not fit into memory.
 
     Raises:
       UsageError, CorruptFileError: as in `load`, and of `streaming.ImageStream`.
@@ -159,9 +161,9 @@ def examples(settings, dataset, validation, training, data_dir=None, most=1000):
         return splits.train.take(np.arange(training)), splits.test
     from tf_lottery.data import streaming
 
-    chosen_splits = (streaming.training_splits(validation)[0], training), (streaming.TEST, min(most, dataset.test))
+    counts = {streaming.training_splits(validation)[0]: training, streaming.TEST: min(_STREAMED_TEST, dataset.test)}
     return tuple(streaming.ImageStream(split, min(count, 100), dataset.shape[0], data_dir, settings.name).first(count)
-                 for split, count in chosen_splits)
+                 for split, count in counts.items())
 
 
 def _digits():
@@ -221,11 +223,6 @@ def _tfds(name, data_dir):
         return [_in_memory(source, split) for split in ('train', 'test')]
     except (tf.errors.OpError, KeyError) as error:
         raise _damaged(name, source.data_dir, error) from error
-
-
-def reason(error):
-    """The first line of an error; TensorFlow's messages begin and end with the names of its operations."""
-    return re.sub(r'{{.*?}}|\[Op:.*', '', str(error).splitlines()[0]).strip(' ."')
 
 
 def _damaged(name, folder, error):

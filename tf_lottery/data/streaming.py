@@ -12,8 +12,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.data import Split, builder, jpeg, mixing, quiet_options, reason, steps_per_epoch
-from tf_lottery.errors import CorruptFileError, UsageError
+from tf_lottery.data import Split, builder, jpeg, mixing, quiet_options, steps_per_epoch
+from tf_lottery.errors import CorruptFileError, UsageError, reason
 
 # Files that are read at the same time, and records that are shuffled at a time: about 450 MB of ImageNet.
 _READERS = 16

@@ -1,16 +1,15 @@
 """An auxiliary classifier's loss (Szegedy et al., 1409.4842), in networks whose output stays one tensor."""
 
-import contextlib
 import contextvars
 
 import tensorflow as tf
 import tf_keras
 
-# The replicas of a MirroredStrategy are threads that share their layers: what judges a layer cannot stand on it.
+from tf_lottery.models.context import told
+
 _judge = contextvars.ContextVar('judge', default=None)
 
 
-@contextlib.contextmanager
 def judged_by(loss):
     """All `AuxiliaryLoss` layers that are called in training inside of this add their loss to `network.losses`.
 
@@ -18,11 +17,7 @@ def judged_by(loss):
       loss: function from logits float32 [n, classes] to the mean loss of the batch at hand, a scalar: the one that the
         main classifier is trained with, label smoothing and mixed labels included.
     """
-    token = _judge.set(loss)
-    try:
-        yield
-    finally:
-        _judge.reset(token)
+    return told(_judge, loss)
 
 
 @tf_keras.utils.register_keras_serializable('tf_lottery')

@@ -1,17 +1,16 @@
 """Dropout whose masks are a pure function of (seed, step), so that a run that is resumed drops the same units."""
 
-import contextlib
 import contextvars
 import itertools
 
 import tensorflow as tf
 import tf_keras
 
-# The replicas of a MirroredStrategy are threads that share their layers: what a layer draws from cannot stand on it.
+from tf_lottery.models.context import told
+
 _source = contextvars.ContextVar('source', default=None)
 
 
-@contextlib.contextmanager
 def drawn_from(seed, step, rows, batch_size):
     """All `Dropout` layers that are called in training inside of this draw from (seed, step).
 
@@ -32,11 +31,7 @@ def drawn_from(seed, step, rows, batch_size):
         drawn = tf.random.stateless_uniform([batch_size, *shape], folded, minval=None, maxval=None, dtype=tf.uint32)
         return tf.gather(drawn, rows)
 
-    token = _source.set(uniform)
-    try:
-        yield
-    finally:
-        _source.reset(token)
+    return told(_source, uniform)
 
 
 @tf_keras.utils.register_keras_serializable('tf_lottery')

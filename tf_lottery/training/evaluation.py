@@ -22,10 +22,7 @@ class Evaluator:
     def __init__(self, network, split, brightest, jit):
         pieces = math.ceil(len(split) / _PIECE)
         size = math.ceil(len(split) / pieces)
-        padding = pieces * size - len(split)
-        images = np.pad(split.images, [(0, padding), (0, 0), (0, 0), (0, 0)])
-        # A label of -1 marks padding.
-        labels = np.pad(split.labels, (0, padding), constant_values=-1)
+        images, labels = padded(split, size)
         self._images = tf.Variable(images.reshape(pieces, size, *images.shape[1:]), trainable=False)
         self._labels = tf.Variable(labels.reshape(pieces, size), trainable=False)
         self._examples = len(split)
@@ -90,6 +87,13 @@ class StreamEvaluator:
         # Replicas meet once, at the end.
         loss, correct, examples = (self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None) for each in sums)
         return {'loss': float(loss) / int(examples), 'accuracy': int(correct) / int(examples)}
+
+
+def padded(split, size):
+    """The images and labels of a split in whole pieces of a size: a label of -1 marks padding."""
+    padding = -len(split) % size
+    return (np.pad(split.images, [(0, padding), (0, 0), (0, 0), (0, 0)]),
+            np.pad(split.labels, (0, padding), constant_values=-1))
 
 
 def _sums(network, images, labels, brightest):

@@ -15,7 +15,7 @@ from tf_lottery.data.order import block_dataset, step_dataset
 from tf_lottery.data.streaming import TEST, ImageStream, training_splits
 from tf_lottery.distribute import local_copies, per_replica
 from tf_lottery.errors import UsageError
-from tf_lottery.training.evaluation import Evaluator, StreamEvaluator
+from tf_lottery.training.evaluation import Evaluator, StreamEvaluator, padded
 
 # Examples that several replicas evaluate at a time.
 _BATCH = 1000
@@ -94,12 +94,10 @@ class MemoryFeed:
                                       self._strategy, contextlib.nullcontext) for name, split in splits.items()}
 
     def _batches(self, split):
-        """A split in batches for several replicas; a label of -1 marks padding, so that all have as many."""
+        """A split in batches for several replicas, padded so that all have as many."""
         replicas = self._strategy.num_replicas_in_sync
         size = replicas * math.ceil(_BATCH / replicas)
-        padding = -len(split) % size
-        images = np.pad(split.images, [(0, padding), (0, 0), (0, 0), (0, 0)])
-        labels = np.pad(split.labels, (0, padding), constant_values=-1)
+        images, labels = padded(split, size)
 
         def own(host, hosts):
             batches = tf.data.Dataset.from_tensor_slices({'image': images[host::hosts], 'label': labels[host::hosts]})
@@ -159,6 +157,8 @@ class StreamFeed:
         self.hosts = contexts[0].num_input_pipelines
 
         def streams(split, hosts=self.hosts):
+            # Once for all runs: opening one asks the folder for its files.
+            @functools.cache
             def open_stream(host):
                 return ImageStream(split, settings.batch_size, dataset.shape[0], data_dir, source.name, host, hosts,
                                    source.skip_corrupt)
@@ -205,20 +205,18 @@ class StreamFeed:
     def fingerprint(self):
         return self._alone.files
 
-    @contextlib.contextmanager
     def explained(self, seeds, step):
         # What the pipeline has read ahead is within an epoch of the step that training has come to.
-        with _explained(lambda: [self._streams['train'](host).unreadable_in_training(
-                seeds.order, step(), step() + self.steps_per_epoch) for host in self._here]):
-            yield
+        return _explained(lambda: (self._streams['train'](host).unreadable_in_training(
+            seeds.order, step(), step() + self.steps_per_epoch) for host in self._here))
 
     def _evaluation(self, name):
         return per_replica(self._strategy, lambda host, hosts: self._streams[name](host).evaluation(),
                            self._settings.batch_size)
 
     def _evaluation_explained(self, name):
-        return functools.partial(_explained, lambda: [
-            self._streams[name](host).unreadable_in_evaluation() for host in self._here])
+        return functools.partial(_explained, lambda: (
+            self._streams[name](host).unreadable_in_evaluation() for host in self._here))
 
 
 @contextlib.contextmanager
