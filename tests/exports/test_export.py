@@ -203,6 +203,12 @@ def test_a_fresh_process_that_fails_is_one_sentence(done, monkeypatch, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_a_fresh_process_that_crashes_says_how(tmp_path):
+    crash = 'import os, sys; print("INFO: ready.", file=sys.stderr, flush=True); os.abort()'
+    with pytest.raises(ExportError, match='does not run in a fresh process: it ended by Aborted\\.$'):
+        fresh._call([sys.executable, '-c', crash], tmp_path)
+
+
 @pytest.mark.parametrize('python, sentence', [
     ('/no/such/python', 'cannot be started .*give --config.export.litert_python a Python interpreter'),
     ('bare', 'has no LiteRT to verify TFLite files in: install ai-edge-litert there'),
@@ -258,9 +264,10 @@ def test_a_sparse_layer_runs_on_the_sparse_kernel_and_on_no_other(tmp_path, monk
     rng = np.random.default_rng(0)
     model.set_weights([rng.standard_normal((200, 50)) * (rng.random((200, 50)) < 0.03), rng.standard_normal(50)])
     tf_lottery.export(model, str(tmp_path / 'mine'), ('tflite_sparse',))
-    # Under version 1 of the operator LiteRT's XNNPACK reads the survivors as if they were the dense weight.
+    # Under version 1 of the operator LiteRT's XNNPACK reads the survivors, and what lies behind them in memory, as if
+    # they were the dense weight: other outputs, or a crash.
     monkeypatch.setattr(tflite, '_SPARSE_VERSION', 1)
-    with pytest.raises(ExportError, match='the form tflite_sparse does not compute what the network computes'):
+    with pytest.raises(ExportError, match='does not compute what the network computes|fresh process: it ended by'):
         tf_lottery.export(model, str(tmp_path / 'other'), ('tflite_sparse',))
     assert not (tmp_path / 'other').exists()
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -58,8 +59,10 @@ def _call(command, cwd):
         raise UsageError(f'{python} cannot be started ({error.strerror}): give --config.export.litert_python a Python '
                          'interpreter.') from error
     if done.returncode:
-        why = (done.stderr.strip().splitlines() or [f'exit code {done.returncode}'])[-1]
+        # What a process that crashed last printed is not why it did.
+        why = (f'it ended by {signal.strsignal(-done.returncode)}' if done.returncode < 0 else
+               (done.stderr.strip().splitlines() or [f'exit code {done.returncode}'])[-1])
         if 'ai_edge_litert' in why:
             raise UsageError(f'{python} has no LiteRT to verify TFLite files in: install ai-edge-litert there, or give '
                              '--config.export.litert_python a Python interpreter that has it.')
-        raise ExportError(f'the export does not run in a fresh process: {why}.')
+        raise ExportError(f'the export does not run in a fresh process: {why.rstrip(".")}.')
