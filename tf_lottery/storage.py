@@ -187,22 +187,39 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=2) + '\n')
 
 
-def read_arrays(path):
-    """Returns the arrays of an .npz file by name; every byte is checked against the file's checksums.
+def read_arrays(path, names=None):
+    """Reads an .npz file; every byte of what is read is checked against the file's checksums.
+
+    Args:
+      path: the file.
+      names: sequence of str, the arrays to read; None for all.
+
+    Returns:
+      dict of arrays.
 
     Raises:
       CorruptFileError: the file is truncated or was changed after it was written.
     """
-    content = read_bytes(path)
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise CorruptFileError(f'{path} is corrupt: {error}.') from error
-    # Python takes a damaged table of contents for a shorter one; how many files there are is said at its end.
-    if len(arrays) != int.from_bytes(content[-12:-10], 'little'):
-        raise CorruptFileError(f'{path} is corrupt: arrays are missing.')
-    return arrays
+    with one_sentence('read', path):
+        try:
+            with _opened(path, whole=names is None) as opened, np.load(opened, allow_pickle=False) as file:
+                # Python takes a damaged table of contents for a shorter one; its length is said at the file's end.
+                opened.seek(-12, io.SEEK_END)
+                if len(file.files) != int.from_bytes(opened.read(2), 'little'):
+                    raise CorruptFileError(f'{path} is corrupt: arrays are missing.')
+                return {name: file[name] for name in names or file.files}
+        except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, OSError) as error:
+            # A damaged table of contents may send the reader to a place before the file's start.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            raise CorruptFileError(f'{path} is corrupt: {error}.') from error
+
+
+def _opened(path, whole):
+    """A file to read from; a remote one of which all is wanted is fetched at once, not piece by piece."""
+    if not is_remote(path):
+        return open(path, 'rb')
+    return io.BytesIO(read_bytes(path)) if whole else _gfile().GFile(path, 'rb')
 
 
 def write_arrays(path, arrays):

@@ -41,6 +41,29 @@ def test_the_newest_is_read_back(tmp_path):
         assert load(tmp_path) == expected(step)
 
 
+def test_only_the_newest_is_read_whole(tmp_path, monkeypatch):
+    save(tmp_path, 10, 20, 30)
+    asked, read = [], storage.read_arrays
+
+    def reading(path, names=None):
+        asked.append((path, names))
+        return read(path, names)
+
+    monkeypatch.setattr(storage, 'read_arrays', reading)
+    assert load(tmp_path) == expected(30)
+    a, b = (str(tmp_path / name) for name in ('checkpoint_a.npz', 'checkpoint_b.npz'))
+    assert asked == [(a, ['step']), (b, ['step']), (a, None)]
+
+
+def test_checkpoints_on_a_remote_file_system(request):
+    folder = f'ram://{request.node.name}'
+    save(folder, 10, 20)
+    assert load(folder) == expected(20)
+    storage.write_bytes(f'{folder}/checkpoint_b.npz', b'PK')
+    assert load(folder) == expected(10)
+    assert storage.list_folder(folder) == ['checkpoint_a.npz']
+
+
 def test_without_a_file_there_is_nothing(tmp_path):
     variables = state(5)
     assert Checkpoint(tmp_path).load(variables) is None

@@ -267,11 +267,10 @@ def set_mask(model, mask, step=0):
             name: tuple(weight.shape) for name, (_, weight, _, _) in targets.items()}:
         raise UsageError(f'the mask is over {sorted(mask)}, but the model\'s prunable weights are {sorted(targets)}.')
     for name, (wrapper, weight, variable, threshold) in targets.items():
-        kept = mask[name]
-        value = weight.numpy()
-        variable.assign(kept.astype(np.float32))
-        threshold.assign(np.abs(value[kept]).min() if kept.any() else 0.0)
-        weight.assign(np.where(kept, value, np.zeros_like(value)))
-        for slot in _slots(model.optimizer, weight) if model.optimizer else ():
-            slot.assign(np.where(kept, slot.numpy(), 0))
+        # By TensorFlow, on all cores: NumPy would take a third of the time that a ResNet-50 needs to resume.
+        kept, value = tf.constant(mask[name]), tf.convert_to_tensor(weight)
+        variable.assign(tf.cast(kept, variable.dtype))
+        threshold.assign(tf.reduce_min(tf.where(kept, tf.abs(value), np.inf)) if mask[name].any() else 0.0)
+        for held in (weight, *(_slots(model.optimizer, weight) if model.optimizer else ())):
+            held.assign(tf.where(kept, held, tf.zeros([], held.dtype)))
         wrapper.pruning_step.assign(step)

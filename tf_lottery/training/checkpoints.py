@@ -60,7 +60,7 @@ class Checkpoint:
         arrays['step'] = np.array(step)
         arrays['input'] = np.array([hosts, shift])
         arrays['rows'] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
-        storage.write_arrays(storage.join(self._folder, self._NAMES[self._turn]), arrays)
+        storage.write_arrays(self._path(self._turn), arrays)
         self._turn = 1 - self._turn
 
     def load(self, state):
@@ -71,11 +71,8 @@ class Checkpoint:
         Returns:
           Saved, or None.
         """
-        best = None
-        for turn, name in enumerate(self._NAMES):
-            path = storage.join(self._folder, name)
-            if not storage.exists(path):
-                continue
+        for turn in self._newest_first():
+            path = self._path(turn)
             try:
                 arrays = storage.read_arrays(path)
                 if len(arrays) != len(state) + 3 or any(
@@ -83,21 +80,37 @@ class Checkpoint:
                         for number, variable in enumerate(state)):
                     raise CorruptFileError(f'{path} is corrupt: it is not of this network and optimizer.')
             except CorruptFileError as error:
-                logging.warning('%s It is removed; the level goes on from an older checkpoint or starts again.', error)
-                self._remove(path)
+                self._discard(path, error)
                 continue
-            if best is None or arrays['step'] > best['step']:
-                best, self._turn = arrays, 1 - turn
-        if best is None:
-            return None
-        for number, variable in enumerate(state):
-            variable.assign(best[f'variable_{number:04d}'])
-        return Saved(int(best['step']), json.loads(bytes(best['rows'])), *map(int, best['input']))
+            self._turn = 1 - turn
+            for number, variable in enumerate(state):
+                variable.assign(arrays[f'variable_{number:04d}'])
+            return Saved(int(arrays['step']), json.loads(bytes(arrays['rows'])), *map(int, arrays['input']))
+        return None
+
+    def _newest_first(self):
+        """The turns whose file is there, the highest step first: the other one is read if that is corrupt."""
+        steps = {}
+        for turn in range(len(self._NAMES)):
+            path = self._path(turn)
+            if storage.exists(path):
+                try:
+                    steps[turn] = int(storage.read_arrays(path, ['step'])['step'])
+                except CorruptFileError as error:
+                    self._discard(path, error)
+        return sorted(steps, key=steps.get, reverse=True)
+
+    def _discard(self, path, error):
+        logging.warning('%s It is removed; the level goes on from an older checkpoint or starts again.', error)
+        self._remove(path)
+
+    def _path(self, turn):
+        return storage.join(self._folder, self._NAMES[turn])
 
     def remove(self):
         """Removes the files: the run is done."""
-        for name in self._NAMES:
-            self._remove(storage.join(self._folder, name))
+        for turn in range(len(self._NAMES)):
+            self._remove(self._path(turn))
 
     def _remove(self, path):
         if self._writes:
