@@ -17,7 +17,7 @@ from tf_lottery.metrics import early_stop, to_csv
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.schedules import IterativePruning
-from tf_lottery.ticket import Mask, Ticket, pack, unpack
+from tf_lottery.ticket import Mask, Ticket, pack
 from tf_lottery.training import feeds, learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.line import Line
@@ -177,7 +177,7 @@ class Experiment:
 
     def mask(self, run):
         """Reads the Mask of a run that is done."""
-        return Mask.from_arrays(storage.read_arrays(self.path(run, 'mask.npz')))
+        return runs.read_mask(self.path(run))
 
     def weights(self, run):
         """Reads the trained weights of a run that is done.
@@ -192,7 +192,7 @@ class Experiment:
         if result['diverged']:
             raise DivergedError(f'{run.folder} ended in a loss that is not finite.')
         try:
-            return unpack(storage.read_arrays(self.path(run, 'weights.npz')), self.mask(run))
+            return runs.read_weights(self.path(run), self.mask(run))
         except CorruptFileError as error:
             raise CorruptFileError(
                 f'{str(error).rstrip(".")}: delete {self.path(run)} and run the same command again.') from error

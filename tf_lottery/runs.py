@@ -11,6 +11,7 @@ from tf_lottery import locks, storage
 from tf_lottery.branches import BEGINNING, BRANCHES, END
 from tf_lottery.config import differences
 from tf_lottery.errors import UsageError
+from tf_lottery.ticket import Mask, unpack
 
 _CONFIG = 'config.json'
 # The packages that TensorFlow comes in.
@@ -150,6 +151,20 @@ class Run:
 def is_done(workdir, run):
     """Whether the run has finished: its result is written last."""
     return storage.exists(storage.join(workdir, run.folder, 'result.json'))
+
+
+def read_mask(folder):
+    """Reads the Mask of a run that is done from the run's folder."""
+    return Mask.from_arrays(storage.read_arrays(storage.join(folder, 'mask.npz')))
+
+
+def read_weights(folder, mask):
+    """Reads the weights that a run ended in from the run's folder; `mask` is the run's own.
+
+    Raises:
+      CorruptFileError: the file is damaged.
+    """
+    return unpack(storage.read_arrays(storage.join(folder, 'weights.npz')), mask)
 
 
 def pending(workdir, protocol, replicate=None):

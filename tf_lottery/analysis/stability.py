@@ -5,9 +5,8 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from tf_lottery import storage
+from tf_lottery import runs, storage
 from tf_lottery.branches import BRANCHES
-from tf_lottery.ticket import Mask, unpack
 
 # The subnetworks that the papers compare.
 SUBNETWORKS = ('ticket', 'random_mask')
@@ -93,8 +92,8 @@ def _subnetwork(branch):
 def _weights(workdir, run):
     """The mask and the trained weights of a run."""
     folder = storage.join(workdir, run['run'])
-    mask = Mask.from_arrays(storage.read_arrays(storage.join(folder, 'mask.npz')))
-    return mask, unpack(storage.read_arrays(storage.join(folder, 'weights.npz')), mask)
+    mask = runs.read_mask(folder)
+    return mask, runs.read_weights(folder, mask)
 
 
 def _pairs(workdir, copies, full):

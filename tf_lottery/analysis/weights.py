@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tf_lottery import storage
-from tf_lottery.runs import Run
-from tf_lottery.ticket import Mask
+from tf_lottery.runs import Run, read_mask
 
 # How much of a sample lies beyond either end of its histogram: a few far weights would squeeze all the others.
 _BEYOND = 0.001
@@ -30,12 +29,8 @@ def _initial_path(run):
     return storage.join(run.workdir, Run(run.replicate, 0, 'ticket').initial_weights)
 
 
-def _path(run, name):
-    return storage.join(run.workdir, run.run, name)
-
-
-def _mask(run):
-    return Mask.from_arrays(storage.read_arrays(_path(run, 'mask.npz')))
+def _path(run, *names):
+    return storage.join(run.workdir, run.run, *names)
 
 
 def _replicates(frame):
@@ -66,7 +61,7 @@ def survivors(frame, layers):
     for start, runs in _replicates(frame):
         for run in runs:
             # Written without the zeros of the mask, in the order of the kept weights.
-            mask, end = _mask(run), storage.read_arrays(_path(run, 'weights.npz'))
+            mask, end = read_mask(_path(run)), storage.read_arrays(_path(run, 'weights.npz'))
             for layer in layers:
                 initial[layer].setdefault(run.level, []).append(start[layer][mask[layer]])
                 trained[layer].setdefault(run.level, []).append(end[layer])
@@ -93,7 +88,7 @@ def movement(frame, layers):
     for start, runs in _replicates(frame):
         for run in runs:
             dense = storage.join(run.workdir, Run(run.replicate, 0, 'ticket').folder)
-            mask, end = _mask(run), storage.read_arrays(storage.join(dense, 'weights.npz'))
+            mask, end = read_mask(_path(run)), storage.read_arrays(storage.join(dense, 'weights.npz'))
             for layer in layers:
                 before, after = start[layer].ravel(), end[layer]
                 moved[layer].append(pd.DataFrame({
@@ -115,7 +110,7 @@ def connectivity(frame, layers):
     """
     incoming, outgoing = ({layer: {} for layer in layers} for _ in range(2))
     for run in frame.itertuples():
-        mask = _mask(run)
+        mask = read_mask(_path(run))
         for layer in layers:
             incoming[layer].setdefault(run.level, []).append(incoming_fractions(mask[layer]))
             outgoing[layer].setdefault(run.level, []).append(outgoing_fractions(mask[layer]))

@@ -14,7 +14,7 @@ from tf_lottery.errors import CorruptFileError, UsageError
 from tf_lottery.exports import FORMS, card, fresh, saved_model, sizes, tflite, verify
 from tf_lottery.exports.subject import Subject, normalised
 from tf_lottery.pruning import wrapper
-from tf_lottery.ticket import Mask, Ticket, unpack
+from tf_lottery.ticket import Mask, Ticket
 
 METADATA = 'ticket.json'
 CHECKSUMS = 'SHA256SUMS'
@@ -139,11 +139,11 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
 
 def _subject(workdir, stored, run, weights, result, protocol, train, test):
     dataset = protocol.dataset
-    mask = Mask.from_arrays(storage.read_arrays(storage.join(workdir, run.folder, 'mask.npz')))
+    source = storage.join(workdir, run.folder)
+    mask = runs.read_mask(source)
     # What the run started from; the dense network starts from W_0.
     rewound = storage.read_arrays(storage.join(workdir, run.rewound_weights if run.level else run.initial_weights))
-    arrays = rewound if weights == 'rewound' else unpack(
-        storage.read_arrays(storage.join(workdir, run.folder, 'weights.npz')), mask)
+    arrays = rewound if weights == 'rewound' else runs.read_weights(source, mask)
     network = protocol.model.build(dataset.shape, dataset.classes, 0)
     values = mask.apply(arrays)
     _assign(network, values)
