@@ -47,9 +47,11 @@ def test_accuracy_and_both_stabilities_against_the_rewinding_step(swept, samples
         picture.figure.savefig(io.BytesIO(), format='png')
 
 
-def test_a_sweep_without_other_orders_still_shows_accuracy(swept, samples):
-    (picture, _) = sweep.draw(results.summaries(results.load_results(swept)), samples.iloc[:0])
+def test_a_sweep_without_stability_shows_accuracy_once(swept, samples):
+    (picture,) = sweep.draw(results.summaries(results.load_results(swept)), samples.iloc[:0])
+    assert picture.name == 'rewinding_accuracy'
     assert len(picture.figure.axes) == 1
+    assert 'stab' not in picture.caption + picture.alternative
 
 
 def test_stability_against_density(samples):
@@ -75,6 +77,7 @@ def test_errors_on_the_line_by_level_and_in_a_sweep_by_step():
     assert [text.get_text() for text in picture.figure.legends[0].get_texts()] == ['step 0', 'step 9']
     (picture,) = connectivity.draw_sweep(lines)
     assert 'Winning ticket, step 0: 30.0. Winning ticket, step 9: 1.0.' in picture.alternative
+    assert list(connectivity.draw_sweep(lines.iloc[:0])) == []
 
 
 def test_retraining_beside_the_published_medians():
@@ -93,7 +96,8 @@ def test_a_report_of_a_sweep_has_its_pictures_and_tables(swept):
     text = storage.read_text(page)
     assert 'Of the rewinding steps 0, 9, step 9 does best.' in text
     assert 'Winning ticket, rewound to step 9' in text
-    assert 'rewinding_l2.png' in storage.list_folder(storage.join(folder, 'report'))
+    assert [name for name in storage.list_folder(storage.join(folder, 'report')) if name.endswith('.png')] == [
+        'rewinding_accuracy.png']
 
 
 def test_weights_that_are_there_make_a_table_of_stability(swept):

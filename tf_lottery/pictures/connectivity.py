@@ -54,8 +54,10 @@ def draw_sweep(lines):
     """Yields the Picture of instability against the rewinding step.
 
     Args:
-      lines: DataFrame of `analysis.connectivity.lines`, of a sweep.
+      lines: DataFrame of `analysis.connectivity.lines`, of a sweep; without any there is no Picture.
     """
+    if lines.empty:
+        return
     steps = sorted(set(lines['rewind_step']))
     figure, axes = pictures.canvas('Instability', 'rewinding step', 'instability, test error (points)')
     keys = ['branch', 'level', 'rewind_step']

@@ -20,14 +20,20 @@ def draw(summaries, samples):
     if pruned.empty:
         return
     level = _level(pruned, samples)
-    density = results.percent(pruned[pruned['level'] == level]['density'].mean())
-    for measure in LABELS:
-        yield pictures.Picture(
-            f'rewinding_{measure}', against_step(summary, samples, level, measure),
-            ' '.join([_accuracies(pruned[pruned['level'] == level]), describe(samples, measure)]),
-            f'At {density} % of the weights (level {level}): test accuracy at the end of training, with the range over '
-            f'the runs, and stability as {LABELS[measure]}, with the standard deviation over pairs; lower is more '
-            'stable (1903.01611, section 4).', 'Rewinding')
+    here = pruned[pruned['level'] == level]
+    density = results.percent(here['density'].mean())
+    what = (f'At {density} % of the weights (level {level}): test accuracy at the end of training, with the range over '
+            'the runs')
+    if (samples['level'] == level).any():
+        for measure in LABELS:
+            yield pictures.Picture(
+                f'rewinding_{measure}', against_step(summary, samples, level, measure),
+                ' '.join([_accuracies(here), describe(samples, measure)]),
+                f'{what}, and stability as {LABELS[measure]}, with the standard deviation over pairs; lower is more '
+                'stable (1903.01611, section 4).', 'Rewinding')
+    else:
+        yield pictures.Picture('rewinding_accuracy', against_step(summary, samples, level), _accuracies(here),
+                               f'{what}.', 'Rewinding')
     tickets = summary[summary['branch'] == 'ticket']
     if tickets['level'].nunique() > 2:
         yield pictures.Picture(
@@ -47,14 +53,14 @@ def _accuracies(rows):
     return ' '.join(['Test accuracy at the end.', *parts])
 
 
-def against_step(summary, samples, level, measure):
+def against_step(summary, samples, level, measure=None):
     """Draws accuracy and both stabilities against the rewinding step.
 
     Args:
       summary: rows of `results.summarise` with a column `rewind_step`.
       samples: DataFrame of `analysis.stability.samples`.
       level: int.
-      measure: 'l2' or 'angle'.
+      measure: 'l2' or 'angle'; None where there are no samples of the level.
     """
     steps = sorted(set(summary['rewind_step']))
     here = samples[samples['level'] == level]
