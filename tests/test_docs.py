@@ -232,7 +232,20 @@ def test_the_benchmark_is_there(line):
 
 
 def test_every_command_is_run_here():
-    assert all(line.startswith(('make ', 'python main.py', 'python benchmarks/', *SHELL)) for line in commands())
+    assert all(line.startswith(('make ', 'python main.py', 'python benchmarks/', 'python results/', *SHELL))
+               for line in commands())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('line', [line for line in commands() if line.startswith('python results/')])
+def test_the_study_of_a_run_runs(line, folder):
+    _, script, *given = shlex.split(line)
+    if not (folder / options(f'python main.py {shlex.join(given)}').workdir).exists():
+        pytest.skip('the run that it studies was skipped')
+    done = subprocess.run([sys.executable, str(ROOT / script), *given, '--steps=10', '--level=3'], cwd=folder,
+                          capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (folder / pathlib.Path(script).with_suffix('.csv').name).exists()
 
 
 @pytest.mark.parametrize('block', [block for _, block in blocks('python')])
