@@ -16,9 +16,6 @@ CENTRE = 0.875
 def random_view(jpeg, size, crop_seed, flip_seed):
     """A random crop, resized, every other one mirrored (Szegedy et al., 1409.4842, section 6).
 
-    It takes the faster of libjpeg's integer transforms and repeats the pixels of the chroma planes: they differ by a
-    few of 255 from those of evaluation, and a core decodes half as much again.
-
     Args:
       jpeg: scalar string tensor, a file's content.
       size: int, pixels per side.
@@ -30,9 +27,7 @@ def random_view(jpeg, size, crop_seed, flip_seed):
     corner, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         tf.io.extract_jpeg_shape(jpeg), tf.zeros([1, 0, 4]), crop_seed, min_object_covered=0.0,
         aspect_ratio_range=RATIO, area_range=AREA, max_attempts=_ATTEMPTS, use_image_if_no_bounding_boxes=True)
-    crop = tf.io.decode_and_crop_jpeg(jpeg, tf.concat([corner[:2], extent[:2]], axis=0), channels=3,
-                                      dct_method='INTEGER_FAST', fancy_upscaling=False)
-    view = _resized(crop, size)
+    view = _resized(jpeg, tf.concat([corner[:2], extent[:2]], axis=0), size)
     mirrored = tf.random.stateless_uniform([], flip_seed, maxval=2, dtype=tf.int32) == 1
     return tf.ensure_shape(tf.cond(mirrored, lambda: tf.reverse(view, [1]), lambda: view), [size, size, 3])
 
@@ -50,9 +45,12 @@ def central_view(jpeg, size):
     extent = tf.io.extract_jpeg_shape(jpeg)[:2]
     side = tf.cast(tf.round(CENTRE * tf.cast(tf.reduce_min(extent), tf.float32)), tf.int32)
     window = tf.concat([(extent - side) // 2, [side, side]], axis=0)
-    return _resized(tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method='INTEGER_ACCURATE'), size)
+    return _resized(jpeg, window, size)
 
 
-def _resized(image, size):
+def _resized(jpeg, window, size):
+    """What a window of a file shows, uint8 [size, size, 3]; `window` is (top, left, height, width)."""
+    # libjpeg's faster transforms save no time that can be measured.
+    image = tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method='INTEGER_ACCURATE')
     # Bytes from here on: a batch of floats would be copied, kept and sent to the device at four times the size.
     return tf.cast(tf.round(tf.image.resize(image, [size, size])), tf.uint8)
