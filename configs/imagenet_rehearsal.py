@@ -2,7 +2,7 @@
 
 Paper     none: it shows that the whole path of configs/imagenet_oneshot.py works, before a machine is paid for
 Command   python main.py --config=configs/imagenet_rehearsal.py
-Cost      Four trainings of 48 steps on a sample of 441 images: 4 minutes on 2 CPU cores, 10 as two workers;
+Cost      Four trainings of 48 steps on a sample of 441 images: 4 minutes on 2 CPU cores, 6 as two workers;
           --config.data.train and --config.data.test say how many images there are in another sample
 Expected  A report of the same shape. Its accuracies mean nothing
 """
