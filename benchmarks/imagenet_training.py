@@ -75,8 +75,8 @@ def constant(pixels, batch):
 
 
 def rehearsal(folder):
-    """Three functions: an epoch of the rehearsal, how a run that goes on in mid-epoch gets its state back, and that with
-    its first batch."""
+    """Three functions: an epoch of the rehearsal, how a run that goes on in mid-epoch gets its state back, and that
+    with its first batch."""
     protocol = config.check(imagenet_rehearsal.get_config())
     source, size, batch = protocol.config.data, protocol.dataset.shape[0], protocol.config.training.batch_size
     epoch, strategy = data.steps_per_epoch(protocol.examples, batch), tf.distribute.get_strategy()
