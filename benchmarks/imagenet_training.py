@@ -94,7 +94,7 @@ def rehearsal(folder):
 
     def restoring():
         step = saved.load(trainer.state).step
-        wrapper.set_mask(trainer.network, ticket.mask, step)
+        wrapper.hold_mask(trainer.network, ticket.mask)
         return step
 
     def resuming():

@@ -17,7 +17,6 @@ import pathlib
 import statistics
 import sys
 import tempfile
-import types
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -26,7 +25,7 @@ from absl import app, flags
 from tf_lottery import command
 
 from benchmarks import measure
-from configs import mnist_lenet
+from main import define_flags
 
 REPLICATES = flags.DEFINE_integer('replicates', 1, 'Replicates; more of them share the start and the compiling.')
 
@@ -58,9 +57,6 @@ class Clock:
 
 def main(argv):
     del argv
-    config = mnist_lenet.get_config()
-    config.training.length = '3000it'
-    config.replicates = REPLICATES.value
     steps, evaluations = Clock(), Clock()
 
     def watch():
@@ -74,10 +70,11 @@ def main(argv):
     train = command._train
     command._train = lambda *arguments: (watch(), train(*arguments))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        command.run(types.SimpleNamespace(
-            config=config, strategy='auto', workdir=f'{folder}/run', mode='run', cpu_devices=1, jit='auto',
-            data_dir=None, tensorboard=False, level=None, replicate=None, weights='trained', verbosity=-1),
-            'python benchmarks/overhead.py')
+        options = flags.FlagValues()
+        define_flags(options)
+        options(['main.py', f'--config={ROOT}/configs/mnist_lenet.py', f'--workdir={folder}/run',
+                 '--config.training.length=3000it', f'--config.replicates={REPLICATES.value}'])
+        command.run(options, 'python benchmarks/overhead.py')
     total = time.perf_counter() - BEGAN
     spent = steps.seconds + evaluations.seconds
     measure.header()

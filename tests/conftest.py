@@ -1,4 +1,4 @@
-"""What all tests share: Keras 2 before anything imports TensorFlow, and property tests that draw the same cases."""
+"""What all tests share: Keras 2 and XLA as main.py has them, and property tests that draw the same cases."""
 
 import os
 import pathlib
@@ -7,7 +7,10 @@ import sys
 import hypothesis
 import pytest
 
-import tf_lottery  # noqa: F401
+from tf_lottery import distribute
+
+# Before anything imports TensorFlow, so that a run in a test's process has the bits of one in a process of its own.
+distribute.prefer_eigen()
 
 hypothesis.settings.register_profile('tests', deadline=None, derandomize=True, database=None, max_examples=100)
 hypothesis.settings.load_profile('tests')

@@ -226,9 +226,25 @@ def test_an_array_has_a_task_for_each_replicate():
     assert [int(last) for _, script in blocks('slurm') for last in re.findall(r'--array=0-(\d+)$', script, re.M)] == [4]
 
 
-@pytest.mark.parametrize('line', [line for line in commands() if line.startswith('python benchmarks/')])
+BENCHMARKS = [line for line in commands() if line.startswith('python benchmarks/')]
+
+
+@pytest.mark.parametrize('line', BENCHMARKS)
 def test_the_benchmark_is_there(line):
     assert (ROOT / line.split()[1]).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('line', BENCHMARKS)
+def test_the_benchmark_runs(line):
+    script = pathlib.Path(line.split()[1])
+    needed = {'overhead': 'mnist', 'imagenet_input': 'imagenet2012', 'imagenet_training': 'imagenet2012'}
+    if script.stem in needed and not data_set_is_there(needed[script.stem]):
+        pytest.skip(f'{needed[script.stem]} is not in TFDS_DATA_DIR')
+    once = shlex.split(re.sub('--repeats=.*', '--repeats=1', line))[1:]
+    done = subprocess.run([sys.executable, *once], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '|---|' in done.stdout
 
 
 def test_every_command_is_run_here():

@@ -85,6 +85,7 @@ def run(options, command_line):
         with _alone(workdir):
             _export(workdir, options, command_line, options.replicate or 0)
     else:
+        distribute.prefer_eigen()
         if options.strategy in ('auto', 'multi_worker'):
             with keras2.quiet_start():
                 clusters.find(cluster)

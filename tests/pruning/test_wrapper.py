@@ -253,13 +253,25 @@ def test_set_mask_zeroes_weights_and_fills_what_tfmot_shows():
     assert wrapper.get_mask(model) == Mask({'fc/kernel': [[False, True], [True, False]]})
 
 
+def test_hold_mask_sets_the_mask_and_nothing_else():
+    model = wrapper.prunable(tf_keras.Sequential([layers.Dense(2, input_shape=(2,), name='fc', use_bias=False)]))
+    wrapper.variables(model)['fc/kernel'].assign([[0, -0.4], [0.3, 0]])
+    wrapper.hold_mask(model, Mask({'fc/kernel': [[False, True], [True, False]]}))
+    holder, weight, mask, threshold = wrapper.prunable_variables(model)['fc/kernel']
+    assert mask.numpy().tolist() == [[0, 1], [1, 0]]
+    assert weight.numpy().tolist() == [[0, np.float32(-0.4)], [np.float32(0.3), 0]]
+    assert threshold.numpy() == 0
+    assert holder.pruning_step.numpy() == -1
+
+
+@pytest.mark.parametrize('set_mask', [wrapper.set_mask, wrapper.hold_mask])
 @pytest.mark.parametrize('arrays', [
     {'fc/kernel': np.ones((5, 6))},
     {'fc/kernel': np.ones((5, 6)), 'output/kernel': np.ones((3, 6))},
     {'fc/kernel': np.ones((5, 6)), 'output/kernel': np.ones((6, 3)), 'more/kernel': np.ones(1)}])
-def test_a_mask_of_another_model_is_refused(arrays):
+def test_a_mask_of_another_model_is_refused(arrays, set_mask):
     with pytest.raises(UsageError, match=r"the mask is over \['fc/kernel'"):
-        wrapper.set_mask(wrapper.prunable(sequential()[0]), Mask(arrays))
+        set_mask(wrapper.prunable(sequential()[0]), Mask(arrays))
 
 
 def test_wrappers_are_tfmots_and_only_around_prunable_weights():

@@ -27,7 +27,7 @@ def batch_indices(seed, first_step, steps, examples, batch_size):
     epoch = step // per_epoch
     shuffled = tf.map_fn(
         lambda number: tf.random.experimental.stateless_shuffle(tf.range(examples), seed=tf.stack([seed, number])),
-        epoch[0] + tf.range((steps + per_epoch - 2) // per_epoch + 1))
+        tf.range(epoch[0], epoch[-1] + 1))
     row = (epoch - epoch[0])[:, None]
     column = (step % per_epoch)[:, None] * batch_size + tf.range(batch_size)[None, :]
     return tf.gather(tf.reshape(shuffled, [-1]), row * examples + column)

@@ -260,9 +260,10 @@ class ImageStream:
             features = tf.io.parse_single_example(content, _FEATURES)
             return {'image': view(number, features['image']), 'label': tf.cast(features['label'], tf.int32)}
 
-        cores = os.cpu_count()
+        # More at a time than there are cores, so that none waits for the one image that comes next.
+        at_once = 4 * os.cpu_count()
         if not self._limit:
-            return numbered.map(example, num_parallel_calls=cores, deterministic=True)
+            return numbered.map(example, num_parallel_calls=at_once, deterministic=True)
 
         names = tf.constant([os.path.basename(file.filename) for file in self._files])
 
@@ -285,7 +286,7 @@ class ImageStream:
 
             return tf.cond(found['label'] < 0, skip, lambda: skipped), found
 
-        tried = numbered.interleave(attempt, cycle_length=2 * cores, block_length=1, num_parallel_calls=cores,
+        tried = numbered.interleave(attempt, cycle_length=at_once, block_length=1, num_parallel_calls=at_once,
                                     deterministic=True)
         return tried.scan(tf.constant(0), counted)
 

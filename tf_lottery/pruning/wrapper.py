@@ -33,7 +33,7 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
 
     The gradient of a pruned weight is exactly zero, so that no optimizer, momentum or weight decay revives it, and
     nothing beyond the gradients crosses a network. The stock wrapper assigns `weight * mask` instead, which averages
-    all weights over all replicas at every step. The mask changes only when `set_mask` says so; `pruning_schedule`
+    all weights over all replicas at every step. The mask changes only when it is set; `pruning_schedule`
     says to which density.
 
     Attributes:
@@ -247,17 +247,12 @@ def _slots(optimizer, weight):
     return [slot for slot in slots if slot.shape == weight.shape]
 
 
-def set_mask(model, mask, step=0):
-    """Gives a wrapped model its mask: the one place where a mask changes.
-
-    The weights pruned become exact zeros, and so do their momenta in the optimizer of a compiled model, which would
-    move them on. `threshold` takes the smallest magnitude that stays and `pruning_step`
-    takes `step`, which is what TF-MOT's PruningSummaries show.
+def hold_mask(model, mask):
+    """Gives a wrapped model the mask that its weights have been trained under, and leaves all else as it is.
 
     Args:
-      model: a model made by `prunable`.
+      model: a model made by `prunable`; its pruned weights are zero already.
       mask: Mask over exactly the model's prunable weights.
-      step: int, the training step that the mask is set at.
 
     Raises:
       UsageError: the mask is of another model.
@@ -266,10 +261,28 @@ def set_mask(model, mask, step=0):
     if {name: array.shape for name, array in mask.items()} != {
             name: tuple(weight.shape) for name, (_, weight, _, _) in targets.items()}:
         raise UsageError(f'the mask is over {sorted(mask)}, but the model\'s prunable weights are {sorted(targets)}.')
-    for name, (wrapper, weight, variable, threshold) in targets.items():
-        # By TensorFlow, on all cores: NumPy would take a third of the time that a ResNet-50 needs to resume.
+    for name, (_, _, variable, _) in targets.items():
+        variable.assign(tf.cast(tf.constant(mask[name]), variable.dtype))
+
+
+def set_mask(model, mask, step=0):
+    """Gives a wrapped model a new mask.
+
+    The weights pruned become exact zeros, and so do their momenta in the optimizer of a compiled model, which would
+    move them on. `threshold` takes the smallest magnitude that stays and `pruning_step`
+    takes `step`, which is what TF-MOT's PruningSummaries show.
+
+    Args:
+      model, mask: as in `hold_mask`, but the pruned weights may be anything.
+      step: int, the training step that the mask is set at.
+
+    Raises:
+      UsageError: the mask is of another model.
+    """
+    hold_mask(model, mask)
+    for name, (wrapper, weight, _, threshold) in prunable_variables(model).items():
+        # By TensorFlow, on all cores: there may be many millions of weights.
         kept, value = tf.constant(mask[name]), tf.convert_to_tensor(weight)
-        variable.assign(tf.cast(kept, variable.dtype))
         threshold.assign(tf.reduce_min(tf.where(kept, tf.abs(value), np.inf)) if mask[name].any() else 0.0)
         for held in (weight, *(_slots(model.optimizer, weight) if model.optimizer else ())):
             held.assign(tf.where(kept, held, tf.zeros([], held.dtype)))

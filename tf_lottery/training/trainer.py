@@ -215,7 +215,7 @@ class Trainer:
         saved = checkpoint.load(self.state) if checkpoint else None
         if saved:
             # Masks are the ticket's, and so not in the checkpoint.
-            wrapper.set_mask(self.network, ticket.mask, saved.step)
+            wrapper.hold_mask(self.network, ticket.mask)
         start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
         agree(self.strategy, {'the step of the newest checkpoint': start})
         shift = self._shift(saved) if saved else 0
