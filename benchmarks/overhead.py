@@ -70,10 +70,12 @@ def main(argv):
     train = command._train
     command._train = lambda *arguments: (watch(), train(*arguments))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        # config_flags looks for its overrides on the command line of the process.
+        sys.argv = ['main.py', f'--config={ROOT}/configs/mnist_lenet.py', f'--workdir={folder}/run',
+                    '--config.training.length=3000it', f'--config.replicates={REPLICATES.value}']
         options = flags.FlagValues()
         define_flags(options)
-        options(['main.py', f'--config={ROOT}/configs/mnist_lenet.py', f'--workdir={folder}/run',
-                 '--config.training.length=3000it', f'--config.replicates={REPLICATES.value}'])
+        options(sys.argv)
         command.run(options, 'python benchmarks/overhead.py')
     total = time.perf_counter() - BEGAN
     spent = steps.seconds + evaluations.seconds

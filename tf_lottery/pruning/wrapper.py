@@ -17,7 +17,8 @@ from tf_lottery.ticket import Mask
 @tf.custom_gradient
 def _masked_gradient(weight, mask):
     """`weight` as it is, with the gradient of `weight * mask`: equal where `weight` is zero wherever `mask` is."""
-    return tf.identity(weight), lambda upstream: (upstream * mask, None)
+    # Selected rather than multiplied: out of a loop of steps XLA takes `mask != 0`, a quarter of the mask's bytes.
+    return tf.identity(weight), lambda upstream: (tf.where(mask != 0, upstream, tf.zeros([], upstream.dtype)), None)
 
 
 def _build_attention(layer):
