@@ -64,12 +64,12 @@ def repeated(source, folder):
     shutil.copy(pathlib.Path(source.data_dir, 'features.json'), to)
     info = json.loads(pathlib.Path(source.data_dir, 'dataset_info.json').read_text())
     split = next(split for split in info['splits'] if split['name'] == 'train')
-    files = source.info.splits['train'].filenames
+    files = sorted(source.info.splits['train'].filenames)
     split['shardLengths'] *= COPIES
     split['numBytes'] = str(int(split['numBytes']) * COPIES)
     for number in range(total := len(files) * COPIES):
         name = f'imagenet2012-train.tfrecord-{number:05}-of-{total:05}'
-        (to / name).symlink_to(pathlib.Path(source.data_dir, sorted(files)[number % len(files)]))
+        (to / name).symlink_to(pathlib.Path(source.data_dir, files[number % len(files)]))
     (to / 'dataset_info.json').write_text(json.dumps(info))
 
 
