@@ -6,6 +6,9 @@ import re
 class UsageError(ValueError):
     """Something the user wrote cannot be done; the message names the value and the remedy."""
 
+    # One that is raised while TensorFlow traces a function stays of this kind.
+    __init__ = Exception.__init__
+
 
 class HeldError(UsageError):
     """Another process works in a folder; `owner` names it."""

@@ -16,7 +16,6 @@ from tf_lottery.errors import ClusterError, CorruptFileError, DivergedError
 from tf_lottery.metrics import early_stop, to_csv
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
-from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.ticket import Mask, Ticket, pack
 from tf_lottery.training import feeds, learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
@@ -73,9 +72,6 @@ class Experiment:
                 f'the experiment in {workdir}': runs.is_claimed(workdir) and runs.read_config(workdir)['config'],
                 'the data set': feed.fingerprint()})
         self.trainer = Trainer(functools.partial(self.network, seed=0), feed, settings, strategy)
-        for name, (holder, *_) in wrapper.prunable_variables(self.trainer.network).items():
-            holder.pruning_schedule = IterativePruning(
-                protocol.fractions[name], protocol.levels, protocol.end_step, protocol.rewind_steps[0])
 
     def network(self, seed):
         """Builds the dense network with the initial weights of a seed."""
@@ -287,8 +283,7 @@ class At:
 
     def _to_density(self, mask, weights):
         """The mask of this level from an earlier one and the weights that are ranked."""
-        fractions = wrapper.get_fractions(self._experiment.trainer.network)
-        return prune(mask, weights, fractions, self._run.level, self._protocol.config.pruning.scope)
+        return prune(mask, weights, self._protocol.fractions, self._run.level, self._protocol.config.pruning.scope)
 
     def prunable(self):
         """The names of the weights that masks are over."""

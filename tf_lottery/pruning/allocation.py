@@ -91,11 +91,12 @@ def _candidates(mask, weights, score, name):
     """The flat scores of one weight, with everything already pruned ranked below all the rest."""
     scores = np.asarray(score(weights[name]), np.float32).ravel()
     if np.isnan(scores).any():
-        raise UsageError(f'{name} holds weights that are not numbers, which cannot be ranked.')
+        raise UsageError(f'{name} holds weights that are not numbers, which cannot be ranked: training has diverged, so '
+                         'lower the learning rate.')
     return np.where(mask[name].ravel(), scores, -np.inf)
 
 
-def prune(mask, weights, fractions, level, scope='layerwise', score=magnitude):
+def prune(mask, weights, fractions, level, scope='layerwise', score=magnitude, start=None):
     """Prunes to a level's density: the mask of that level, a subset of the one before.
 
     Args:
@@ -106,6 +107,7 @@ def prune(mask, weights, fractions, level, scope='layerwise', score=magnitude):
       scope: 'layerwise' ranks inside each weight tensor, 'global' ranks all of them together (section 4 of
         1803.03635; there every fraction but 0 must be the same).
       score: function from an array to its scores; the highest stay.
+      start: Mask of level 0, of which fractions are; None is dense.
 
     Returns:
       Mask.
@@ -113,9 +115,10 @@ def prune(mask, weights, fractions, level, scope='layerwise', score=magnitude):
     Raises:
       UsageError: a layer would be left empty, fractions differ under 'global', or a weight is not a number.
     """
+    sizes = {name: array.size if start is None else int(start[name].sum()) for name, array in mask.items()}
     if scope == 'global':
-        return _prune_globally(mask, weights, fractions, level, score)
-    counts = layerwise_counts({name: array.size for name, array in mask.items()}, fractions, level)
+        return _prune_globally(mask, weights, fractions, level, score, sizes)
+    counts = layerwise_counts(sizes, fractions, level)
     return Mask({
         name: top(_candidates(mask, weights, score, name), counts[name]).reshape(array.shape)
         for name, array in mask.items()})
@@ -135,11 +138,12 @@ def global_fraction(fractions):
     return values[0]
 
 
-def _prune_globally(mask, weights, fractions, level, score):
+def _prune_globally(mask, weights, fractions, level, score, sizes):
     fraction = global_fraction(fractions)
     names = [name for name in mask if fractions[name]]
     scores = np.concatenate([_candidates(mask, weights, score, name) for name in names])
-    keep = top(scores, keep_count(scores.size, level_density(fraction, level)))
+    count = keep_count(sum(sizes[name] for name in names), level_density(fraction, level))
+    keep = top(scores, count)
     pruned, start = dict(mask), 0
     for name in names:
         size = mask[name].size

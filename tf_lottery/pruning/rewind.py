@@ -6,70 +6,22 @@ import tf_keras
 from absl import logging
 
 from tf_lottery.errors import UsageError
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import optimizer_state, wrapper
 
 
-def initial_slots(optimizer, trainable):
-    """Returns the values that a fresh optimizer of the same configuration holds, in the order of its variables.
-
-    Args:
-      optimizer: a `tf_keras.optimizers.Optimizer`.
-      trainable: the variables it optimises.
-
-    Returns:
-      list of numpy arrays, one per variable of the built optimizer.
-    """
-    fresh = type(optimizer).from_config(optimizer.get_config())
-    fresh.build(trainable)
-    return [variable.numpy() for variable in fresh.variables]
-
-
-def _check_optimizer(optimizer):
-    if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
-        raise UsageError(
-            f'{type(optimizer).__name__} is not an optimizer that can be rewound: compile the model with one from '
-            'tf_keras.optimizers (not the legacy ones).')
-
-
-def reset_optimizer(optimizer, trainable, step, slots=None):
-    """Makes the optimizer fresh, with `step` steps behind it: so its learning-rate schedule continues from there.
-
-    Args:
-      optimizer: the optimizer of a compiled model.
-      trainable: the variables it optimises.
-      step: int, the new step count.
-      slots: what `initial_slots` returned, to save computing it again.
-
-    Raises:
-      UsageError: an optimizer of the legacy kind.
-    """
-    _check_optimizer(optimizer)
-    optimizer.build(trainable)
-    slots = initial_slots(optimizer, trainable) if slots is None else slots
-    for variable, value in zip(optimizer.variables, slots, strict=True):
-        if variable is not optimizer.iterations:
-            variable.assign(value)
-    optimizer.iterations.assign(step)
-    if hasattr(optimizer, 'moments_start'):
-        optimizer.moments_start.assign(step)
-    elif step and hasattr(optimizer, 'beta_2'):
-        logging.warning(
-            '%s corrects the bias of its fresh moments as if they were %d steps old, which makes its first thousand '
-            'steps after rewinding up to six times too long: compile with tf_lottery.Adam instead.',
-            type(optimizer).__name__, step)
-
-
-def rewind(model, ticket, optimizer=None, slots=None):
+def rewind(model, ticket, optimizer=None, held=None, weights=None):
     """Puts a wrapped model and its optimizer where the ticket starts, and checks that they are there.
 
     Args:
       model: a model made by `prunable`.
       ticket: Ticket. Every variable goes back, batch-norm statistics included.
       optimizer: the optimizer that trains it, if any.
-      slots: what `initial_slots` returned for it, to save computing it again.
+      held: what the optimizer goes back to, but for the step, which is the ticket's: see `optimizer_state.state`; None
+        for what a new optimizer of the same configuration holds.
+      weights: list of tf.Variable, those that the optimizer may move; None for the model's.
 
     Raises:
-      UsageError: the ticket is of another model.
+      UsageError: the ticket is of another model, or `optimizer` is none that can be rewound.
       RuntimeError: a replica does not hold mask * W_k exactly.
     """
     own = wrapper.variables(model)
@@ -81,7 +33,10 @@ def rewind(model, ticket, optimizer=None, slots=None):
     for name, variable in own.items():
         variable.assign(start[name])
     if optimizer is not None:
-        reset_optimizer(optimizer, model.trainable_variables, ticket.step, slots)
+        weights = weights or model.trainable_variables
+        optimizer_state.build(optimizer, weights)
+        held = held or optimizer_state.fresh_state(optimizer, weights)
+        optimizer_state.reset(optimizer, weights, held, ticket.step)
     difference = largest_difference(model, start)
     if difference != 0:
         raise RuntimeError(f'rewinding failed: max|w - mask*W_k| = {difference:g} at step {ticket.step}.')
@@ -109,17 +64,17 @@ class RewindCallback(tf_keras.callbacks.Callback):
 
     Args:
       ticket: Ticket to start from.
-      slots: what `initial_slots` returned for the optimizer, to save computing it again.
+      held: what a fresh optimizer holds, as in `rewind`.
     """
 
-    def __init__(self, ticket, slots=None):
+    def __init__(self, ticket, held=None):
         super().__init__()
         self.ticket = ticket
-        self._slots = slots
+        self._held = held
         self._rewound = False
 
     def on_train_begin(self, logs=None):
         # A level may be trained by several calls of fit; only the first one rewinds.
         if not self._rewound:
-            rewind(getattr(self.model, 'network', self.model), self.ticket, self.model.optimizer, self._slots)
+            rewind(getattr(self.model, 'network', self.model), self.ticket, self.model.optimizer, self._held)
             self._rewound = True

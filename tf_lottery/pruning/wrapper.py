@@ -1,15 +1,17 @@
-"""The TF-MOT wrapper that holds a mask, and what a wrapped model is made of."""
+"""The TF-MOT wrapper that holds masks, and what a wrapped model is made of."""
 
 import contextlib
 import inspect
+import threading
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry, pruning_wrapper
+from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry, pruning_impl, pruning_wrapper
 
 from tf_lottery import keras2
 from tf_lottery.errors import UsageError
+from tf_lottery.pruning import constraint, optimizer_state
 from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.ticket import Mask
 
@@ -18,7 +20,79 @@ from tf_lottery.ticket import Mask
 def _masked_gradient(weight, mask):
     """`weight` as it is, with the gradient of `weight * mask`: equal where `weight` is zero wherever `mask` is."""
     # Selected rather than multiplied: out of a loop of steps XLA takes `mask != 0`, a quarter of the mask's bytes.
-    return tf.identity(weight), lambda upstream: (tf.where(mask != 0, upstream, tf.zeros([], upstream.dtype)), None)
+    return tf.identity(weight), lambda upstream: (constraint.masked(upstream, mask), None)
+
+
+class _OfThisThread:
+    """Stands for the tensor that the running thread has set.
+
+    A strategy traces the replicas of a process in threads that take turns, inside of a layer too, where replicas
+    exchange what they have (as in synchronised batch normalisation).
+    """
+
+    def __init__(self):
+        self._tensors = {}
+
+    def set(self, tensor):
+        self._tensors[threading.get_ident()] = tensor
+
+    def get(self):
+        return self._tensors[threading.get_ident()]
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        return tf.convert_to_tensor(self.get(), dtype, name=name)
+
+    def __getattr__(self, name):
+        if name.startswith('__'):
+            raise AttributeError(name)
+        return getattr(self.get(), name)
+
+
+def _operator(name):
+    return lambda self, *operands: getattr(self.get(), name)(*operands)
+
+
+for _name in tf.Tensor.OVERLOADABLE_OPERATORS:
+    setattr(_OfThisThread, _name, _operator(_name))
+
+
+class _Places:
+    """Where a weight is an attribute of a layer, or of what the layer is made of, and what stands there during a call.
+
+    Raises:
+      UsageError: it is an attribute of none of them.
+    """
+
+    def __init__(self, layer, weight, mask):
+        self.weight, self.mask = weight, mask
+        # Keras's own attribute handling would drop the variable from the layer; we note who holds it, once.
+        self._owners = [(owner, name) for owner in (layer, *layer.submodules)
+                        for name, value in vars(owner).items() if value is weight]
+        if not self._owners:
+            raise UsageError(f'{layer.name} holds {weight.name} in a way that cannot be masked.')
+        self._stand_in, self._calls = _OfThisThread(), 0
+
+    @contextlib.contextmanager
+    def masked(self, zeros_held):
+        """Puts the masked weight there for as long as the context lasts."""
+        value = tf.convert_to_tensor(self.weight)
+        masked = _masked_gradient(value, self.mask) if zeros_held else constraint.masked(value, self.mask)
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            self._stand_in.set(masked)
+            masked = self._stand_in
+        self._calls += 1
+        self._put(masked)
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            # Another replica's thread may still be inside.
+            if not self._calls:
+                self._put(self.weight)
+
+    def _put(self, value):
+        for owner, name in self._owners:
+            object.__setattr__(owner, name, value)
 
 
 def _build_attention(layer):
@@ -28,14 +102,37 @@ def _build_attention(layer):
         layer(*(tf_keras.Input(batch_shape=shape, dtype=layer.compute_dtype) for shape in shapes))
 
 
+def _made(layer):
+    """The prunable weights of a layer, or None where it has not made them."""
+    try:
+        weights = list(layer.get_prunable_weights())
+    except AttributeError:
+        return None
+    return weights if all(isinstance(weight, tf.Variable) for weight in weights) else None
+
+
+def _call_once(layer, args, kwargs):
+    """Calls a layer in a graph of its own, so that it makes its weights; nothing else comes of it."""
+    def stand_in(value):
+        if not tf.is_tensor(value) and not tf_keras.backend.is_keras_tensor(value):
+            return value
+        return tf.compat.v1.placeholder(value.dtype, value.shape)
+
+    with tf.__internal__.FuncGraph('build').as_default():
+        args, kwargs = tf.nest.map_structure(stand_in, (args, kwargs))
+        layer(*args, **kwargs)
+    layer._clear_losses()
+
+
 @tf_keras.utils.register_keras_serializable('tf_lottery')
 class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
     """TF-MOT's pruning wrapper with the mask inside the forward pass: the layer runs on `weight * mask`.
 
-    The gradient of a pruned weight is exactly zero, so that no optimizer, momentum or weight decay revives it, and
-    nothing beyond the gradients crosses a network. The stock wrapper assigns `weight * mask` instead, which averages
-    all weights over all replicas at every step. The mask changes only when it is set; `pruning_schedule`
-    says to which density.
+    The gradient of a pruned weight is exactly zero, so that nothing beyond the gradients crosses a network, and the
+    variable itself is zero again after every update, whatever moved it (`constraint.HeldZeros`). The stock wrapper
+    assigns `weight * mask` in the forward pass instead, which averages all weights over all replicas at every step. The
+    mask changes only when it is set; `pruning_schedule` says to which density. A variable has one mask, which all
+    wrappers around it share. In all else the wrapper is as the layer: name, losses, states, attributes.
 
     Attributes:
       zeros_held: whether the caller promises that a pruned weight's variable is zero before the first step. Then only
@@ -45,48 +142,89 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
     def __init__(self, layer, pruning_schedule=None, **kwargs):
         kwargs.setdefault('dtype', layer.dtype_policy if hasattr(layer, 'dtype_policy') else None)
         super().__init__(layer, pruning_schedule=pruning_schedule or IterativePruning(0.2), **kwargs)
+        # Outputs, losses and monitors are called after layers.
+        self._name = layer.name
         self.zeros_held = False
         self.supports_masking = layer.supports_masking
+        parameters = inspect.signature(layer.call).parameters
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self._autocast = layer._autocast
+        self._arguments = None
+        self._drops = [name for name in ('training', 'mask') if name not in parameters and not takes_any]
 
-    def add_weight(self, name=None, *args, **kwargs):
-        # TF-MOT calls all masks of a layer 'mask': PruningSummaries would show one of them, HDF5 refuses the second.
-        taken = {variable.name.split(':')[0].split('/')[-1] for variable in self._non_trainable_weights}
-        return super().add_weight(_unique(name, taken), *args, **kwargs)
+    def __getattr__(self, name):
+        layer = vars(self).get('layer')
+        if layer is None or name.startswith('_'):
+            raise AttributeError(f'{type(self).__name__!r} object has no attribute {name!r}')
+        return getattr(layer, name)
+
+    @property
+    def stateful(self):
+        return self.layer.stateful
+
+    @stateful.setter
+    def stateful(self, value):
+        self.layer.stateful = value
+
+    def __call__(self, *args, **kwargs):
+        first = next(iter(inspect.signature(self.layer.call).parameters), None)
+        if not args and first in kwargs:
+            # Keras wants the first argument by the name that it has here, or by none.
+            args = (kwargs.pop(first),)
+        self._arguments = (args, kwargs)
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            self._arguments = None
 
     def build(self, input_shape=None):
         _build_attention(self.layer)
-        super().build(input_shape)
-        # Keras's own attribute handling would drop the variable from the layer; we note who holds it, once.
-        self._owners = []
-        for weight, mask, _ in self.pruning_vars:
-            places = [(owner, name) for owner in (self.layer, *self.layer.submodules)
-                      for name, value in vars(owner).items() if value is weight]
-            if not places:
-                raise UsageError(f'{self.layer.name} holds {weight.name} in a way that cannot be masked.')
-            self._owners.append((weight, mask, places))
-        parameters = inspect.signature(self.layer.call).parameters
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        self._drops = [name for name in ('training', 'mask') if name not in parameters and not takes_any]
+        # Not TF-MOT's: that makes a mask for each weight of each wrapper.
+        super(pruning_wrapper.PruneLowMagnitude, self).build(input_shape)
+        self.prunable_weights = self._find_weights()
+        self.pruning_vars = [(weight, *self._mask(weight)) for weight in self.prunable_weights]
+        self.pruning_step = self.add_weight(
+            'pruning_step', shape=[], initializer=tf_keras.initializers.Constant(-1), dtype=tf.int64, trainable=False)
+        self.pruning_obj = pruning_impl.Pruning(
+            lambda: self.pruning_step, self.pruning_vars, self.pruning_schedule, self.block_size,
+            self.block_pooling_type, self.sparsity_m_by_n)
+        self._places = [_Places(self.layer, weight, mask) for weight, mask, _ in self.pruning_vars]
 
-    @contextlib.contextmanager
-    def _masked_weights(self):
-        for weight, mask, places in self._owners:
-            value, factor = tf.convert_to_tensor(weight), tf.convert_to_tensor(mask)
-            masked = _masked_gradient(value, factor) if self.zeros_held else value * factor
-            for owner, name in places:
-                object.__setattr__(owner, name, masked)
-        try:
-            yield
-        finally:
-            for weight, _, places in self._owners:
-                for owner, name in places:
-                    object.__setattr__(owner, name, weight)
+    def _find_weights(self):
+        """The layer's prunable weights, of a layer that makes them when it is called as well."""
+        weights = _made(self.layer)
+        if weights is None and self._arguments:
+            _call_once(self.layer, *self._arguments)
+            weights = _made(self.layer)
+        if weights is None:
+            raise UsageError(f'{self.layer.name} makes its weights when it is called, so that there are none to prune '
+                             'yet: call the model, or the layer, once on some data first.')
+        return weights
+
+    def _mask(self, weight):
+        """The mask and the threshold of a weight, which it may have already."""
+        held = constraint.of(weight)
+        if held:
+            self._non_trainable_weights += [held.mask, held.threshold]
+            return held.mask, held.threshold
+        # TF-MOT calls all masks of a layer 'mask': PruningSummaries would show one of them, HDF5 refuses the second.
+        number = sum('mask' in variable.name.split('/')[-1] for variable in self._non_trainable_weights)
+        mask, threshold = (self.add_weight(
+            f'{name}_{number}' if number else name, shape=shape, initializer=initializer, trainable=False,
+            # Under mixed precision it is the variable's own dtype that counts.
+            dtype=getattr(weight, 'true_dtype', weight.dtype), experimental_autocast=False,
+            aggregation=tf.VariableAggregation.MEAN)
+            for name, shape, initializer in (('mask', weight.shape, 'ones'), ('threshold', [], 'zeros')))
+        constraint.hold(weight, mask, threshold)
+        return mask, threshold
 
     def call(self, inputs, *args, **kwargs):
         for name in self._drops:
             kwargs.pop(name, None)
-        with self._masked_weights():
-            return self.layer.call(inputs, *args, **kwargs)
+        with contextlib.ExitStack() as stack:
+            for place in self._places:
+                stack.enter_context(place.masked(self.zeros_held))
+            return self.layer(inputs, *args, **kwargs)
 
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)
@@ -97,10 +235,12 @@ def prunable(model, skip=()):
 
     Biases and normalisation layers are never pruned. TF-MOT's registry names the prunable weights of each layer type,
     recurrent cells and MultiHeadAttention included; a layer class of your own takes part by defining
-    `get_prunable_weights()`.
+    `get_prunable_weights()`. A layer that is used in several places is wrapped once, and a variable has one mask, which
+    it keeps: what has been pruned under it stays pruned. Wrappers of TF-MOT's own are replaced, with their masks.
 
     Args:
-      model: a built Sequential or functional `tf_keras` model, nested models included.
+      model: a built Sequential or functional `tf_keras` model, nested models included. A class of your own with a
+        `train_step` or other methods stays what it is, with its attributes.
       skip: names of layers to leave dense.
 
     Returns:
@@ -114,37 +254,108 @@ def prunable(model, skip=()):
     unknown = set(skip) - {layer.name for layer in model.submodules if isinstance(layer, tf_keras.layers.Layer)}
     if unknown:
         raise UsageError(f'no layer is called {sorted(unknown)[0]!r}: skip takes names of layers of the model.')
+    wrapped = {}
 
     def wrap(layer):
-        if layer.name in skip or isinstance(layer, pruning_wrapper.PruneLowMagnitude):
-            return layer
-        if isinstance(layer, tf_keras.Model):
-            keras2.require_model(layer)
-            return tf_keras.models.clone_model(layer, clone_function=wrap)
-        if not hasattr(layer, 'get_prunable_weights') and prune_registry.PruneRegistry.supports(layer):
-            prune_registry.PruneRegistry.make_prunable(layer)
-        # A layer without prunable weights has the method too once a model was wrapped before.
-        if hasattr(layer, 'get_prunable_weights'):
-            return PruneWithMask(layer) if layer.get_prunable_weights() else layer
-        if any(weight.shape.rank and weight.shape.rank > 1 for weight in layer.trainable_weights):
-            raise UsageError(
-                f'{layer.name} is a {type(layer).__name__}, whose weights TF-MOT does not know: define '
-                f'get_prunable_weights() on it, or leave it dense with skip=[{layer.name!r}].')
-        return layer
+        if id(layer) not in wrapped:
+            wrapped[id(layer)] = layer if layer.name in skip else _wrapped(layer, wrap)
+        return wrapped[id(layer)]
 
-    return tf_keras.models.clone_model(model, clone_function=wrap)
+    return _cloned(model, wrap)
+
+
+def _wrapped(layer, wrap):
+    """A wrapper around a layer, or a layer that needs none."""
+    if isinstance(layer, PruneWithMask):
+        return layer
+    if isinstance(layer, pruning_wrapper.PruneLowMagnitude):
+        return _ours(layer)
+    if isinstance(layer, tf_keras.Model):
+        keras2.require_model(layer)
+        return _cloned(layer, wrap)
+    if not hasattr(layer, 'get_prunable_weights') and prune_registry.PruneRegistry.supports(layer):
+        prune_registry.PruneRegistry.make_prunable(layer)
+    # A layer without prunable weights has the method too once a model was wrapped before.
+    if hasattr(layer, 'get_prunable_weights'):
+        return PruneWithMask(layer) if layer.get_prunable_weights() else layer
+    if any(weight.shape.rank and weight.shape.rank > 1 and constraint.of(weight) is None
+           for weight in layer.trainable_weights):
+        raise UsageError(
+            f'{layer.name} is a {type(layer).__name__}, whose weights TF-MOT does not know: define '
+            f'get_prunable_weights() on it, or leave it dense with skip=[{layer.name!r}].')
+    return layer
+
+
+def _ours(stock):
+    """A wrapper in the place of one of TF-MOT's own, whose schedule would compute masks again."""
+    ours = PruneWithMask(stock.layer)
+    ours.build()
+    for weight, mask, _ in stock.pruning_vars:
+        held = constraint.of(weight)
+        held.mask.assign(mask)
+        weight.assign(constraint.masked(tf.convert_to_tensor(weight), mask))
+    return ours
+
+
+def _cloned(model, wrap):
+    """A model of the same class and attributes in which `wrap` has replaced layers."""
+    clone = tf_keras.models.clone_model(model, clone_function=wrap)
+    if type(clone) is not type(model):
+        # Its constructor may want anything.
+        clone.__class__ = type(model)
+        clone._init_call_fn_args()
+    known = {*vars(clone), *_set_by_keras()}
+    for name, value in vars(model).items():
+        if name not in known:
+            setattr(clone, name, _with_wrapped(value, wrap))
+    return clone
+
+
+def _set_by_keras():
+    """The attributes that Keras gives a model when it is compiled and trained."""
+    model = tf_keras.Sequential()
+    model.compile()
+    return {*vars(model), 'history', '_training_state', '_eval_data_handler'}
+
+
+def _with_wrapped(value, wrap):
+    """An attribute of a model, with the wrapped layers in the place of its layers."""
+    if isinstance(value, tf_keras.layers.Layer) and not isinstance(value, tf_keras.metrics.Metric):
+        return wrap(value)
+    if isinstance(value, dict):
+        return {key: _with_wrapped(each, wrap) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_wrapped(each, wrap) for each in value]
+    return value
+
+
+def _below(layer):
+    """The layers that a layer is made of; of a wrapper, those that the layer in it is made of."""
+    if isinstance(layer, tf_keras.Model):
+        return layer.layers
+    layer = _inner(layer)
+    return list(layer._flatten_layers(recursive=False, include_self=False))
+
+
+def _inner(layer):
+    return layer.layer if isinstance(layer, pruning_wrapper.PruneLowMagnitude) else layer
 
 
 def wrappers(model):
-    """Returns the wrappers of a model, nested models included, by the path of layer names that leads there."""
+    """Returns the wrappers of a model by the path of layer names that leads there.
+
+    Those in nested models and in layers of one's own are among them; one that stands in several places has the path of
+    the first.
+    """
     found = {}
 
     def visit(layers, path):
         for layer in layers:
-            if isinstance(layer, tf_keras.Model):
-                visit(layer.layers, f'{path}{layer.name}/')
-            elif isinstance(layer, pruning_wrapper.PruneLowMagnitude):
-                found[f'{path}{layer.layer.name}'] = layer
+            own = f'{path}{_inner(layer).name}'
+            if isinstance(layer, pruning_wrapper.PruneLowMagnitude) and not any(
+                    layer is other for other in found.values()):
+                found[_unique(own, found)] = layer
+            visit(_below(layer), f'{own}/')
 
     visit(model.layers, '')
     return found
@@ -161,15 +372,15 @@ def require_plain(model):
                          'tfmot.sparsity.keras.strip_pruning(model) instead.')
 
 
-def _suffixes(layer):
-    """The names of a layer's variables below it: 'kernel', or 'query/kernel' where several end in the same word.
+def _suffixes(weights, layer):
+    """The names of a layer's weights below it: 'kernel', or 'query/kernel' where several end in the same word.
 
     How much more a variable's name holds depends on who built the layer: a call, or Keras when it loads a file.
     """
-    names = [variable.name.split(':')[0].split('/') for variable in layer.weights]
+    names = [variable.name.split(':')[0].split('/') for variable in weights]
     ends = [parts[-1] for parts in names]
-    return [end if ends.count(end) == 1 or layer.name not in parts[:-1] else
-            '/'.join(parts[parts.index(layer.name) + 1:]) for parts, end in zip(names, ends, strict=True)]
+    return [end if ends.count(end) == 1 or layer not in parts[:-1] else
+            '/'.join(parts[parts.index(layer) + 1:]) for parts, end in zip(names, ends, strict=True)]
 
 
 def _unique(name, taken):
@@ -186,21 +397,29 @@ def variables(model):
     Masks and what else the wrappers keep are not among them. The name of a variable is the same whether its layer is
     wrapped or not: 'fc1/kernel', or 'encoder/fc1/kernel' in a nested model.
     """
+    kept_by_wrappers = {id(variable) for wrapper in wrappers(model).values()
+                        for variable in wrapper._non_trainable_weights}
     found, seen = {}, set()
 
     def visit(layers, path):
         for layer in layers:
             if isinstance(layer, tf_keras.Model):
                 visit(layer.layers, f'{path}{layer.name}/')
-                continue
-            layer = layer.layer if isinstance(layer, pruning_wrapper.PruneLowMagnitude) else layer
-            for variable, suffix in zip(layer.weights, _suffixes(layer), strict=True):
-                # A layer that is used in two places is still one set of variables.
-                if id(variable) not in seen:
-                    seen.add(id(variable))
-                    found[_unique(f'{path}{layer.name}/{suffix}', found)] = variable
+                add(layer._trainable_weights + layer._non_trainable_weights, layer.name, f'{path}{layer.name}/')
+            else:
+                layer = _inner(layer)
+                add(layer.weights, layer.name, f'{path}{layer.name}/')
+
+    def add(weights, layer, path):
+        weights = [weight for weight in weights if id(weight) not in kept_by_wrappers]
+        for weight, suffix in zip(weights, _suffixes(weights, layer), strict=True):
+            # A layer that is used in two places is still one set of variables.
+            if id(weight) not in seen:
+                seen.add(id(weight))
+                found[_unique(f'{path}{suffix}', found)] = weight
 
     visit(model.layers, '')
+    add(model._trainable_weights + model._non_trainable_weights, model.name, '')
     return found
 
 
@@ -208,13 +427,17 @@ def prunable_variables(model):
     """Returns, by name, the (wrapper, weight, mask, threshold) of each prunable weight of a wrapped model.
 
     Raises:
-      UsageError: the model has no wrapped layer.
+      UsageError: the model has no wrapped layer, or one that has no weights yet.
     """
     names = {id(variable): name for name, variable in variables(model).items()}
     found = {}
-    for wrapper in wrappers(model).values():
+    for path, wrapper in wrappers(model).items():
+        if not wrapper.built:
+            raise UsageError(f'layer {path!r} of model {model.name!r} has no weights yet: call the model once on some '
+                             'data first.')
         for weight, mask, threshold in wrapper.pruning_vars:
-            found[names[id(weight)]] = (wrapper, weight, mask, threshold)
+            # Two layers may share a weight, and so its mask.
+            found.setdefault(names.get(id(weight)) or weight.name.split(':')[0], (wrapper, weight, mask, threshold))
     if not found:
         raise UsageError(f'model {model.name!r} has no prunable layer: wrap it first, model = prunable(model).')
     return found
@@ -228,24 +451,6 @@ def get_weights(model):
 def get_mask(model):
     """Returns the Mask that a wrapped model holds."""
     return Mask({name: mask.numpy() != 0 for name, (_, _, mask, _) in prunable_variables(model).items()})
-
-
-def get_fractions(model):
-    """Returns, by name, the fraction per level that the schedule around each prunable weight prunes."""
-    return {name: holder.pruning_schedule.fraction for name, (holder, *_) in prunable_variables(model).items()}
-
-
-def _slots(optimizer, weight):
-    """The optimizer's variables that belong to each single element of a weight: momenta, moving averages."""
-    optimizer = getattr(optimizer, 'inner_optimizer', optimizer)
-    if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
-        slots = [optimizer.get_slot(weight, name) for name in optimizer.get_slot_names()]
-    else:
-        place = getattr(optimizer, '_index_dict', {}).get(optimizer._var_key(weight))
-        slots = [] if place is None else [
-            value[place] for name, value in vars(optimizer).items()
-            if name != '_variables' and isinstance(value, list) and len(value) == len(optimizer._index_dict)]
-    return [slot for slot in slots if slot.shape == weight.shape]
 
 
 def hold_mask(model, mask):
@@ -285,6 +490,6 @@ def set_mask(model, mask, step=0):
         # By TensorFlow, on all cores: there may be many millions of weights.
         kept, value = tf.constant(mask[name]), tf.convert_to_tensor(weight)
         threshold.assign(tf.reduce_min(tf.where(kept, tf.abs(value), np.inf)) if mask[name].any() else 0.0)
-        for held in (weight, *(_slots(model.optimizer, weight) if model.optimizer else ())):
+        for held in (weight, *(optimizer_state.slots(model.optimizer, weight) if model.optimizer else ())):
             held.assign(tf.where(kept, held, tf.zeros([], held.dtype)))
         wrapper.pruning_step.assign(step)

@@ -11,8 +11,8 @@ from absl import logging
 from tf_lottery.distribute import agree
 from tf_lottery.errors import UsageError
 from tf_lottery.models import auxiliary, dropout
-from tf_lottery.pruning import wrapper
-from tf_lottery.pruning.rewind import RewindCallback, initial_slots
+from tf_lottery.pruning import optimizer_state, wrapper
+from tf_lottery.pruning.rewind import RewindCallback
 from tf_lottery.training import optimizers
 from tf_lottery.training.agreement import SameMasks
 from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, Progress, SaveAndStop
@@ -176,7 +176,7 @@ class Trainer:
                                steps_per_execution=1 if feed.blocks else 2)
             # Keras builds a loop over an execution's steps, or none for good where the first one has a single step.
             self.model.make_train_function()
-            self.slots = initial_slots(optimizer, self.network.trainable_variables)
+            self._fresh = optimizer_state.state(optimizer)
             self._same_masks = SameMasks(strategy, self.network)
         self._evaluators = feed.evaluators(self.network)
 
@@ -227,7 +227,7 @@ class Trainer:
                     variable.assign(tf.zeros_like(variable))
             evaluation = Evaluation(self, rows, end)
             callbacks = [
-                *([] if saved else [RewindCallback(ticket, self.slots)]),
+                *([] if saved else [RewindCallback(ticket, self._fresh)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
                 self._same_masks,
                 evaluation,

@@ -1,0 +1,109 @@
+"""One mask per variable: a constraint that keeps a variable zero wherever its mask is."""
+
+import sys
+import weakref
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tf_lottery.errors import UsageError
+from tf_lottery.pruning.optimizer_state import OPTIMIZERS
+
+
+def masked(value, mask):
+    """`value * mask`, and zero where `mask` is 0 even if `value` is no number there.
+
+    Args:
+      value: float tensor.
+      mask: variable or tensor of its shape, of any dtype.
+    """
+    return tf.where(tf.convert_to_tensor(mask) != 0, value, tf.zeros([], value.dtype))
+
+
+class HeldZeros:
+    """The constraint of a pruned variable, which each Keras optimizer applies after it has moved the variable.
+
+    Whatever moved it (a regularizer, noise on gradients, an average, 0 divided by 0), what the mask has pruned is zero
+    again before anything reads it: other layers that use the variable, too. The variable's replicas do so each for
+    itself.
+
+    Attributes:
+      mask, threshold: tf.Variable, as in TF-MOT's wrapper; all wrappers around the variable share them.
+      constraint: the constraint that the variable had before, or None: it sees zeros, and they outlast it.
+      optimizers: WeakSet of the Keras optimizers that have applied it.
+      listener: function that is told each optimizer that applies it for the first time, or None.
+    """
+
+    def __init__(self, mask, threshold, constraint=None):
+        self.mask, self.threshold, self.constraint = mask, threshold, constraint
+        self.optimizers, self.listener = weakref.WeakSet(), None
+
+    def __call__(self, weight):
+        caller = sys._getframe(1).f_locals.get('self')
+        if caller not in self.optimizers:
+            for optimizer in _applying():
+                self._meet(optimizer, weight)
+        if getattr(caller, 'use_ema', False):
+            # It has taken what the weight was before it was zero again, and may become the weight.
+            average = caller._model_variables_moving_average[caller._index_dict[caller._var_key(weight)]]
+            average.assign(masked(tf.convert_to_tensor(average), self.mask))
+        value = masked(tf.convert_to_tensor(weight), self.mask)
+        return masked(tf.convert_to_tensor(self.constraint(value)), self.mask) if self.constraint else value
+
+    def _meet(self, optimizer, weight):
+        """Notes an optimizer that applies the constraint for the first time.
+
+        Raises:
+          UsageError: it cannot train under the mask.
+        """
+        if isinstance(optimizer, tf_keras.optimizers.Adafactor) and self._has_an_empty_cross():
+            raise UsageError(f'Adafactor divides 0 by 0 where a row and a column of {weight.name} are pruned, after '
+                             'which no weight of it is a number: compile the model with another optimizer.')
+        if self.listener and optimizer not in self.optimizers:
+            self.listener(optimizer)
+        self.optimizers.add(optimizer)
+
+    def _has_an_empty_cross(self):
+        with tf.init_scope():
+            kept = self.mask.numpy() != 0
+        if kept.ndim < 2:
+            return False
+        return bool(np.any(~kept.any(-1, keepdims=True) & ~kept.any(-2, keepdims=True)))
+
+
+def _applying():
+    """Yields the Keras optimizers that are applying gradients: nothing but the call itself says who they are."""
+    frame = sys._getframe(2)
+    while frame:
+        caller = frame.f_locals.get('self')
+        if isinstance(caller, OPTIMIZERS):
+            yield caller
+        frame = frame.f_back
+
+
+def _parts(variable):
+    """The variables that a variable is made of: one per device of this process."""
+    # What mixed precision casts keeps the variable that it reads.
+    variable = getattr(variable, '_variable', variable)
+    return getattr(variable, '_values', (variable,))
+
+
+def of(variable):
+    """The HeldZeros of a variable, or None."""
+    constraint = variable.constraint
+    return constraint if isinstance(constraint, HeldZeros) else None
+
+
+def hold(variable, mask, threshold):
+    """Gives a variable its mask; the constraint that it had goes on to hold.
+
+    Raises:
+      UsageError: the variable takes no constraint.
+    """
+    held = HeldZeros(mask, threshold, variable.constraint)
+    for part in _parts(variable):
+        part._constraint = held
+    if of(variable) is not held:
+        raise UsageError(f'{variable.name} is a {type(variable).__name__}, which takes no constraint, so that nothing '
+                         'would keep its zeros: make it with add_weight().')
