@@ -169,6 +169,10 @@ class Level(RewindCallback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
+        self._course.leave()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._course.leave()
 
     def on_train_batch_end(self, batch, logs=None):
         course = self._course
@@ -226,7 +230,7 @@ class _Course:
         self._k = steps.parse(rewind_to, 1)
         self.weights = self.end = self.place = None
         self.first = self.step = 0
-        self.ended_by_callback = False
+        self.ended_by_callback = self._passes = False
         # What held at the beginning, or at step k once it has come.
         self._optimizers, self._late, self._others = weakref.WeakKeyDictionary(), weakref.WeakSet(), {}
         self._trainer = None
@@ -275,13 +279,13 @@ class _Course:
         for variable in trainer.variables:
             if id(variable) not in own and variable.ref() not in self._others:
                 self._others[variable.ref()] = variable.numpy()
-        optimizer = getattr(trainer, 'optimizer', None)
-        if isinstance(optimizer, optimizer_state.OPTIMIZERS):
-            if optimizer not in self._optimizers and self.end is not None:
-                # Compiled anew for a later level: it starts fresh, but at step k.
-                optimizer_state.build(optimizer, trainer.trainable_variables)
-                self._late.add(optimizer)
-            self._note(optimizer)
+        for optimizer in vars(trainer).values():
+            if isinstance(optimizer, optimizer_state.OPTIMIZERS):
+                if optimizer not in self._optimizers and self.end is not None:
+                    # Compiled anew for a later level: it starts fresh, but at step k.
+                    optimizer_state.build(optimizer, trainer.trainable_variables)
+                    self._late.add(optimizer)
+                self._note(optimizer)
 
     def counter(self):
         """The optimizer whose steps count: that of the model that is fitted, else the one that moved the weights."""
@@ -319,8 +323,14 @@ class _Course:
         self._states = _states(self.model)
         self._others = {variable.ref(): variable.numpy() for variable in trainer.variables
                         if not any(variable is own for own in self.model.variables)}
-        for optimizer, held in self._optimizers.items():
-            self._optimizers[optimizer] = {**held, **optimizer_state.of_no_weight(optimizer)}
+        self._passes = True
+
+    def leave(self):
+        """Keeps what optimizers hold at step k once all callbacks are done with it: the learning rate, for one."""
+        if self._passes:
+            self._passes = False
+            for optimizer, held in self._optimizers.items():
+                self._optimizers[optimizer] = {**held, **optimizer_state.of_no_weight(optimizer)}
 
     def end_epoch(self, fit, epoch):
         """Step k at the last batch of an epoch is the first one's of the next."""
@@ -333,6 +343,7 @@ class _Course:
         Raises:
           UsageError: it did not come by step k.
         """
+        self.leave()
         self.end, self.ended_by_callback = end, ended_by_callback
         if self.weights is None or (self._k and end <= self.step):
             why = ('level 0 was trained without it: pass callbacks=[level] to fit' if not fits else
