@@ -11,6 +11,7 @@ from tf_lottery import clusters, config, data, distribute, keras2, locks, plan, 
 from tf_lottery.claims import Claims
 from tf_lottery.config_file import ConfigFile
 from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError
+from tf_lottery.values import in_one_line
 
 MODES = ('run', 'plan', 'report', 'export')
 
@@ -51,7 +52,7 @@ def _mistake(error):
                 config.check_key(override[1])
             except UsageError as unknown:
                 return unknown
-    message = str(error.args[-1] if error.args else error)
+    message = in_one_line(error.args[-1] if error.args else error)
     return ': '.join([message, *(remedy for said, remedy in _REMEDIES.items() if said in message)])
 
 
@@ -108,11 +109,11 @@ def _check_flags(options):
     Raises:
       UsageError.
     """
-    for by, values, names in _READERS:
+    for by, choices, names in _READERS:
         for name in names:
-            if options[name].value != options[name].default and options[by].value not in values:
-                readers = ' and '.join(f'--{by}={value}' for value in values)
-                raise UsageError(f'--{name}={options[name].value} is read by {readers}, not by '
+            if options[name].value != options[name].default and options[by].value not in choices:
+                readers = ' and '.join(f'--{by}={choice}' for choice in choices)
+                raise UsageError(f'--{name}={in_one_line(options[name].value)} is read by {readers}, not by '
                                  f'--{by}={options[by].value}: leave one of them out.')
     for name in ('workdir', 'data_dir', 'tpu', 'pods', 'instances', 'rewind_to'):
         if options[name].value == '':

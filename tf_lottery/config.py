@@ -206,14 +206,18 @@ _LONGEST = 2**29
 _PIECES = 1_000_000
 
 
-def _length(key, value):
-    """The kind of what `steps.parse` reads; how long an epoch is only `check` knows."""
-    try:
-        steps.parse(value, 1)
-    except UsageError as error:
-        raise UsageError(f'{key}: {error}') from error
+def _read_by(parse):
+    """The kind of what a function of `steps` reads; how long an epoch is only `check` knows."""
+    def kind(key, value):
+        try:
+            parse(value, 1)
+        except UsageError as error:
+            raise UsageError(f'{key}: {error}') from error
+
+    return kind
 
 
+_LENGTH, _LENGTHS = _read_by(steps.parse), _read_by(steps.parse_list)
 _POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
 _NOT_NEGATIVE = values.number(lambda number: number >= 0, 'give a number of 0 or more')
 _DECAY = values.number(lambda share: 0 <= share < 1, 'give a number in [0, 1)')
@@ -243,7 +247,7 @@ VALUES = {
     'data.mix_up': _ALPHA,
     'data.cut_mix': _ALPHA,
     'model.name': _NAME,
-    'training.length': _length,
+    'training.length': _LENGTH,
     'training.batch_size': values.whole(1),
     'training.optimizer': values.one_of(OPTIMIZERS),
     'training.momentum': _DECAY,
@@ -255,14 +259,14 @@ VALUES = {
     'training.label_smoothing': values.number(
         lambda share: 0 <= share < 1, "give a share below 1 (0.1 in Inception-v3's paper), 0 or more"),
     'training.schedule': values.one_of(SCHEDULES),
-    'training.milestones': values.several(_length, "('20000it', '25000it')"),
+    'training.milestones': values.several(_LENGTH, "('20000it', '25000it')"),
     'training.drop': values.number(
         lambda factor: 0 < factor < 1, 'give a factor between 0 and 1 (0.1 in the papers)'),
     'training.final_learning_rate': _NOT_NEGATIVE,
-    'training.warmup': _length,
+    'training.warmup': _LENGTH,
     'training.precision': values.one_of(PRECISIONS),
-    'training.evaluate_every': _length,
-    'training.checkpoint_every': _length,
+    'training.evaluate_every': _LENGTH,
+    'training.checkpoint_every': _LENGTH,
     # The indices of a block's examples lie in memory at once.
     'training.block': values.whole(1, 100_000),
     'pruning.fraction': values.number(
@@ -271,7 +275,7 @@ VALUES = {
     **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in models.GROUPS},
     'pruning.scope': values.one_of(allocation.SCOPES),
     'pruning.levels': values.whole(0, MOST_COPIES),
-    'pruning.rewind_to': values.text("write a step as '500it', or several as '0it,500it'"),
+    'pruning.rewind_to': _LENGTHS,
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
     'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
     'reinits': values.whole(1, MOST_COPIES),

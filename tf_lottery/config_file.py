@@ -72,8 +72,8 @@ def _told(file):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.filename == file:
-            raise UsageError(f'--config={file} cannot be read ({error.strerror}): give the path of a config file, such '
-                             'as those in configs/.') from error
+            raise UsageError(f'--config={values.in_one_line(file)} cannot be read ({error.strerror}): give the path of '
+                             'a config file, such as those in configs/.') from error
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         # Code that cannot be compiled has not run any line.
         line = lines[-1] if lines else getattr(error, 'lineno', None)

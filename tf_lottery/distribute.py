@@ -10,6 +10,7 @@ import re
 
 from tf_lottery import clusters
 from tf_lottery.errors import ClusterError, UsageError, reason
+from tf_lottery.values import shown
 
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
 
@@ -27,7 +28,7 @@ def check(name, wish=None, tpu=None):
       UsageError.
     """
     if name not in STRATEGIES:
-        raise UsageError(f'unknown strategy {name!r}: choose one of {", ".join(STRATEGIES)}.')
+        raise UsageError(f'unknown strategy {shown(name)}: choose one of {", ".join(STRATEGIES)}.')
     if name not in ('auto', 'multi_worker') and wish and wish.kind != 'auto':
         raise UsageError(f'--cluster={wish.kind} is for --strategy=multi_worker, not for {name}: leave one of them '
                          'out.')

@@ -70,8 +70,8 @@ def describe(workdir, protocol, replicate=None, images_per_second=None):
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
         f'time        about {duration(steps * per_step)} ({source})',
-        f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, and '
-        f'{size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
+        f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
+        f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
         *(f'working     {owner} on replicate {one}' for one, owner in claims.holders(workdir, protocol).items()),
     ]

@@ -18,7 +18,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 LARGEST = 2**31 - 1
 
 # What is longer is cut off in errors.
-_LONGEST = 200
+_LONGEST = 400
 
 
 def shown(value):
@@ -44,7 +44,7 @@ def whole(least, most=LARGEST):
 
 
 def number(fits, remedy):
-    """The kind of finite numbers for which `fits` holds, also once they are rounded to float32, in which networks train.
+    """The kind of finite numbers for which `fits` holds, also once they are float32, as networks are trained.
 
     Args:
       fits: function from a number to a bool.
