@@ -105,3 +105,64 @@ def test_every_flag_may_hold_anything(tell, tmp_path):
             argument = f'--{name}={eval(odd)}'
             wrong[argument] = shortcoming(*tell(*PLAN, f'--workdir={tmp_path}/none', argument), name)
     assert {what: why for what, why in wrong.items() if why} == {}
+
+
+@pytest.mark.parametrize(('flag', 'by', 'others'), [
+    ('--level=0', '--mode=export', ('run', 'plan', 'report')),
+    ('--rewind_to=5it', '--mode=export', ('run', 'plan', 'report')),
+    ('--weights=rewound', '--mode=export', ('run', 'plan', 'report')),
+    ('--images_per_second=9.0', '--mode=plan', ('run', 'report', 'export')),
+    ('--tensorboard=True', '--mode=run', ('plan', 'report', 'export')),
+    ('--replicate=0', '--mode=run and --mode=plan and --mode=export', ('report',)),
+    ('--data_dir=x', '--mode=run and --mode=plan and --mode=export', ('report',)),
+    ('--strategy=one_device', '--mode=run and --mode=plan', ('report', 'export')),
+    ('--jit=on', '--mode=run and --mode=plan', ('report', 'export'))])
+def test_a_mode_takes_the_flags_that_it_reads(tell, tmp_path, flag, by, others):
+    for mode in others:
+        name = flag.split('=')[0]
+        assert tell(f'--mode={mode}', f'--workdir={tmp_path}/none', flag) == (
+            2, '', f'tf_lottery: {flag} is read by {by}, not by --mode={mode}: leave {name} out, or give another '
+                   '--mode.\n')
+
+
+@pytest.mark.parametrize(('arguments', 'sentence'), [
+    ('--cpu_devices=2', '--cpu_devices=2 is read by --strategy=mirrored, not by --strategy=auto: leave --cpu_devices '
+                        'out, or give another --strategy.'),
+    ('--cpu_devices=2 --strategy=one_device', '--cpu_devices=2 is read by --strategy=mirrored, not by '),
+    ('--cpu_devices=2 --strategy=tpu --tpu=local', '--cpu_devices=2 is read by --strategy=mirrored, not by '),
+    ('--cpu_devices=7 --strategy=mirrored', '--cpu_devices=7 does not divide a batch of 60: give a number that does, '),
+    ('--cpu_devices=2 --strategy=mirrored --jit=on', '--jit=on cannot be with --cpu_devices=2: XLA does not compile '),
+    ('--workers=2', '--workers=2 is read by --cluster=kubernetes and --cluster=gce, not by --cluster=auto: leave'),
+    ('--pods=a=b', '--pods=a=b is read by --cluster=kubernetes, not by --cluster=auto: leave'),
+    ('--instances=a/b/c', '--instances=a/b/c is read by --cluster=gce, not by --cluster=auto: leave'),
+    ('--port=9000 --cluster=tf_config', '--port=9000 is read by --cluster=auto and --cluster=slurm and '),
+    ('--port=9000 --strategy=mirrored', '--port=9000 is read by --strategy=auto and --strategy=multi_worker, not by '),
+    ('--workdir=', '--workdir is empty: give it a value, or leave it out.'),
+    ('--data_dir=', '--data_dir is empty: give it a value, or leave it out.'),
+    ('--images_per_second=inf --mode=plan', '--images_per_second=inf is no speed: give a number above 0.'),
+    ('--config.seed=x', "flag --config.seed=x: invalid literal for int() with base 10: 'x': give a whole number"),
+    ('--config.data.flip=x', 'flag --config.data.flip=x: (\'Non-boolean argument to boolean flag\', \'x\'): give true'),
+    ('--config.training=3', "flag --config.training=3: Failed to parse '3' as a ConfigDict: `3` is not a dict.: give"),
+    ('--config.training.lenght=9it', 'no config key training.lenght: Did you mean "length" instead of "lenght"?'),
+    ('--config.seed.x=3', 'no config key seed.x: Did you mean "seed" instead of "seed.x"?'),
+    ('--config.nothing.at=3', 'no config key nothing.at: docs/guide.md lists those that there are.')])
+def test_a_flag_that_cannot_be_is_one_sentence(tell, arguments, sentence):
+    code, _, err = tell(*arguments.split())
+    assert (code, err[:len(sentence) + 12]) == (2, f'tf_lottery: {sentence}')
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize('name', ['..', '.', 'a/b', '/', 'x' * 256])
+def test_a_name_that_is_no_folder_needs_one(tell, tmp_path, name):
+    assert tell(*PLAN, f'--config.name={name}') == (
+        2, '', f'tf_lottery: name is {name!r}, which cannot be the name of a folder in runs/: choose another '
+               '--config.name, or give --workdir.\n')
+    code, out, err = tell(*PLAN, f'--config.name={name}', f'--workdir={tmp_path}/none/')
+    assert (code, err) == (0, '')
+    assert f'\nfolder      {tmp_path}/none\n' in out
+
+
+def test_the_command_of_a_run_may_be_planned(tell, tmp_path):
+    code, _, err = tell(*PLAN, f'--workdir={tmp_path}/none', '--strategy=mirrored', '--cpu_devices=4', '--jit=off',
+                        '--data_dir=nowhere', '--replicate=2', '--config.training.batch_size=64')
+    assert (code, err) == (0, '')

@@ -114,7 +114,7 @@ def _check_flags(options):
             if options[name].value != options[name].default and options[by].value not in choices:
                 readers = ' and '.join(f'--{by}={choice}' for choice in choices)
                 raise UsageError(f'--{name}={in_one_line(options[name].value)} is read by {readers}, not by '
-                                 f'--{by}={options[by].value}: leave one of them out.')
+                                 f'--{by}={options[by].value}: leave --{name} out, or give another --{by}.')
     for name in ('workdir', 'data_dir', 'tpu', 'pods', 'instances', 'rewind_to'):
         if options[name].value == '':
             raise UsageError(f'--{name} is empty: give it a value, or leave it out.')

@@ -293,22 +293,28 @@ VALUES = {
 }
 
 
+# With those that hold others.
+_KEYS = sorted({*VALUES, *(key.rpartition('.')[0] for key in VALUES)} - {''})
+
+
 def check_key(key):
     """Refuses a key that a config does not have; 'training' is one as much as 'training.length'.
 
     Raises:
       UsageError: it suggests the key that is meant.
     """
-    if key not in VALUES and not any(known.startswith(f'{key}.') for known in VALUES):
+    if key not in _KEYS:
         raise _no_key(key)
 
 
 def _no_key(key):
-    section, dot, own = key.rpartition('.')
-    beside = [known.removeprefix(section + dot) for known in VALUES if known.startswith(section + dot)]
+    section, _, own = key.rpartition('.')
+    beside = [known.rpartition('.')[2] for known in _KEYS if known.rpartition('.')[0] == section]
+    anywhere = {known.rpartition('.')[2]: known for known in _KEYS}
     near = difflib.get_close_matches(own, beside, 1)
     if not near:
-        own, near = key, difflib.get_close_matches(key, VALUES, 1)
+        near = [anywhere[name] for name in difflib.get_close_matches(own, anywhere, 1, cutoff=0.8)]
+        own, near = key, near or difflib.get_close_matches(key, _KEYS, 1, cutoff=0.8)
     hint = f'Did you mean "{near[0]}" instead of "{own}"?' if near else 'docs/guide.md lists those that there are.'
     return UsageError(f'no config key {key}: {hint}')
 
@@ -347,6 +353,11 @@ def check(config):
       UsageError: the first value found that cannot be used, with the remedy.
     """
     _check_values(config, defaults())
+    return _protocol(config)
+
+
+def _protocol(config):
+    """The Protocol of a config whose values are of their kinds; see `check`."""
     training, pruning = config.training, config.pruning
     dataset = data.chosen(config.data)
     model = models.find(config.model.name)
@@ -445,8 +456,9 @@ def _learning_rates(training):
     if training.schedule == 'steps':
         _check_rate('the learning rate after all of training.milestones', first * training.drop**len(
             training.milestones))
-    if training.schedule == 'exponential':
+    if last:
         _check_rate('training.final_learning_rate, scaled to the batch,', last)
+    if training.schedule == 'exponential':
         _check_rate('training.final_learning_rate / training.learning_rate', last / first)
     return first, last
 
@@ -485,13 +497,12 @@ def _fractions(pruning, shapes):
 def restore(stored):
     """The Protocol of an experiment from the config in its config.json, a nested dict.
 
-    Keys that it lacks, because it is older than they are, have their defaults.
+    Keys that it lacks, because it is older than they are, have their defaults. Keys that there are not have never been
+    read, and values are not judged anew: versions that were less strict have finished experiments, too.
     """
     config = defaults()
-    # What is not of a key's type is told by `check`.
-    with config.ignore_type():
-        config.update(stored)
-    return check(config)
+    config.update_from_flattened_dict({key: value for key, value in flatten(stored).items() if key in VALUES})
+    return _protocol(config)
 
 
 def differences(old, new):

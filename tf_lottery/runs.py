@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import platform
+import shlex
 from importlib import metadata
 
 from tf_lottery import locks, storage
@@ -36,8 +37,10 @@ def check_same(workdir, protocol):
     differing = differences(storage.read_json(path)['config'], protocol.config.to_dict())
     if differing:
         key, old, new = differing[0]
+        # None cannot be written on the command line.
+        same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
         raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
-                         f'--workdir, or give --config.{key}={old}.')
+                         f'--workdir{same}.')
 
 
 def claim(workdir, protocol, command):
