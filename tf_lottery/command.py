@@ -18,7 +18,6 @@ MODES = ('run', 'plan', 'report', 'export')
 # Bytes of a file's name, on the file systems of Linux.
 _LONGEST_NAME = 255
 
-
 # What is said of a flag's text by Python, absl and ml_collections, and what to give instead.
 _REMEDIES = {
     'invalid literal for int()': 'give a whole number',
@@ -83,7 +82,7 @@ def in_one_sentence(action):
 
 
 def _complain(message):
-    print('tf_lottery:', *str(message).split(), file=sys.stderr)
+    print('tf_lottery:', *str(message).splitlines(), file=sys.stderr)
 
 
 # Who reads the flags that not all do: another flag and its values, and the flags. A plan takes the command of a run.

@@ -353,45 +353,84 @@ def check(config):
       UsageError: the first value found that cannot be used, with the remedy.
     """
     _check_values(config, defaults())
-    return _protocol(config)
+    _check_readers(config.training)
+    if not config.export.forms:
+        raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
+    if config.connectivity.points == 1:
+        raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
+    protocol = _protocol(config)
+    _check_crop(protocol)
+    _check_steps(protocol)
+    _check_rates(protocol)
+    allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
+                     protocol.levels, config.pruning.scope)
+    return protocol
 
 
 def _protocol(config):
-    """The Protocol of a config whose values are of their kinds; see `check`."""
+    """The Protocol of a config whose values are of their kinds."""
     training, pruning = config.training, config.pruning
     dataset = data.chosen(config.data)
     model = models.find(config.model.name)
-    _check_crop(config.data, dataset)
-    _check_readers(training)
-    if not config.export.forms:
-        raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
     examples = _training_examples(config, dataset)
     per_epoch = data.steps_per_epoch(examples, training.batch_size)
     end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
     milestones, warmup = _schedule_steps(training, end, per_epoch)
     shapes = model.prunable_shapes(dataset.shape, dataset.classes)
     fractions = _fractions(pruning, shapes)
-    allocation.check({name: math.prod(shape) for name, (_, shape, _) in shapes.items()}, fractions, pruning.levels,
-                     pruning.scope)
     reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
     if 0 in config.branch_levels and not reorders_dense:
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
-    if config.connectivity.points == 1:
-        raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     levels = control_levels(config.branch_levels, pruning.levels)
     multiplications = sum(math.prod(shape) * places for _, shape, places in shapes.values())
+    scale = training.batch_size / training.scale_from if training.scale_from else 1.0
     return Protocol(
         config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()}, fractions,
-        multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, *_learning_rates(training), levels,
-        reorders_dense)
+        multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, scale * training.learning_rate,
+        scale * training.final_learning_rate, levels, reorders_dense)
 
 
-def _check_crop(settings, dataset):
-    side = min(dataset.shape[:2])
-    if settings.crop_pixels >= side:
-        raise UsageError(f'data.crop_pixels is {settings.crop_pixels}: give fewer than {side}, the pixels of a side of '
-                         f'{settings.name}, or crops may hold nothing of their images.')
+def _check_crop(protocol):
+    pixels, side = protocol.config.data.crop_pixels, min(protocol.dataset.shape[:2])
+    if pixels >= side:
+        raise UsageError(f'data.crop_pixels is {pixels}: give fewer than {side}, the pixels of a side of '
+                         f'{protocol.config.data.name}, or crops may hold nothing of their images.')
+
+
+def _check_steps(protocol):
+    """Refuses a training that is too long, or in too many pieces."""
+    training, end = protocol.config.training, protocol.end_step
+    if end > _LONGEST:
+        raise UsageError(f'training.length is {training.length!r}, {end:,} steps: give at most {_LONGEST:,}.')
+    for key, length in (('evaluate_every', protocol.evaluate_every), ('checkpoint_every', protocol.checkpoint_every),
+                        ('block', training.block)):
+        if end / length > _PIECES:
+            raise UsageError(f'training.{key} is {training[key]!r}, which makes more than {_PIECES:,} pieces of '
+                             f'{end:,} steps: give {math.ceil(end / _PIECES)} or more steps.')
+
+
+def _check_rates(protocol):
+    """Refuses rates that are right for themselves, but not once they are scaled and follow the schedule."""
+    training, first, last = protocol.config.training, protocol.learning_rate, protocol.final_learning_rate
+    if training.schedule == 'exponential' and not last:
+        raise UsageError('training.final_learning_rate is 0, which an exponential schedule never comes to: give a '
+                         'number above 0.')
+    _check_rate('training.learning_rate, scaled to the batch,', first)
+    if last:
+        _check_rate('training.final_learning_rate, scaled to the batch,', last)
+    if training.schedule == 'steps':
+        _check_rate('the learning rate after all of training.milestones', first * training.drop**len(
+            training.milestones))
+    if training.schedule == 'exponential':
+        _check_rate('training.final_learning_rate / training.learning_rate', last / first)
+
+
+def _check_rate(name, rate):
+    rounded = values.in_float32(rate)
+    if not 0 < rounded < math.inf:
+        raise UsageError(f'{name} is {rate:g}, which float32 takes for {rounded:g}: choose rates and factors nearer to '
+                         '1.')
 
 
 def _check_readers(training):
@@ -427,8 +466,6 @@ def _lengths(config, per_epoch):
     end = steps.parse(training.length, per_epoch)
     if end < 1:
         raise UsageError(f'training.length is {training.length!r}: train for one step or more.')
-    if end > _LONGEST:
-        raise UsageError(f'training.length is {training.length!r}, {end:,} steps: give at most {_LONGEST:,}.')
     rewinds = steps.parse_list(rewind_to, per_epoch)
     if rewinds[-1] >= end:
         raise UsageError(f'pruning.rewind_to is {rewind_to!r}, step {rewinds[-1]}: it must lie before the end of '
@@ -438,36 +475,7 @@ def _lengths(config, per_epoch):
         every.append(steps.parse(training[key], per_epoch))
         if every[-1] < 1:
             raise UsageError(f'training.{key} is {training[key]!r}: give one step or more.')
-    for key, length in zip(('evaluate_every', 'checkpoint_every', 'block'), (*every, training.block), strict=True):
-        if end / length > _PIECES:
-            raise UsageError(f'training.{key} is {training[key]!r}, which makes more than {_PIECES:,} pieces of '
-                             f'{end:,} steps: give {math.ceil(end / _PIECES)} or more steps.')
     return end, rewinds, *every
-
-
-def _learning_rates(training):
-    """The learning rate and the one that it ends at, scaled to the batch size: (float, float)."""
-    scale = training.batch_size / training.scale_from if training.scale_from else 1.0
-    first, last = scale * training.learning_rate, scale * training.final_learning_rate
-    if training.schedule == 'exponential' and not last:
-        raise UsageError('training.final_learning_rate is 0, which an exponential schedule never comes to: give a '
-                         'number above 0.')
-    _check_rate('training.learning_rate, scaled to the batch,', first)
-    if training.schedule == 'steps':
-        _check_rate('the learning rate after all of training.milestones', first * training.drop**len(
-            training.milestones))
-    if last:
-        _check_rate('training.final_learning_rate, scaled to the batch,', last)
-    if training.schedule == 'exponential':
-        _check_rate('training.final_learning_rate / training.learning_rate', last / first)
-    return first, last
-
-
-def _check_rate(name, rate):
-    """Refuses a rate that is right for itself, but is not what float32 can hold once it is computed."""
-    if not 0 < values.in_float32(rate) < math.inf:
-        raise UsageError(f'{name} is {rate:g}, which float32 takes for {values.in_float32(rate):g}: choose rates and '
-                         'factors nearer to 1.')
 
 
 def _schedule_steps(training, end, per_epoch):

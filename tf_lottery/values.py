@@ -51,12 +51,10 @@ def number(fits, remedy):
       remedy: str, what to give instead.
     """
     def check(key, value):
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or (abs(value) < np.inf and not fits(value)):
             raise UsageError(f'{key} is {shown(value)}: {remedy}.')
         if not abs(value) < np.inf:
             raise UsageError(f'{key} is {value}: {remedy}, a finite one.')
-        if not fits(value):
-            raise UsageError(f'{key} is {shown(value)}: {remedy}.')
         rounded = in_float32(value)
         if not np.isfinite(rounded) or not fits(rounded) or bool(rounded) != bool(value):
             raise UsageError(f'{key} is {shown(value)}, which float32 takes for {rounded:g}: {remedy}, of float32.')
