@@ -107,6 +107,16 @@ def test_every_flag_may_hold_anything(tell, tmp_path):
     assert {what: why for what, why in wrong.items() if why} == {}
 
 
+def test_a_key_that_a_config_file_misspells_is_refused_in_each_mode(tell, tmp_path):
+    file = tmp_path / 'misspelt.py'
+    file.write_text('from tf_lottery import config\n\ndef get_config():\n    settings = config.defaults()\n'
+                    "    settings.training.lenght = '10it'\n    return settings\n")
+    for mode in command.MODES:
+        assert tell(f'--config={file}', f'--workdir={tmp_path}/none', f'--mode={mode}') == (
+            2, '', 'tf_lottery: no config key training.lenght: Did you mean "length" instead of "lenght"?\n')
+    assert not (tmp_path / 'none').exists()
+
+
 @pytest.mark.parametrize(('flag', 'by', 'others'), [
     ('--level=0', '--mode=export', ('run', 'plan', 'report')),
     ('--rewind_to=5it', '--mode=export', ('run', 'plan', 'report')),

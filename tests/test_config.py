@@ -250,6 +250,9 @@ def test_a_reference_that_cannot_be_computed_is_told():
 
 @pytest.mark.parametrize(('changes', 'sentence'), [
     ({'data.crop_pixels': 28}, 'data.crop_pixels is 28: give fewer than 28, the pixels of a side of mnist'),
+    ({'training.batch_size': 55_001}, 'training.batch_size is 55001, and data.validation=5000 leaves 55000 of the '
+                                      '60000 training examples of mnist: give a smaller batch, or hold fewer'),
+    ({'data.validation': 60_000}, 'data.validation is 60000: it must leave a batch of 60 or more of the 60000 '),
     ({'training.length': '536870913it', 'training.block': 1000},
      "training.length is '536870913it', 536,870,913 steps: give at most 536,870,912."),
     ({'training.evaluate_every': '1it', 'training.length': '1000001it'},

@@ -454,10 +454,14 @@ def _training_examples(config, dataset):
     validation = config.data.validation
     validation = dataset.validation if validation is None else validation
     examples = dataset.train - validation
-    if validation < 1 or examples < config.training.batch_size:
-        raise UsageError(
-            f'data.validation is {validation}: it must leave a batch of {config.training.batch_size} or more of the '
-            f'{dataset.train} training examples of {config.data.name}, and be 1 or more.')
+    batch = config.training.batch_size
+    if validation < 1 or examples < 1:
+        raise UsageError(f'data.validation is {validation}: it must leave a batch of {batch} or more of the '
+                         f'{dataset.train} training examples of {config.data.name}, and be 1 or more.')
+    if examples < batch:
+        raise UsageError(f'training.batch_size is {batch}, and data.validation={validation} leaves {examples} of the '
+                         f'{dataset.train} training examples of {config.data.name}: give a smaller batch, or hold '
+                         'fewer examples out.')
     return examples
 
 
