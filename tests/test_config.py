@@ -200,3 +200,104 @@ def test_differences_name_the_key():
     assert config.differences(old, new) == [('a.b', 1, 2)]
     # JSON knows no tuples.
     assert config.differences({'x': [1, 2]}, {'x': (1, 2)}) == []
+
+
+def test_every_key_has_a_kind():
+    assert set(config.VALUES) == set(config.flatten(config.defaults().to_dict()))
+
+
+def refused(settings):
+    with pytest.raises(UsageError) as error:
+        config.check(settings)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(('key', 'sentence'), [
+    ('training.lenght', 'no config key training.lenght: Did you mean "length" instead of "lenght"?'),
+    ('replicate', 'no config key replicate: Did you mean "replicates" instead of "replicate"?'),
+    ('training.replicates', 'no config key training.replicates: Did you mean "replicates" instead of '
+                            '"training.replicates"?'),
+    ('colour', 'no config key colour: docs/guide.md lists those that there are.'),
+    ('trainig.length', 'no config key trainig: Did you mean "training" instead of "trainig"?')])
+def test_a_key_that_there_is_not_is_refused(key, sentence):
+    settings = config.defaults()
+    section, _, own = key.rpartition('.')
+    if section and section not in settings:
+        settings[section] = {}
+    (settings[section] if section else settings)[own] = '10it'
+    assert refused(settings) == sentence
+
+
+def test_a_key_that_lacks_is_told():
+    settings = config.defaults()
+    del settings.training.warmup
+    assert refused(settings) == ('the config lacks training.warmup: begin it with tf_lottery.config.defaults(), and '
+                                 'change what differs.')
+    del settings['training']
+    assert refused(settings).startswith('the config lacks training: ')
+    with settings.ignore_type():
+        settings.training = 3
+    assert refused(settings) == ('training is 3: leave the ConfigDict that tf_lottery.config.defaults() has there, and '
+                                 'change keys of it.')
+
+
+def test_a_reference_that_cannot_be_computed_is_told():
+    settings = config.defaults()
+    settings.pruning.output_fraction = 1.0 / (settings.pruning.get_ref('fraction') - 0.2)
+    assert refused(settings) == ('pruning.output_fraction cannot be computed (float division by zero): give it a '
+                                 'value.')
+
+
+@pytest.mark.parametrize(('changes', 'sentence'), [
+    ({'data.crop_pixels': 28}, 'data.crop_pixels is 28: give fewer than 28, the pixels of a side of mnist'),
+    ({'training.batch_size': 55_001}, 'training.batch_size is 55001, and data.validation=5000 leaves 55000 of the '
+                                      '60000 training examples of mnist: give a smaller batch, or hold fewer'),
+    ({'data.validation': 60_000}, 'data.validation is 60000: it must leave a batch of 60 or more of the 60000 '),
+    ({'training.length': '536870913it', 'training.block': 1000},
+     "training.length is '536870913it', 536,870,913 steps: give at most 536,870,912."),
+    ({'training.evaluate_every': '1it', 'training.length': '1000001it'},
+     "training.evaluate_every is '1it', which makes more than 1,000,000 pieces of 1,000,001 steps: give 2 or more"),
+    ({'training.block': 1, 'training.length': '2000001it'},
+     'training.block is 1, which makes more than 1,000,000 pieces of 2,000,001 steps: give 3 or more steps.'),
+    ({'training.scale_from': 1, 'training.learning_rate': 1e38},
+     'training.learning_rate, scaled to the batch, is 6e+39, which float32 takes for inf: choose rates and factors '
+     'nearer to 1.'),
+    ({'training.schedule': 'linear', 'training.scale_from': 1, 'training.final_learning_rate': 1e38},
+     'training.final_learning_rate, scaled to the batch, is 6e+39, which float32 takes for inf'),
+    ({'training.schedule': 'steps', 'training.milestones': ('1it', '2it'), 'training.drop': 1e-20},
+     'the learning rate after all of training.milestones is 1.2e-43, which float32 takes for 0'),
+    ({'training.schedule': 'exponential', 'training.final_learning_rate': 1.2e-38, 'training.learning_rate': 1e3},
+     'training.final_learning_rate / training.learning_rate is 1.2e-41, which float32 takes for 0'),
+    ({'pruning.scope': 'global', 'pruning.levels': 60},
+     'level 60 would leave fewer weights than the 3 layers that are ranked together')])
+def test_values_that_are_right_alone_are_compared(changes, sentence):
+    settings = config.defaults()
+    settings.update_from_flattened_dict(changes)
+    assert refused(settings).startswith(sentence)
+
+
+def test_the_longest_training_and_the_most_pieces():
+    settings = config.defaults()
+    settings.training.update({'length': '536870912it', 'block': 1000, 'evaluate_every': '1000it',
+                              'checkpoint_every': '2000000000it'})
+    assert config.check(settings).end_step == 2**29
+
+
+def test_seeds_are_words_of_32_bits():
+    """numpy.random.SeedSequence([2**32, 0]) is that of [0, 1]: seed 2**32 would have the replicates of seed 0."""
+    settings = config.defaults()
+    settings.seed = 2**32 - 1
+    config.check(settings)
+    settings.seed = 2**32
+    assert refused(settings) == 'seed is 4294967296: give a whole number of 0 or more, at most 4,294,967,295.'
+
+
+def test_an_experiment_that_was_finished_is_not_judged_anew():
+    stored = config.defaults().to_dict()
+    stored['training']['lenght'], stored['notes'], stored['seed'] = '10it', {'by': 'me'}, 2**40
+    stored['branches'] = ['ticket', 'random_mask', 'ticket']
+    del stored['training']['warmup'], stored['export']
+    what = config.restore(stored)
+    assert (what.config.seed, what.warmup_steps, what.config.export.forms) == (2**40, 0, ('saved_model', 'ticket'))
+    assert what.config.branches == ('ticket', 'random_mask', 'ticket')
+    assert set(config.flatten(what.config.to_dict())) == set(config.VALUES)

@@ -255,6 +255,13 @@ def test_a_strategy_takes_its_own_flags_only():
         distribute.check('mirrored', clusters.Wish('gce'))
 
 
+def test_xla_trains_on_one_cpu_device_only():
+    distribute.check_jit(types.SimpleNamespace(num_replicas_in_sync=1))
+    with pytest.raises(UsageError, match='^--jit=on cannot be with 2 replicas on CPUs: XLA does not compile what '
+                                         'several CPU devices exchange, so leave --jit at auto or off.$'):
+        distribute.check_jit(types.SimpleNamespace(num_replicas_in_sync=2))
+
+
 def test_without_a_tpu_there_is_a_sentence(capfd):
     assert command.in_one_sentence(lambda: distribute.build('tpu', tpu='local')) == 2
     assert ('tf_lottery: --tpu=local is no TPU that this process reaches (TPUs not found in the cluster): run on a TPU '

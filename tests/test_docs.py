@@ -155,8 +155,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
         if values.mode == 'run':
             # The SavedModel at the end of a run takes longer than the run; the exports of the docs have it.
             values.config.export.forms = ('ticket',)
-        # Compiling would take longer than all that is trained; other tests train with it.
-        values.jit = 'off'
+            # Compiling would take longer than all that is trained; other tests train with it.
+            values.jit = 'off'
         # There is none.
         values.strategy = 'auto' if values.strategy == 'tpu' else values.strategy
     if values.config.data.name != 'digits' and values.mode == 'run' and not data_set_is_there(values.config.data.name):

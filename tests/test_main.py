@@ -154,8 +154,8 @@ def test_a_missing_data_set_is_one_sentence(tmp_path):
 
 def test_the_whole_way_from_one_command(tmp_path):
     settings = ['--workdir=run', '--config.training.length=120it', '--config.pruning.levels=2',
-                '--config.branch_levels=(2,)', '--config.replicates=2', '--tensorboard']
-    result = run(*settings, cwd=tmp_path)
+                '--config.branch_levels=(2,)', '--config.replicates=2']
+    result = run(*settings, '--tensorboard', cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert 'Winning ticket' in result.stdout and 'Random mask' in result.stdout
     for line in result.stdout.splitlines():

@@ -7,6 +7,7 @@ from importlib import metadata
 import pytest
 
 from tf_lottery import config, locks, plan, runs, storage
+from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError
 
 
@@ -40,8 +41,6 @@ def test_one_shot_needs_the_dense_network_only():
 
 
 def test_every_run_comes_after_those_it_is_made_from():
-    from tf_lottery.branches import BRANCHES
-
     order = runs.wanted(protocol(branches=tuple(reversed(BRANCHES)), replicates=2))
     seen = set()
     for run in order:
@@ -116,6 +115,34 @@ def test_steps_of_a_run():
     assert runs.run_steps(what, runs.Run(0, 2, 'ticket')) == (30, 100)
     assert runs.run_steps(what, runs.Run(0, 2, 'random_reinit')) == (0, 100)
     assert runs.run_steps(what, runs.Run(0, 2, 'fine_tuning')) == (100, 170)
+
+
+def test_an_experiment_of_too_many_trainings_is_refused_before_they_are_listed():
+    changes = {'pruning.fraction': 1e-6, 'pruning.levels': 10_000, 'reinits': 9, 'branch_levels': (5, 10_000),
+               'branches': ('ticket', 'random_reinit'), 'replicates': 9, 'pruning.rewind_to': '0it'}
+    what = protocol(**changes)
+    assert len(runs.wanted(what)) == 9 * (1 + 10_000 + 2 * 9)
+    runs.check_extent(what)
+    changes['replicates'] = 10
+    with pytest.raises(UsageError, match=r'^this experiment has 100,190 trainings, and a folder is looked through for '
+                                         r'100,000 at most: give fewer of pruning.levels, branch_levels, replicates'):
+        runs.check_extent(protocol(**changes))
+    every = protocol(branches=tuple(BRANCHES), branch_levels=(0, 2), reinits=2, data_orders=3, replicates=2,
+                     **{'pruning.rewind_to': '0it,5it'})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, '_MOST', len(runs.wanted(every)))
+        runs.check_extent(every)
+        patch.setattr(runs, '_MOST', len(runs.wanted(every)) - 1)
+        with pytest.raises(UsageError, match=f'has {len(runs.wanted(every))} trainings'):
+            runs.check_extent(every)
+
+
+def test_a_plan_of_many_levels_is_short():
+    text = plan.describe('none', protocol(**{'pruning.fraction': 1e-3, 'pruning.levels': 1000}), None, 100)
+    (densities,) = re.findall(r'\ndensities   (.*) %, of each 21 levels the first\n', text)
+    shown = densities.split()
+    assert (len(shown), shown[:3], shown[-1]) == (48, ['100.0', '97.9', '95.9'], '37.3')
+    assert max(map(len, text.splitlines())) < 350
 
 
 def test_epochs_are_of_whole_batches():
@@ -223,6 +250,22 @@ def test_how_much_to_do_may_change_and_nothing_else(tmp_path):
         runs.claim(str(tmp_path), protocol(seed=1), '')
     with pytest.raises(UsageError, match='its training.learning_rate is 0.0012, yours is 0.1'):
         runs.claim(str(tmp_path), protocol(**{'training.learning_rate': 0.1}), '')
+
+
+def test_what_the_command_line_cannot_say_is_not_the_remedy(tmp_path):
+    runs.claim(str(tmp_path), protocol(**{'training.schedule': 'steps', 'training.milestones': ('5it', '9it')}), '')
+    with pytest.raises(UsageError, match=r"Choose another --workdir, or give '--config.training.milestones=\['"):
+        runs.claim(str(tmp_path), protocol(**{'training.schedule': 'steps', 'training.milestones': ('5it',)}), '')
+    runs.claim(str(tmp_path / 'more'), protocol(), '')
+    with pytest.raises(UsageError, match=r'its data.validation is None, yours is 9. Choose another --workdir\.$'):
+        runs.claim(str(tmp_path / 'more'), protocol(**{'data.validation': 9}), '')
+
+
+def test_the_remedy_for_a_replicate_that_there_is_not_is_one():
+    for replicate, remedy in ((9999, r'choose one of these, or give --config.replicates=10000\.'),
+                              (10_000, r'choose one of these\.')):
+        with pytest.raises(UsageError, match=f'--replicate is {replicate}, but this .* replicate 0 only: {remedy}$'):
+            runs.check_replicate(protocol(), replicate)
 
 
 def test_a_folder_without_an_experiment_is_told(tmp_path):

@@ -1,39 +1,65 @@
 """What main.py does in each mode, and how its errors read."""
 
 import contextlib
+import math
+import re
 import sys
 
 from absl import flags
 
 from tf_lottery import clusters, config, data, distribute, keras2, locks, plan, runs, steps, storage
 from tf_lottery.claims import Claims
+from tf_lottery.config_file import ConfigFile
 from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError
+from tf_lottery.values import in_one_line
 
 MODES = ('run', 'plan', 'report', 'export')
+
+# Bytes of a file's name, on the file systems of Linux.
+_LONGEST_NAME = 255
+
+# What is said of a flag's text by Python, absl and ml_collections, and what to give instead.
+_REMEDIES = {
+    'invalid literal for int()': 'give a whole number',
+    'Exceeds the limit': 'give a smaller number',
+    'could not convert string to float': 'give a number',
+    'Non-boolean argument': 'give true or false',
+    'as a ConfigDict': 'give its keys one by one, as in --config.training.length=500it',
+}
 
 
 @contextlib.contextmanager
 def flag_errors():
-    """Turns a mistake in the flags or in the config file's name into one sentence and exit code 2."""
+    """Turns a mistake in the flags or in the config file into one sentence and exit code 2."""
     try:
         yield
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = str(error.args[-1] if error.args else error)
-        # ml_collections shows the traceback of an error in a config file, whose last line is what went wrong.
-        before, _, last = message.rpartition('Error: ')
-        message = ' '.join((last if 'Traceback' in before else message).split())
-        # ml_collections names a key that a config does not have by the bare key.
-        _complain(f'no config key {message}' if isinstance(error, (AttributeError, KeyError)) else message)
+    except (flags.Error, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        _complain(_mistake(error))
         sys.exit(2)
+
+
+def _mistake(error):
+    """What an error in parsing the flags is to the user."""
+    # absl puts the whole flag in front of what the parser of a config file says.
+    if isinstance(error.__context__, UsageError):
+        return error.__context__
+    # ml_collections has an error of another type for each way in which a key can be wrong.
+    for argument in sys.argv:
+        override = re.match(r'--?(?:no)?config\.([^=]*)', argument)
+        if override:
+            try:
+                config.check_key(override[1])
+            except UsageError as unknown:
+                return unknown
+    message = in_one_line(error.args[-1] if error.args else error)
+    return ': '.join([message, *(remedy for said, remedy in _REMEDIES.items() if said in message)])
 
 
 def parse_flags(values, argv):
     """Parses absl flags, the config file included."""
     with flag_errors():
-        rest = values(argv)
-        # A config file that cannot be read is only told when it is used.
-        values.config.name  # noqa: B018
-        return rest
+        values['config'].parser = ConfigFile()
+        return values(argv)
 
 
 def in_one_sentence(action):
@@ -56,7 +82,60 @@ def in_one_sentence(action):
 
 
 def _complain(message):
-    print(f'tf_lottery: {message}', file=sys.stderr)
+    print('tf_lottery:', *str(message).splitlines(), file=sys.stderr)
+
+
+# Who reads the flags that not all do: another flag and its values, and the flags. A plan takes the command of a run.
+_READERS = (
+    ('mode', ('run',), ('tensorboard',)),
+    ('mode', ('plan',), ('images_per_second',)),
+    ('mode', ('export',), ('level', 'rewind_to', 'weights')),
+    ('mode', ('run', 'plan'),
+     ('strategy', 'cluster', 'workers', 'pods', 'instances', 'port', 'tpu', 'cpu_devices', 'jit')),
+    ('mode', ('run', 'plan', 'export'), ('data_dir', 'replicate')),
+    ('strategy', ('mirrored',), ('cpu_devices',)),
+    ('strategy', ('auto', 'multi_worker'), ('port',)),
+    ('cluster', ('auto', 'slurm', 'kubernetes', 'gce'), ('port',)),
+    ('cluster', ('kubernetes', 'gce'), ('workers',)),
+    ('cluster', ('kubernetes',), ('pods',)),
+    ('cluster', ('gce',), ('instances',)),
+)
+
+
+def _check_flags(options):
+    """Refuses flags that nothing reads beside the others, and values that cannot be; needs no TensorFlow.
+
+    Raises:
+      UsageError.
+    """
+    for by, choices, names in _READERS:
+        for name in names:
+            if options[name].value != options[name].default and options[by].value not in choices:
+                readers = ' and '.join(f'--{by}={choice}' for choice in choices)
+                raise UsageError(f'--{name}={in_one_line(options[name].value)} is read by {readers}, not by '
+                                 f'--{by}={options[by].value}: leave --{name} out, or give another --{by}.')
+    for name in ('workdir', 'data_dir', 'tpu', 'pods', 'instances', 'rewind_to'):
+        if options[name].value == '':
+            raise UsageError(f'--{name} is empty: give it a value, or leave it out.')
+    if options.images_per_second is not None and not math.isfinite(options.images_per_second):
+        raise UsageError(f'--images_per_second={options.images_per_second} is no speed: give a number above 0.')
+    if options.cpu_devices > 1 and options.jit == 'on':
+        raise UsageError(f'--jit=on cannot be with --cpu_devices={options.cpu_devices}: {distribute.NO_XLA}.')
+
+
+def _workdir(options):
+    """The experiment's folder.
+
+    Raises:
+      UsageError: the experiment's name is to be that of its folder, and cannot.
+    """
+    name = options.config.name
+    if options.workdir:
+        return options.workdir.rstrip('/') or '/'
+    if '/' in name or name in ('.', '..') or len(name.encode()) > _LONGEST_NAME:
+        raise UsageError(f'name is {name!r}, which cannot be the name of a folder in runs/: choose another '
+                         '--config.name, or give --workdir.')
+    return storage.join('runs', name)
 
 
 def run(options, command_line):
@@ -69,10 +148,16 @@ def run(options, command_line):
     Raises:
       UsageError, StorageError, Interrupted.
     """
+    _check_flags(options)
     protocol = config.check(options.config)
+    runs.check_extent(protocol)
+    if protocol.config.training.batch_size % options.cpu_devices:
+        raise UsageError(f'--cpu_devices={options.cpu_devices} does not divide a batch of '
+                         f'{protocol.config.training.batch_size}: give a number that does, or another '
+                         '--config.training.batch_size.')
     cluster = clusters.Wish(options.cluster, options.workers, options.pods, options.instances, options.port)
     distribute.check(options.strategy, cluster, options.tpu)
-    workdir = (options.workdir or storage.join('runs', options.config.name)).rstrip('/')
+    workdir = _workdir(options)
     if options.mode in ('run', 'plan') and options.replicate is not None:
         runs.check_replicate(protocol, options.replicate)
     if options.mode == 'plan':

@@ -10,7 +10,7 @@ import math
 
 from ml_collections import config_dict
 
-from tf_lottery import data, models, steps
+from tf_lottery import data, models, steps, values
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError
 from tf_lottery.exports import FORMS
@@ -181,13 +181,6 @@ class Protocol:
         return self.dataset.train - self.examples
 
 
-def _known(key, value, allowed):
-    if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, 1)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise UsageError(f'{key} is {value!r}: choose one of {", ".join(allowed)}.{hint}')
-
-
 def check_arm(file, arm, arms):
     """Refuses an arm that a config file of several does not have: `file` is 'configs/<name>.py'.
 
@@ -198,9 +191,156 @@ def check_arm(file, arm, arms):
         raise UsageError(f'{file} has no arm {arm!r}: choose one of {", ".join(arms)}.')
 
 
-def _at_least(key, value, least):
-    if value is not None and value < least:
-        raise UsageError(f'{key} is {value}: give a whole number of {least} or more.')
+# The most levels, replicates, copies of a branch, and places on a line: each makes folders, files or rows of its own.
+# `runs.check_extent` bounds what they make together.
+MOST_COPIES = 10_000
+
+# numpy mixes a seed with other numbers as 32-bit words: seed 2**32 of replicate 0 would be seed 0 of replicate 1.
+_LARGEST_SEED = 2**32 - 1
+
+# Fine-tuning goes on from the end for as many steps again, and from step 2**30 on the random numbers of
+# `augmentation.crop_and_flip` would be those of other steps.
+_LONGEST = 2**29
+
+# The lists of a run's evaluations, and of the blocks of steps between them, stay in memory.
+_PIECES = 1_000_000
+
+
+def _read_by(parse):
+    """The kind of what a function of `steps` reads; how long an epoch is only `check` knows."""
+    def kind(key, value):
+        try:
+            parse(value, 1)
+        except UsageError as error:
+            raise UsageError(f'{key}: {error}') from error
+
+    return kind
+
+
+_LENGTH, _LENGTHS = _read_by(steps.parse), _read_by(steps.parse_list)
+_POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
+_NOT_NEGATIVE = values.number(lambda number: number >= 0, 'give a number of 0 or more')
+_DECAY = values.number(lambda share: 0 <= share < 1, 'give a number in [0, 1)')
+# Below this both numbers that make up a share may be too small for float64, and the share not a number.
+_ALPHA = values.number(lambda alpha: alpha == 0 or alpha >= 0.05, 'give its alpha, above 0 (0.2 and 1.0 in their '
+                       'papers) and at least 0.05, or 0 to leave it out')
+_NAME = values.text('give a name')
+_ANY_COUNT = values.optional(values.whole(1))
+_GROUP_FRACTION = values.optional(values.number(
+    lambda share: 0 <= share < 1, 'give the share of weights pruned per level, below 1; 0 never prunes the group'))
+
+# What each key may hold, alone: `check` compares them with each other, and with the data set.
+VALUES = {
+    'name': values.text('give the experiment a name, in one line'),
+    'data.name': _NAME,
+    'data.validation': _ANY_COUNT,
+    'data.crop_pixels': values.whole(0),
+    'data.flip': values.switch,
+    # No JPEG file has more.
+    'data.image_size': values.optional(values.whole(1, 65_535)),
+    'data.train': _ANY_COUNT,
+    'data.test': _ANY_COUNT,
+    'data.skip_corrupt': values.whole(0),
+    # Each is an operation of its own in the program that reads the images.
+    'data.rand_augment': values.whole(0, 100),
+    'data.rand_augment_magnitude': values.number(lambda number: 0 <= number <= 1, 'give a number in [0, 1]'),
+    'data.mix_up': _ALPHA,
+    'data.cut_mix': _ALPHA,
+    'model.name': _NAME,
+    'training.length': _LENGTH,
+    'training.batch_size': values.whole(1),
+    'training.optimizer': values.one_of(OPTIMIZERS),
+    'training.momentum': _DECAY,
+    'training.rho': _DECAY,
+    'training.epsilon': _POSITIVE,
+    'training.weight_decay': _NOT_NEGATIVE,
+    'training.learning_rate': _POSITIVE,
+    'training.scale_from': _ANY_COUNT,
+    'training.label_smoothing': values.number(
+        lambda share: 0 <= share < 1, "give a share below 1 (0.1 in Inception-v3's paper), 0 or more"),
+    'training.schedule': values.one_of(SCHEDULES),
+    'training.milestones': values.several(_LENGTH, "('20000it', '25000it')"),
+    'training.drop': values.number(
+        lambda factor: 0 < factor < 1, 'give a factor between 0 and 1 (0.1 in the papers)'),
+    'training.final_learning_rate': _NOT_NEGATIVE,
+    'training.warmup': _LENGTH,
+    'training.precision': values.one_of(PRECISIONS),
+    'training.evaluate_every': _LENGTH,
+    'training.checkpoint_every': _LENGTH,
+    # The indices of a block's examples lie in memory at once.
+    'training.block': values.whole(1, 100_000),
+    'pruning.fraction': values.number(
+        lambda share: 0 < share < 1,
+        'give the share of weights pruned per level, between 0 and 1 (0.2 in the papers)'),
+    **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in models.GROUPS},
+    'pruning.scope': values.one_of(allocation.SCOPES),
+    'pruning.levels': values.whole(0, MOST_COPIES),
+    'pruning.rewind_to': _LENGTHS,
+    'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
+    'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
+    'reinits': values.whole(1, MOST_COPIES),
+    'data_orders': values.whole(1, MOST_COPIES),
+    'connectivity.points': values.whole(0, MOST_COPIES),
+    'connectivity.examples': values.whole(1),
+    'replicates': values.whole(1, MOST_COPIES),
+    'seed': values.whole(0, _LARGEST_SEED),
+    'export.within_points': values.optional(_NOT_NEGATIVE),
+    'export.forms': values.distinct(values.one_of(tuple(FORMS)), "('saved_model', 'ticket')"),
+    'export.shrink': values.optional(values.switch),
+    'export.latency_seconds': values.number(
+        lambda seconds: 0 <= seconds <= 3600, 'give a number of 0 or more, at most 3600'),
+    'export.litert_python': values.text("give the path of a Python interpreter, or '' for this one", least=0),
+}
+
+
+# With those that hold others.
+_KEYS = sorted({*VALUES, *(key.rpartition('.')[0] for key in VALUES)} - {''})
+
+
+def check_key(key):
+    """Refuses a key that a config does not have; 'training' is one as much as 'training.length'.
+
+    Raises:
+      UsageError: it suggests the key that is meant.
+    """
+    if key not in _KEYS:
+        raise _no_key(key)
+
+
+def _no_key(key):
+    section, _, own = key.rpartition('.')
+    beside = [known.rpartition('.')[2] for known in _KEYS if known.rpartition('.')[0] == section]
+    anywhere = {known.rpartition('.')[2]: known for known in _KEYS}
+    near = difflib.get_close_matches(own, beside, 1)
+    if not near:
+        near = [anywhere[name] for name in difflib.get_close_matches(own, anywhere, 1, cutoff=0.8)]
+        own, near = key, near or difflib.get_close_matches(key, _KEYS, 1, cutoff=0.8)
+    hint = f'Did you mean "{near[0]}" instead of "{own}"?' if near else 'docs/guide.md lists those that there are.'
+    return UsageError(f'no config key {key}: {hint}')
+
+
+def _check_values(section, expected, prefix=''):
+    """Refuses a key that there is not, one that is missing, and one whose value is not of its kind."""
+    if not isinstance(section, config_dict.ConfigDict):
+        raise UsageError(f'{prefix.rstrip(".")} is {values.shown(section)}: leave the ConfigDict that '
+                         'tf_lottery.config.defaults() has there, and change keys of it.')
+    for key in section:
+        if key not in expected:
+            raise _no_key(f'{prefix}{key}')
+    for key, default in expected.items():
+        name = f'{prefix}{key}'
+        if key not in section:
+            raise UsageError(f'the config lacks {name}: begin it with tf_lottery.config.defaults(), and change what '
+                             'differs.')
+        try:
+            value = section[key]
+        # A reference computes its value when it is read, with whatever operation the config file gave it.
+        except Exception as error:
+            raise UsageError(f'{name} cannot be computed ({values.in_one_line(error)}): give it a value.') from error
+        if isinstance(default, config_dict.ConfigDict):
+            _check_values(value, default, f'{name}.')
+        else:
+            VALUES[name](name, value)
 
 
 def check(config):
@@ -212,40 +352,36 @@ def check(config):
     Raises:
       UsageError: the first value found that cannot be used, with the remedy.
     """
+    _check_values(config, defaults())
+    _check_readers(config.training)
+    if not config.export.forms:
+        raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
+    if config.connectivity.points == 1:
+        raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
+    protocol = _protocol(config)
+    _check_crop(protocol)
+    _check_steps(protocol)
+    _check_rates(protocol)
+    allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
+                     protocol.levels, config.pruning.scope)
+    return protocol
+
+
+def _protocol(config):
+    """The Protocol of a config whose values are of their kinds."""
     training, pruning = config.training, config.pruning
     dataset = data.chosen(config.data)
     model = models.find(config.model.name)
-    _known('training.optimizer', training.optimizer, OPTIMIZERS)
-    _known('training.schedule', training.schedule, SCHEDULES)
-    _known('training.precision', training.precision, PRECISIONS)
-    _known('pruning.scope', pruning.scope, allocation.SCOPES)
-    for name in config.branches:
-        _known('branches', name, tuple(BRANCHES))
-    _check_export(config.export)
-    for key, value, least in (('pruning.levels', pruning.levels, 0), ('replicates', config.replicates, 1),
-                              ('reinits', config.reinits, 1), ('data_orders', config.data_orders, 1),
-                              ('connectivity.points', config.connectivity.points, 0),
-                              ('connectivity.examples', config.connectivity.examples, 1),
-                              ('training.batch_size', training.batch_size, 1),
-                              ('training.block', training.block, 1), ('training.scale_from', training.scale_from, 1),
-                              ('seed', config.seed, 0)):
-        _at_least(key, value, least)
-    _check_data(config.data)
-    _check_training(training)
     examples = _training_examples(config, dataset)
     per_epoch = data.steps_per_epoch(examples, training.batch_size)
     end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
     milestones, warmup = _schedule_steps(training, end, per_epoch)
     shapes = model.prunable_shapes(dataset.shape, dataset.classes)
     fractions = _fractions(pruning, shapes)
-    allocation.check({name: math.prod(shape) for name, (_, shape, _) in shapes.items()}, fractions, pruning.levels,
-                     pruning.scope)
     reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
-    if any(level < 0 for level in config.branch_levels) or (0 in config.branch_levels and not reorders_dense):
+    if 0 in config.branch_levels and not reorders_dense:
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
-    if config.connectivity.points == 1:
-        raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     levels = control_levels(config.branch_levels, pruning.levels)
     multiplications = sum(math.prod(shape) * places for _, shape, places in shapes.values())
     scale = training.batch_size / training.scale_from if training.scale_from else 1.0
@@ -255,46 +391,50 @@ def check(config):
         scale * training.final_learning_rate, levels, reorders_dense)
 
 
-def _check_data(settings):
-    for key, least in (('crop_pixels', 0), ('image_size', 1), ('train', 1), ('test', 1), ('skip_corrupt', 0),
-                       ('rand_augment', 0)):
-        _at_least(f'data.{key}', settings[key], least)
-    for key in ('mix_up', 'cut_mix'):
-        if not settings[key] >= 0:
-            raise UsageError(f'data.{key} is {settings[key]}: give its alpha, above 0 (0.2 and 1.0 in their papers), '
-                             'or 0 to leave it out.')
-    if not 0 <= settings.rand_augment_magnitude <= 1:
-        raise UsageError(f'data.rand_augment_magnitude is {settings.rand_augment_magnitude}: give a number in [0, 1].')
+def _check_crop(protocol):
+    pixels, side = protocol.config.data.crop_pixels, min(protocol.dataset.shape[:2])
+    if pixels >= side:
+        raise UsageError(f'data.crop_pixels is {pixels}: give fewer than {side}, the pixels of a side of '
+                         f'{protocol.config.data.name}, or crops may hold nothing of their images.')
 
 
-def _check_export(export):
-    for name in export.forms:
-        _known('export.forms', name, tuple(FORMS))
-    if not export.forms:
-        raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
-    for key in ('within_points', 'latency_seconds'):
-        if export[key] is not None and not export[key] >= 0:
-            raise UsageError(f'export.{key} is {export[key]}: give a number of 0 or more.')
+def _check_steps(protocol):
+    """Refuses a training that is too long, or in too many pieces."""
+    training, end = protocol.config.training, protocol.end_step
+    if end > _LONGEST:
+        raise UsageError(f'training.length is {training.length!r}, {end:,} steps: give at most {_LONGEST:,}.')
+    for key, length in (('evaluate_every', protocol.evaluate_every), ('checkpoint_every', protocol.checkpoint_every),
+                        ('block', training.block)):
+        if end / length > _PIECES:
+            raise UsageError(f'training.{key} is {training[key]!r}, which makes more than {_PIECES:,} pieces of '
+                             f'{end:,} steps: give {math.ceil(end / _PIECES)} or more steps.')
 
 
-def _check_training(training):
-    for key in ('learning_rate', 'epsilon'):
-        if not training[key] > 0:
-            raise UsageError(f'training.{key} is {training[key]}: give a number above 0.')
-    for key in ('final_learning_rate', 'weight_decay'):
-        if not training[key] >= 0:
-            raise UsageError(f'training.{key} is {training[key]}: give a number of 0 or more.')
-    for key in ('momentum', 'rho'):
-        if not 0 <= training[key] < 1:
-            raise UsageError(f'training.{key} is {training[key]}: give a number in [0, 1).')
-    if not 0 <= training.label_smoothing < 1:
-        raise UsageError(f'training.label_smoothing is {training.label_smoothing}: give a share below 1 (0.1 in '
-                         'Inception-v3\'s paper).')
-    if not 0 < training.drop < 1:
-        raise UsageError(f'training.drop is {training.drop}: give a factor between 0 and 1 (0.1 in the papers).')
-    if training.schedule == 'exponential' and not training.final_learning_rate:
+def _check_rates(protocol):
+    """Refuses rates that are right for themselves, but not once they are scaled and follow the schedule."""
+    training, first, last = protocol.config.training, protocol.learning_rate, protocol.final_learning_rate
+    if training.schedule == 'exponential' and not last:
         raise UsageError('training.final_learning_rate is 0, which an exponential schedule never comes to: give a '
                          'number above 0.')
+    _check_rate('training.learning_rate, scaled to the batch,', first)
+    if last:
+        _check_rate('training.final_learning_rate, scaled to the batch,', last)
+    if training.schedule == 'steps':
+        _check_rate('the learning rate after all of training.milestones', first * training.drop**len(
+            training.milestones))
+    if training.schedule == 'exponential':
+        _check_rate('training.final_learning_rate / training.learning_rate', last / first)
+
+
+def _check_rate(name, rate):
+    rounded = values.in_float32(rate)
+    if not 0 < rounded < math.inf:
+        raise UsageError(f'{name} is {rate:g}, which float32 takes for {rounded:g}: choose rates and factors nearer to '
+                         '1.')
+
+
+def _check_readers(training):
+    """Refuses a key that the chosen optimizer or schedule does not read, unless it is at its default."""
     default = defaults().training
     for choice, keys_of in (('optimizer', OPTIMIZERS), ('schedule', SCHEDULES)):
         for key in dict.fromkeys(key for keys in keys_of.values() for key in keys):
@@ -314,10 +454,14 @@ def _training_examples(config, dataset):
     validation = config.data.validation
     validation = dataset.validation if validation is None else validation
     examples = dataset.train - validation
-    if validation < 1 or examples < config.training.batch_size:
-        raise UsageError(
-            f'data.validation is {validation}: it must leave a batch of {config.training.batch_size} or more of the '
-            f'{dataset.train} training examples of {config.data.name}, and be 1 or more.')
+    batch = config.training.batch_size
+    if validation < 1 or examples < 1:
+        raise UsageError(f'data.validation is {validation}: it must leave a batch of {batch} or more of the '
+                         f'{dataset.train} training examples of {config.data.name}, and be 1 or more.')
+    if examples < batch:
+        raise UsageError(f'training.batch_size is {batch}, and data.validation={validation} leaves {examples} of the '
+                         f'{dataset.train} training examples of {config.data.name}: give a smaller batch, or hold '
+                         'fewer examples out.')
     return examples
 
 
@@ -355,15 +499,9 @@ def _schedule_steps(training, end, per_epoch):
 
 
 def _fractions(pruning, shapes):
-    if not 0 < pruning.fraction < 1:
-        raise UsageError(f'pruning.fraction is {pruning.fraction}: give the share of weights pruned per level, '
-                         'between 0 and 1 (0.2 in the papers).')
     by_group = {}
     for group in models.GROUPS:
         value = pruning[f'{group}_fraction']
-        if value is not None and not 0 <= value < 1:
-            raise UsageError(f'pruning.{group}_fraction is {value}: give the share of weights pruned per level, below '
-                             '1; 0 never prunes the group.')
         by_group[group] = pruning.fraction if value is None else value
     return {name: by_group[group] for name, (group, *_) in shapes.items()}
 
@@ -371,11 +509,12 @@ def _fractions(pruning, shapes):
 def restore(stored):
     """The Protocol of an experiment from the config in its config.json, a nested dict.
 
-    Keys that it lacks, because it is older than they are, have their defaults.
+    Keys that it lacks, because it is older than they are, have their defaults. Keys that there are not have never been
+    read, and values are not judged anew: versions that were less strict have finished experiments, too.
     """
     config = defaults()
-    config.update(stored)
-    return check(config)
+    config.update_from_flattened_dict({key: value for key, value in flatten(stored).items() if key in VALUES})
+    return _protocol(config)
 
 
 def differences(old, new):

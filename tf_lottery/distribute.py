@@ -10,8 +10,12 @@ import re
 
 from tf_lottery import clusters
 from tf_lottery.errors import ClusterError, UsageError, reason
+from tf_lottery.values import shown
 
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
+
+# Why several CPU devices train without XLA: TensorFlow 2.21 says that collectives are not yet implemented for them.
+NO_XLA = 'XLA does not compile what several CPU devices exchange, so leave --jit at auto or off'
 
 # Which operations XLA leaves to YNNPACK on CPUs.
 _YNNPACK = '--xla_cpu_experimental_ynn_fusion_type'
@@ -24,7 +28,7 @@ def check(name, wish=None, tpu=None):
       UsageError.
     """
     if name not in STRATEGIES:
-        raise UsageError(f'unknown strategy {name!r}: choose one of {", ".join(STRATEGIES)}.')
+        raise UsageError(f'unknown strategy {shown(name)}: choose one of {", ".join(STRATEGIES)}.')
     if name not in ('auto', 'multi_worker') and wish and wish.kind != 'auto':
         raise UsageError(f'--cluster={wish.kind} is for --strategy=multi_worker, not for {name}: leave one of them '
                          'out.')
@@ -125,6 +129,19 @@ def jit_pays(strategy, network_has_convolutions):
     if tf.config.list_physical_devices('GPU') or isinstance(strategy, tf.distribute.TPUStrategy):
         return True
     return strategy.num_replicas_in_sync == 1 and not network_has_convolutions
+
+
+def check_jit(strategy):
+    """Refuses to have XLA compile the training of several replicas on CPUs.
+
+    Raises:
+      UsageError.
+    """
+    import tensorflow as tf
+
+    if strategy.num_replicas_in_sync > 1 and not (
+            tf.config.list_physical_devices('GPU') or isinstance(strategy, tf.distribute.TPUStrategy)):
+        raise UsageError(f'--jit=on cannot be with {strategy.num_replicas_in_sync} replicas on CPUs: {NO_XLA}.')
 
 
 def prefer_eigen():

@@ -51,6 +51,8 @@ class Experiment:
         if jit is None:
             convolutions = any(len(shape) > 2 for shape in protocol.shapes.values())
             jit = distribute.jit_pays(strategy, convolutions)
+        elif jit:
+            distribute.check_jit(strategy)
         learning_rate = learning_rates.build(
             training.schedule, protocol.learning_rate, protocol.warmup_steps, end_step=protocol.end_step,
             milestones=protocol.milestones, drop=training.drop, final_learning_rate=protocol.final_learning_rate)

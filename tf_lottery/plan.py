@@ -1,5 +1,7 @@
 """What an experiment would train, what of it is done, and what the rest will cost; instant, without TensorFlow."""
 
+import collections
+import math
 import statistics
 import time
 
@@ -13,6 +15,9 @@ from tf_lottery.pruning import allocation
 _EFFICIENCY = 0.4
 
 _BYTES_PER_ROW = 110
+
+# Of more levels not every density is shown.
+_DENSITIES = 50
 
 # Arrays of a weight's size that an optimizer keeps for it.
 _SLOTS = {'sgd': 0, 'momentum': 1, 'adam': 2, 'rmsprop': 2}
@@ -47,24 +52,26 @@ def describe(workdir, protocol, replicate=None, images_per_second=None):
         '',
         f'{"branch":<{_TITLE}}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
     ]
-    for branch in dict.fromkeys(run.branch for run in wanted):
-        mine = [run for run in wanted if run.branch == branch]
-        missing = [run for run in mine if run in set(todo)]
-        lines.append(f'{BRANCHES[branch].title:<{_TITLE}}{_ranges({run.level for run in mine}):<22}{len(mine):>10}'
-                     f'{len(mine) - len(missing):>8}{len(missing):>8}')
+    missing = collections.Counter(run.branch for run in todo)
+    for branch, count in collections.Counter(run.branch for run in wanted).items():
+        levels = {run.level for run in wanted if run.branch == branch}
+        lines.append(f'{BRANCHES[branch].title:<{_TITLE}}{_ranges(levels):<22}{count:>10}{count - missing[branch]:>8}'
+                     f'{missing[branch]:>8}')
+    densities = _densities(protocol)
+    every = math.ceil(len(densities) / _DENSITIES)
     missing_lines = runs.missing_lines(workdir, protocol, replicate)
     lines += [
         f'{"all":<{_TITLE + 22}}{len(wanted):>10}{len(wanted) - len(todo):>8}{len(todo):>8}',
         '',
-        'densities   ' + ' '.join(f'{100 * _density(protocol, level):.1f}' for level in range(protocol.levels + 1))
-        + ' %',
+        'densities   ' + ' '.join(f'{100 * density:.1f}' for density in densities[::every]) + ' %'
+        + (f', of each {every} levels the first' if every > 1 else ''),
         f'to train    {steps:,} steps, {steps * config.training.batch_size:,} examples; '
         f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
         f'time        about {duration(steps * per_step)} ({source})',
-        f'disk        about {size(sum(_bytes(protocol, run) for run in wanted))} when finished, and '
-        f'{size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
+        f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
+        f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
         *(f'working     {owner} on replicate {one}' for one, owner in claims.holders(workdir, protocol).items()),
     ]
@@ -89,7 +96,7 @@ def size(count):
 
 
 def _sizes(protocol):
-    return {name: int(np.prod(shape)) for name, shape in protocol.shapes.items()}
+    return {name: math.prod(shape) for name, shape in protocol.shapes.items()}
 
 
 def _steps(protocol, run):
@@ -97,18 +104,18 @@ def _steps(protocol, run):
     return end - start
 
 
-def _density(protocol, level):
+def _densities(protocol):
+    """The density of each level from 0 on: list of float."""
     sizes = _sizes(protocol)
-    kept = sum(allocation.keep_count(count, allocation.level_density(protocol.fractions[name], level))
-               for name, count in sizes.items())
-    return kept / sum(sizes.values())
+    return [sum(allocation.keep_count(count, allocation.level_density(protocol.fractions[name], level))
+                for name, count in sizes.items()) / sum(sizes.values()) for level in range(protocol.levels + 1)]
 
 
-def _bytes(protocol, run):
+def _bytes(protocol, run, density):
     """The mask's bits, the weights that are left, and a row per evaluation."""
-    weights = sum(_sizes(protocol).values())
+    weights = sum(math.prod(shape) for shape in protocol.shapes.values())
     rows = _steps(protocol, run) / protocol.evaluate_every
-    return weights / 8 + 4 * weights * _density(protocol, run.level) + _BYTES_PER_ROW * rows + 4000
+    return weights / 8 + 4 * weights * density + _BYTES_PER_ROW * rows + 4000
 
 
 def _evaluated(protocol):

@@ -5,15 +5,20 @@ import dataclasses
 import itertools
 import json
 import platform
+import shlex
 from importlib import metadata
 
 from tf_lottery import locks, storage
 from tf_lottery.branches import BEGINNING, BRANCHES, END
-from tf_lottery.config import differences
+from tf_lottery.config import MOST_COPIES, differences
 from tf_lottery.errors import UsageError
 from tf_lottery.ticket import Mask, unpack
 
 _CONFIG = 'config.json'
+
+# A job looks for the result of each training, several times over; an object storage answers in tens of milliseconds.
+_MOST = 100_000
+
 # The packages that TensorFlow comes in.
 _TENSORFLOW = ('tensorflow', 'tensorflow-tpu', 'tensorflow-cpu')
 
@@ -32,8 +37,10 @@ def check_same(workdir, protocol):
     differing = differences(storage.read_json(path)['config'], protocol.config.to_dict())
     if differing:
         key, old, new = differing[0]
+        # None cannot be written on the command line.
+        same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
         raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
-                         f'--workdir, or give --config.{key}={old}.')
+                         f'--workdir{same}.')
 
 
 def claim(workdir, protocol, command):
@@ -108,8 +115,8 @@ def check_replicate(protocol, replicate):
     count = protocol.config.replicates
     if replicate >= count:
         which = f'replicates 0 to {count - 1}' if count > 1 else 'replicate 0 only'
-        raise UsageError(f'--replicate is {replicate}, but this experiment has {which}: choose one of these, or give '
-                         f'--config.replicates={replicate + 1}.')
+        more = f', or give --config.replicates={replicate + 1}' if replicate < MOST_COPIES else ''
+        raise UsageError(f'--replicate is {replicate}, but this experiment has {which}: choose one of these{more}.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,8 +197,24 @@ def wanted(protocol, replicate=None):
       subnetwork on other data orders the same one on the replicate's own.
     """
     chosen = protocol.config.branches
+    levels = _levels(protocol)
+    # Chains that were not asked for by name come first: others are made from them.
+    order = sorted(levels, key=lambda branch: (BRANCHES[branch].chain != branch and branch != 'ticket',
+                                               chosen.index(branch) if branch in chosen else -1))
+    rewinds = protocol.rewind_steps if len(protocol.rewind_steps) > 1 else (None,)
+    runs = []
+    for number in range(protocol.config.replicates) if replicate is None else (replicate,):
+        runs.append(Run(number, 0, 'ticket'))
+        for rewind, level, branch in itertools.product(rewinds, sorted(set().union(*levels.values())), order):
+            if level in levels[branch]:
+                runs += [Run(number, level, branch, copy, rewind) for copy in range(_copies(protocol, branch))]
+    return runs
+
+
+def _levels(protocol):
+    """The levels at which each branch is trained, for itself or because others are made from it: dict of sets."""
     levels = {}
-    for branch in chosen:
+    for branch in protocol.config.branches:
         at = range(1, protocol.levels + 1) if branch == 'ticket' else protocol.branch_levels
         if BRANCHES[branch].reorders == 'ticket' and protocol.reorders_dense:
             at = (0, *at)
@@ -200,19 +223,27 @@ def wanted(protocol, replicate=None):
         chain = BRANCHES[branch].chain
         if chain and at:
             levels.setdefault(chain, set()).update(range(1, max(at)))
-    # Chains that were not asked for by name come first: others are made from them.
-    order = sorted(levels, key=lambda branch: (BRANCHES[branch].chain != branch and branch != 'ticket',
-                                               chosen.index(branch) if branch in chosen else -1))
-    rewinds = protocol.rewind_steps if len(protocol.rewind_steps) > 1 else (None,)
-    runs = []
-    for number in range(protocol.config.replicates) if replicate is None else (replicate,):
-        runs.append(Run(number, 0, 'ticket'))
-        for rewind, level, branch in itertools.product(rewinds, range(protocol.levels + 1), order):
-            if level in levels[branch]:
-                copies = BRANCHES[branch].copies
-                runs += [Run(number, level, branch, copy, rewind)
-                         for copy in range(protocol.config[copies] if copies else 1)]
-    return runs
+    return levels
+
+
+def _copies(protocol, branch):
+    """int, how many of a branch are trained per ticket."""
+    copies = BRANCHES[branch].copies
+    return protocol.config[copies] if copies else 1
+
+
+def check_extent(protocol):
+    """Refuses an experiment of too many trainings, before they are listed.
+
+    Raises:
+      UsageError.
+    """
+    each = sum(_copies(protocol, branch) * len(levels) for branch, levels in _levels(protocol).items())
+    count = protocol.config.replicates * (1 + len(protocol.rewind_steps) * each)
+    if count > _MOST:
+        raise UsageError(f'this experiment has {count:,} trainings, and a folder is looked through for {_MOST:,} at '
+                         'most: give fewer of pruning.levels, branch_levels, replicates, reinits, data_orders or '
+                         'pruning.rewind_to.')
 
 
 def run_steps(protocol, run):

@@ -2,6 +2,7 @@
 
 import re
 
+from tf_lottery import values
 from tf_lottery.errors import UsageError
 
 _LENGTH = re.compile(r'(\d+)(it|ep)')
@@ -15,17 +16,20 @@ def parse(text, steps_per_epoch):
       steps_per_epoch: int, the steps of one epoch, or None where it is not known.
 
     Raises:
-      UsageError: `text` is not of that form, or is in epochs and `steps_per_epoch` is None.
+      UsageError: `text` is not of that form, has more steps than an int32 counts, or is in epochs and
+        `steps_per_epoch` is None.
     """
     match = _LENGTH.fullmatch(text) if isinstance(text, str) else None
     if not match:
-        raise UsageError(f"{text!r} is not a length of training: write steps as '500it' or epochs as '4ep'.")
-    count, unit = int(match[1]), match[2]
-    if unit == 'it':
-        return count
-    if steps_per_epoch is None:
+        raise UsageError(f"{values.shown(text)} is not a length of training: write steps as '500it' or epochs as "
+                         "'4ep'.")
+    if match[2] == 'ep' and steps_per_epoch is None:
         raise UsageError(f"{text!r} is in epochs, whose length is not known here: write it in steps, as '500it'.")
-    return count * steps_per_epoch
+    # Python refuses to read whole numbers of more than 4,300 digits, but not floats.
+    steps = float(match[1]) * (steps_per_epoch if match[2] == 'ep' else 1)
+    if steps > values.LARGEST:
+        raise UsageError(f'{values.shown(text)} is longer than {values.LARGEST:,} steps: give a shorter length.')
+    return int(steps)
 
 
 def parse_list(text, steps_per_epoch):
@@ -38,5 +42,5 @@ def parse_list(text, steps_per_epoch):
     Raises:
       UsageError: one of them is not a length.
     """
-    lengths = [length.strip() for length in text.split(',')]
+    lengths = [length.strip() for length in text.split(',')] if isinstance(text, str) else [text]
     return tuple(sorted({parse(length, steps_per_epoch) for length in lengths}))

@@ -166,3 +166,10 @@ def test_masks_nest_with_exact_counts_and_nothing_comes_back(trained, fraction, 
             if gone.any():
                 assert np.abs(weights[name][gone]).max() <= np.abs(weights[name][kept]).min()
         mask = pruned
+
+
+def test_global_ranking_needs_a_weight_for_each_layer_at_least():
+    sizes, fractions = {'one': 50, 'two': 30, 'dense': 9}, {'one': 0.5, 'two': 0.5, 'dense': 0.0}
+    allocation.check(sizes, fractions, 5, 'global')
+    with pytest.raises(UsageError, match='^level 6 would leave fewer weights than the 2 layers that are'):
+        allocation.check(sizes, fractions, 6, 'global')

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from tf_lottery import values
 from tf_lottery.errors import UsageError, reason
 
 
@@ -84,7 +85,7 @@ def describe(name):
     if name not in DATASETS:
         near = difflib.get_close_matches(name, DATASETS, 1)
         hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise UsageError(f'unknown dataset {name!r}: choose one of {", ".join(DATASETS)}.{hint}')
+        raise UsageError(f'unknown dataset {values.shown(name)}: choose one of {", ".join(DATASETS)}.{hint}')
     return DATASETS[name]
 
 

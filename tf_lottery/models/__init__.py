@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import importlib
 
+from tf_lottery import values
 from tf_lottery.errors import UsageError
 
 
@@ -87,5 +88,5 @@ def find(name):
     if name not in NETWORKS:
         near = difflib.get_close_matches(name, NETWORKS, 1, cutoff=0.4)
         hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise UsageError(f'unknown model {name!r}: choose one of {", ".join(NETWORKS)}.{hint}')
+        raise UsageError(f'unknown model {values.shown(name)}: choose one of {", ".join(NETWORKS)}.{hint}')
     return NETWORKS[name]

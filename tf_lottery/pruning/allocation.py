@@ -54,12 +54,16 @@ def check(sizes, fractions, levels, scope):
       scope: 'layerwise' or 'global'; where a global ranking prunes is only known after training.
 
     Raises:
-      UsageError: an unknown scope, a layer that would be left empty, or fractions that differ under 'global'.
+      UsageError: an unknown scope, a layer that would be left empty (under 'global': some layer), or fractions that
+        differ under 'global'.
     """
     if scope not in SCOPES:
         raise UsageError(f'unknown scope {scope!r}: choose one of {", ".join(SCOPES)}.')
     if scope == 'global':
-        global_fraction(fractions)
+        fraction, pruned = global_fraction(fractions), [sizes[name] for name in sizes if fractions[name]]
+        if keep_count(sum(pruned), level_density(fraction, levels)) < len(pruned):
+            raise UsageError(f'level {levels} would leave fewer weights than the {len(pruned)} layers that are ranked '
+                             'together: prune fewer levels, or a smaller fraction.')
         return
     for level in range(levels + 1):
         layerwise_counts(sizes, fractions, level)
