@@ -77,8 +77,8 @@ def _mask(model):
     for name, (_, weight, _, _) in wrapper.prunable_variables(model).items():
         zeros = mask[name].size - np.count_nonzero(weight)
         if mask[name].all() and 0 < zeros < mask[name].size:
-            logging.warning('%d of the %d weights of %s are zero, and are trained like the others: to keep them pruned, '
-                            'start from tf_lottery.hold_zeros(model).', zeros, mask[name].size, name)
+            logging.warning('%d of the %d weights of %s are zero, and are trained like the others: to keep them '
+                            'pruned, start from tf_lottery.hold_zeros(model).', zeros, mask[name].size, name)
     return mask
 
 

@@ -95,8 +95,8 @@ def _candidates(mask, weights, score, name):
     """The flat scores of one weight, with everything already pruned ranked below all the rest."""
     scores = np.asarray(score(weights[name]), np.float32).ravel()
     if np.isnan(scores).any():
-        raise UsageError(f'{name} holds weights that are not numbers, which cannot be ranked: training has diverged, so '
-                         'lower the learning rate.')
+        raise UsageError(f'{name} holds weights that are not numbers, which cannot be ranked: training has diverged, '
+                         'so lower the learning rate.')
     return np.where(mask[name].ravel(), scores, -np.inf)
 
 

@@ -59,7 +59,7 @@ class HeldZeros:
         """
         if isinstance(optimizer, tf_keras.optimizers.Adafactor) and self._has_an_empty_cross():
             raise UsageError(f'Adafactor divides 0 by 0 where a row and a column of {weight.name} are pruned, after '
-                             'which no weight of it is a number: compile the model with another optimizer.')
+                             'which it holds no number: compile the model with another optimizer.')
         if self.listener and optimizer not in self.optimizers:
             self.listener(optimizer)
         self.optimizers.add(optimizer)

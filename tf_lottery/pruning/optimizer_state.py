@@ -25,8 +25,8 @@ def check(optimizer):
         raise UsageError(f'{type(optimizer).__name__} is not an optimizer that can be rewound: compile the model with '
                          'one from tf_keras.optimizers.')
     if any(isinstance(each, tf_keras.optimizers.Adafactor) for each in nested(optimizer)):
-        raise UsageError('Adafactor divides 0 by 0 where a row and a column of a weight are pruned, after which no weight '
-                         'of it is a number: compile the model with another optimizer.')
+        raise UsageError('Adafactor divides 0 by 0 where a row and a column of a weight are pruned, after which it '
+                         'holds no number: compile the model with another optimizer.')
 
 
 def slots(optimizer, weight):
@@ -93,8 +93,8 @@ def reset(optimizer, weights, held, step=None):
     Args:
       optimizer: a Keras optimizer.
       weights: list of tf.Variable that it may optimise; of others nothing changes.
-      held: what `state` returned. What has come into being since, as what is added up over several batches does, becomes
-        zero.
+      held: what `state` returned. What has come into being since, as what is added up over several batches does,
+        becomes zero.
       step: int, the steps behind it, where the learning-rate schedule goes on; None for those in `held`.
 
     Raises:
