@@ -1,4 +1,4 @@
-"""What main.py does in each mode, and how its errors read."""
+"""What the command line does in each mode, and how its errors read."""
 
 import contextlib
 import sys
@@ -18,22 +18,18 @@ def flag_errors():
     try:
         yield
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = str(error.args[-1] if error.args else error)
-        # ml_collections shows the traceback of an error in a config file, whose last line is what went wrong.
-        before, _, last = message.rpartition('Error: ')
-        message = ' '.join((last if 'Traceback' in before else message).split())
+        message = ' '.join(str(error.args[-1] if error.args else error).split())
         # ml_collections names a key that a config does not have by the bare key.
-        _complain(f'no config key {message}' if isinstance(error, (AttributeError, KeyError)) else message)
+        message = f'no config key {message}' if isinstance(error, (AttributeError, KeyError)) else message
+        # absl puts the flag before a sentence that says all.
+        _complain(error.__context__ if isinstance(error.__context__, UsageError) else message)
         sys.exit(2)
 
 
 def parse_flags(values, argv):
     """Parses absl flags, the config file included."""
     with flag_errors():
-        rest = values(argv)
-        # A config file that cannot be read is only told when it is used.
-        values.config.name  # noqa: B018
-        return rest
+        return values(argv)
 
 
 def in_one_sentence(action):
@@ -63,7 +59,7 @@ def run(options, command_line):
     """Does what the flags say.
 
     Args:
-      options: the parsed flags of main.py.
+      options: the parsed flags of flags.py.
       command_line: str, the command as typed, which is written into what it makes.
 
     Raises:
