@@ -16,7 +16,9 @@ from tf_lottery.errors import UsageError
 from tf_lottery.flags import define_flags
 
 FLAGS = flags.FLAGS
-flags.disclaim_key_flags()
+if __name__ != '__main__':
+    # As in flags.py: another program was started.
+    flags.disclaim_key_flags()
 
 
 def main(program=('tf_lottery',)):
