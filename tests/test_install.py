@@ -58,8 +58,8 @@ def installed(request, wheel, tmp_path_factory):
     own = pathlib.Path(folder, 'lib', f'python{sys.version_info.major}.{sys.version_info.minor}', 'site-packages')
     where = ['--python', str(folder / 'bin' / 'python'), 'install']
     if request.param == 'linked':
-        (own / 'dependencies.pth').write_text('\n'.join(path for path in sys.path if path.endswith('site-packages')))
         pip(*where, '--no-deps', '--no-index', str(wheel), cwd=folder)
+        (own / 'dependencies.pth').write_text('\n'.join(path for path in sys.path if path.endswith('site-packages')))
     else:
         asked = start(sys.executable, '-m', 'pip', 'download', '--no-deps', '--dest=asked', 'tqdm', cwd=folder)
         if asked.returncode:

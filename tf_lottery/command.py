@@ -18,11 +18,14 @@ def flag_errors():
     try:
         yield
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = ' '.join(str(error.args[-1] if error.args else error).split())
-        # ml_collections names a key that a config does not have by the bare key.
-        message = f'no config key {message}' if isinstance(error, (AttributeError, KeyError)) else message
-        # absl puts the flag before a sentence that says all.
-        _complain(error.__context__ if isinstance(error.__context__, UsageError) else message)
+        message = str(error.args[-1] if error.args else error)
+        if isinstance(error, (AttributeError, KeyError)):
+            # ml_collections names a key that a config does not have by the bare key.
+            message = f'no config key {message}'
+        if isinstance(error.__context__, UsageError):
+            # absl puts the flag before a sentence that says all.
+            message = str(error.__context__)
+        _complain(' '.join(message.split()))
         sys.exit(2)
 
 

@@ -98,6 +98,14 @@ def _unknown(name):
     return f'--config is {name!r}, which is neither a file nor the name of a config that ships: {remedy}'
 
 
+def _check_arm(name, get_config, arm):
+    try:
+        inspect.signature(get_config).bind(*arm)
+    except TypeError as error:
+        raise UsageError(f'{name} has no arms: write --config={name}.' if arm else
+                         f'{name} needs an arm: write --config={name}:ARM, one of those of its get_config.') from error
+
+
 def _read(path, name, arm):
     """The ConfigDict that a file's get_config returns for a list of an arm or of none."""
     module = types.ModuleType('config')
@@ -106,8 +114,7 @@ def _read(path, name, arm):
         importlib.machinery.SourceFileLoader(module.__name__, path).exec_module(module)
         if not hasattr(module, 'get_config'):
             raise UsageError(f'{path} has no get_config: define get_config(), which returns the config.')
-        if arm and not inspect.signature(module.get_config).parameters:
-            raise UsageError(f'{name} has no arms: write --config={name}.')
+        _check_arm(name, module.get_config, arm)
         config = module.get_config(*arm)
     except UsageError:
         raise
