@@ -1,4 +1,4 @@
-"""What the command line does in each mode, and how its errors read."""
+"""What main.py does in each mode, and how its errors read."""
 
 import contextlib
 import sys
@@ -19,20 +19,21 @@ def flag_errors():
         yield
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         message = str(error.args[-1] if error.args else error)
-        if isinstance(error, (AttributeError, KeyError)):
-            # ml_collections names a key that a config does not have by the bare key.
-            message = f'no config key {message}'
-        if isinstance(error.__context__, UsageError):
-            # absl puts the flag before a sentence that says all.
-            message = str(error.__context__)
-        _complain(' '.join(message.split()))
+        # ml_collections shows the traceback of an error in a config file, whose last line is what went wrong.
+        before, _, last = message.rpartition('Error: ')
+        message = ' '.join((last if 'Traceback' in before else message).split())
+        # ml_collections names a key that a config does not have by the bare key.
+        _complain(f'no config key {message}' if isinstance(error, (AttributeError, KeyError)) else message)
         sys.exit(2)
 
 
 def parse_flags(values, argv):
     """Parses absl flags, the config file included."""
     with flag_errors():
-        return values(argv)
+        rest = values(argv)
+        # A config file that cannot be read is only told when it is used.
+        values.config.name  # noqa: B018
+        return rest
 
 
 def in_one_sentence(action):
@@ -62,7 +63,7 @@ def run(options, command_line):
     """Does what the flags say.
 
     Args:
-      options: the parsed flags of flags.py.
+      options: the parsed flags of main.py.
       command_line: str, the command as typed, which is written into what it makes.
 
     Raises:

@@ -1,15 +1,11 @@
 """The flags of the command line, and the config that --config names."""
 
 import difflib
-import importlib.machinery
-import inspect
 import os
-import traceback
-import types
 
-import ml_collections
 from absl import flags
 from ml_collections import config_flags
+from ml_collections.config_flags.config_flags import ConfigFileFlagParser
 
 from tf_lottery import clusters, command, configs
 from tf_lottery.errors import UsageError
@@ -24,7 +20,7 @@ def define_flags(values=flags.FLAGS):
     config_flags.DEFINE_config_file(
         'config', None, 'The experiment: the name of one that ships, such as mnist_lenet or cifar10_resnet20:low, or a '
         'file of your own; --config.KEY=VALUE changes a key of it.', **on)
-    values['config'].parser = _Config()
+    values['config'].parser = _Config('config')
     values.set_default('config', 'digits_lenet')
     flags.DEFINE_enum(
         'mode', 'run', command.MODES, 'run: train what is missing, report and export; plan: say what that is and what '
@@ -73,10 +69,8 @@ def define_flags(values=flags.FLAGS):
     flags.DEFINE_bool('version', False, 'Print the version, and do nothing else.', **on)
 
 
-class _Config(flags.ArgumentParser):
+class _Config(ConfigFileFlagParser):
     """Reads the config that a name of those that ship, or a path, stands for; either may end in an arm, as in NAME:ARM.
-
-    The parser of config_flags knows paths only.
     """
 
     def parse(self, wish):
@@ -84,9 +78,7 @@ class _Config(flags.ArgumentParser):
         path = configs.FILES.get(name, name)
         if not os.path.isfile(path):
             raise UsageError(_unknown(name))
-        config = _read(path, name, arm)
-        config.lock()
-        return config
+        return super().parse(':'.join([path, *arm]))
 
 
 def _unknown(name):
@@ -96,33 +88,3 @@ def _unknown(name):
     remedy = f'did you mean {near[0]!r}?' if near else (
         f'choose one of {", ".join(configs.FILES)}, or give the path of a file of your own.')
     return f'--config is {name!r}, which is neither a file nor the name of a config that ships: {remedy}'
-
-
-def _check_arm(name, get_config, arm):
-    try:
-        inspect.signature(get_config).bind(*arm)
-    except TypeError as error:
-        raise UsageError(f'{name} has no arms: write --config={name}.' if arm else
-                         f'{name} needs an arm: write --config={name}:ARM, one of those of its get_config.') from error
-
-
-def _read(path, name, arm):
-    """The ConfigDict that a file's get_config returns for a list of an arm or of none."""
-    module = types.ModuleType('config')
-    module.__file__ = path
-    try:
-        importlib.machinery.SourceFileLoader(module.__name__, path).exec_module(module)
-        if not hasattr(module, 'get_config'):
-            raise UsageError(f'{path} has no get_config: define get_config(), which returns the config.')
-        _check_arm(name, module.get_config, arm)
-        config = module.get_config(*arm)
-    except UsageError:
-        raise
-    except Exception as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        where = f' in line {lines[-1]}' if lines else ''
-        raise UsageError(f'{path} fails{where}: {type(error).__name__}: {error}.') from error
-    if not isinstance(config, ml_collections.ConfigDict):
-        raise UsageError(f'get_config of {path} returned {config!r}: return a config, such as one that '
-                         'tf_lottery.config.defaults() returned.')
-    return config
