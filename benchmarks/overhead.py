@@ -25,7 +25,7 @@ from absl import app, flags
 from tf_lottery import command
 
 from benchmarks import measure
-from main import define_flags
+from tf_lottery.flags import define_flags
 
 REPLICATES = flags.DEFINE_integer('replicates', 1, 'Replicates; more of them share the start and the compiling.')
 

@@ -7,7 +7,7 @@ Expected  Medians at the best retraining length, fine-tuning / weight rewinding 
           / 92.01 % at 51.2 % of the weights, 90.35 / 91.31 / 91.49 % at 16.8 %, 89.78 / 90.91 / 90.76 % at 10.7 %.
 """
 
-from configs import cifar10_resnet20
+from tf_lottery.configs import cifar10_resnet20
 
 
 def get_config():

@@ -8,8 +8,8 @@ Expected  At learning rate 0.1 without warm-up, tickets rewound to step 0 are as
           step 500 (ResNet-20) and 100 (VGG-19), where both exceed the dense network; very late steps hurt (section 4).
 """
 
-from configs import cifar10_resnet20, cifar10_vgg19
 from tf_lottery import config as base
+from tf_lottery.configs import cifar10_resnet20, cifar10_vgg19
 
 # Network: its experiment, rewinding steps, and the level whose stability is measured (0.8^8 and 0.8^17 of the weights).
 ARMS = {

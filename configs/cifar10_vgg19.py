@@ -11,8 +11,8 @@ Expected  At 0.1 no winning tickets, at 0.01 within a point of the dense network
           92.3 % (1903.01611, Figure 2).
 """
 
-from configs import cifar10_resnet20
 from tf_lottery import config as base
+from tf_lottery.configs import cifar10_resnet20
 
 # The learning rate and the steps that it takes to rise to it.
 RATES = {'high': (0.1, 0), 'low': (0.01, 0), 'warmup': (0.1, 10_000)}

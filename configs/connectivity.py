@@ -8,8 +8,8 @@ Expected  LeNet is stable from step 0 on, dense and pruned. ResNet-20 is stable 
           dense, from step 500 on when pruned to 16.8 %, where it matches; random masks never are.
 """
 
-from configs import cifar10_resnet20, mnist_lenet
 from tf_lottery import config as base
+from tf_lottery.configs import cifar10_resnet20, mnist_lenet
 
 ARMS = ('lenet', 'resnet20')
 

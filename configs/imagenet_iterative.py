@@ -6,7 +6,7 @@ Cost      For a TPU: 65 trainings, 7.05 billion images
 Expected  Tickets match the dense network, 76.1 %, down to 20 % of the weights
 """
 
-from configs import imagenet_oneshot
+from tf_lottery.configs import imagenet_oneshot
 
 
 def get_config():

@@ -7,8 +7,8 @@ Cost      Four trainings of 48 steps on a sample of 441 images: 4 minutes on 2 C
 Expected  A report of the same shape. Its accuracies mean nothing
 """
 
-from configs import imagenet_oneshot
 from tf_lottery import config as base
+from tf_lottery.configs import imagenet_oneshot
 
 ARMS = tuple(imagenet_oneshot.ARMS)
 

@@ -7,7 +7,7 @@ Expected  One-shot tickets stop earlier than the dense network for 67.5 % >= den
           for 95.0 % >= density >= 5.17 %; iterative tickets do so down to smaller densities (section 2).
 """
 
-from configs import mnist_lenet
+from tf_lottery.configs import mnist_lenet
 
 
 def get_config():

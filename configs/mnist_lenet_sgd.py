@@ -6,7 +6,7 @@ Cost      6.75 million steps: about 2.5 hours at the 795 steps/s that 2 CPU core
 Expected  Tickets as fast as the dense network below 1 % of the weights, where Adam's end at about 3.6 %.
 """
 
-from configs import mnist_lenet
+from tf_lottery.configs import mnist_lenet
 
 
 def get_config():

@@ -11,7 +11,7 @@ Expected  Noise of half a standard deviation hardly matters, and even three leav
           different ones of their outgoing connections (appendix F).
 """
 
-from configs import mnist_lenet
+from tf_lottery.configs import mnist_lenet
 
 
 def get_config():

@@ -13,8 +13,8 @@ Expected  L2 to data order, ticket / random mask: Lenet 20.7 / 58.6, Resnet-18 6
           0.1, 0.01 and warm-up, VGG-19 285 / 245, 36.8 / 90.3 and 97 / 267: where tickets win, they are more stable.
 """
 
-from configs import cifar10_resnet20, cifar10_vgg19, mnist_lenet
 from tf_lottery import config as base
+from tf_lottery.configs import cifar10_resnet20, cifar10_vgg19, mnist_lenet
 
 # The experiment and the level of the table: 10.7, 16.7 and 2.2 % of the weights.
 _NETWORKS = {'resnet20': (cifar10_resnet20, 8), 'vgg19': (cifar10_vgg19, 17)}

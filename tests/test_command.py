@@ -6,8 +6,8 @@ import sys
 import pytest
 from absl import flags
 
-import main
 from tf_lottery import command, config
+from tf_lottery.flags import define_flags
 
 # As they are written in a config file; on the command line as str() has them.
 ODD = ["float('nan')", "float('inf')", '-1', '0', '1', '0.5', '1e-40', '1e39', '10**20', '10**5000', "''", "'x'",
@@ -36,7 +36,7 @@ def tell(monkeypatch, capsys):
         values = flags.FlagValues()
         try:
             with command.flag_errors():
-                main.define_flags(values)
+                define_flags(values)
             command.parse_flags(values, argv)
             code = command.in_one_sentence(lambda: command.run(values, ' '.join(argv)))
         except SystemExit as end:
@@ -98,7 +98,7 @@ def test_the_command_line_may_hold_anything(tell, tmp_path):
 
 def test_every_flag_may_hold_anything(tell, tmp_path):
     values = flags.FlagValues()
-    main.define_flags(values)
+    define_flags(values)
     wrong = {}
     for name, odd in itertools.product(values, ODD):
         if odd != '10**5000':

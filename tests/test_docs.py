@@ -13,6 +13,7 @@ import yaml
 from absl import flags
 
 from tf_lottery import distribute
+from tf_lottery.flags import define_flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), *sorted((ROOT / 'configs').glob('*.py'))]
@@ -52,19 +53,30 @@ def test_make_knows_the_target(line):
     subprocess.run([*line.split(), '--dry-run'], cwd=ROOT, check=True, capture_output=True)
 
 
+@pytest.mark.parametrize('line', [line for line in commands() if line.startswith('pip ')])
+def test_pip_knows_the_package(line):
+    """Installing it is tested in test_install.py."""
+    program, action, *rest = line.split()
+    subprocess.run([sys.executable, '-m', program, action, '--dry-run', '--no-deps', '--no-index',
+                    '--no-build-isolation', *rest], cwd=ROOT, check=True, capture_output=True)
+
+
 def data_set_is_there(name):
     return (pathlib.Path(os.environ.get('TFDS_DATA_DIR', '')) / name).is_dir()
 
 
+def typed_flags(line):
+    """The flags of a command, as typed: `python main.py ...`, or `tf_lottery ...` where it is installed."""
+    return shlex.split(line.removeprefix('python '))[1:]
+
+
 def options(line):
     """The flags of a command, parsed as main.py parses them."""
-    import main
-
     values = flags.FlagValues()
     # config_flags looks for its overrides on the command line of the process.
-    former, sys.argv = sys.argv, ['main.py', *shlex.split(line)[2:]]
+    former, sys.argv = sys.argv, ['main.py', *typed_flags(line)]
     try:
-        main.define_flags(values)
+        define_flags(values)
         values(sys.argv)
     finally:
         sys.argv = former
@@ -114,7 +126,8 @@ def load_each_data_set_once():
     data.load = load
 
 
-MAINS = [line for line in commands() if line.startswith('python main.py')]
+MAIN = ('python main.py', 'tf_lottery')
+MAINS = [line for line in commands() if line.startswith(MAIN)]
 # Exports and reports come after the runs that they need.
 MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 
@@ -144,7 +157,7 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     if '--help' in line or '--cpu_devices' in line:
         # These need a process of their own: help ends it, and devices are split before TensorFlow starts.
         toy = [f'--config.{key}={value}' for key, value in TOY.items()] if '--cpu_devices' in line else []
-        done = subprocess.run([sys.executable, str(ROOT / 'main.py'), *shlex.split(line)[2:], *toy],
+        done = subprocess.run([sys.executable, str(ROOT / 'main.py'), *typed_flags(line), *toy],
                               capture_output=True, text=True, timeout=300, check=False)
         assert 'Traceback' not in done.stderr
         assert '--workdir' in done.stdout if '--help' in line else done.returncode == 0, done.stderr
@@ -248,7 +261,7 @@ def test_the_benchmark_runs(line):
 
 
 def test_every_command_is_run_here():
-    assert all(line.startswith(('make ', 'python main.py', 'python benchmarks/', 'python results/', *SHELL))
+    assert all(line.startswith(('make ', 'pip ', *MAIN, 'python benchmarks/', 'python results/', *SHELL))
                for line in commands())
 
 

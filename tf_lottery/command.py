@@ -9,7 +9,6 @@ from absl import flags
 
 from tf_lottery import clusters, config, data, distribute, keras2, locks, plan, runs, steps, storage
 from tf_lottery.claims import Claims
-from tf_lottery.config_file import ConfigFile
 from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError
 from tf_lottery.values import in_one_line
 
@@ -58,7 +57,6 @@ def _mistake(error):
 def parse_flags(values, argv):
     """Parses absl flags, the config file included."""
     with flag_errors():
-        values['config'].parser = ConfigFile()
         return values(argv)
 
 
