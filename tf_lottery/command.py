@@ -72,7 +72,7 @@ def run(options, command_line):
     protocol = config.check(options.config)
     cluster = clusters.Wish(options.cluster, options.workers, options.pods, options.instances, options.port)
     distribute.check(options.strategy, cluster, options.tpu)
-    workdir = (options.workdir or storage.join('runs', options.config.name)).rstrip('/')
+    workdir = storage.without_slash(options.workdir or storage.join('runs', options.config.name))
     if options.mode in ('run', 'plan') and options.replicate is not None:
         runs.check_replicate(protocol, options.replicate)
     if options.mode == 'plan':
@@ -89,6 +89,8 @@ def run(options, command_line):
         if options.strategy in ('auto', 'multi_worker'):
             with keras2.quiet_start():
                 clusters.find(cluster)
+        else:
+            clusters.leave()
         _run(workdir, protocol, options, command_line)
 
 
