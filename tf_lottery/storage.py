@@ -68,8 +68,8 @@ def one_sentence(action, path):
     Raises:
       StorageError; MissingFileError where there is nothing at `path`.
     """
-    if '\0' in str(path):
-        raise StorageError(f'cannot {action} {str(path)!r}: no name of a file has a NUL in it; choose another one.')
+    if not _is_name(path):
+        raise StorageError(f'cannot {action} {str(path)!r}: that is no name of a file; choose another one.')
     try:
         yield
     except StorageError:
@@ -77,13 +77,21 @@ def one_sentence(action, path):
     except OSError as error:
         kind = MissingFileError if isinstance(error, (FileNotFoundError, NotADirectoryError)) else StorageError
         raise kind(f'cannot {action} {path}: {_local_reason(error, action)}.') from error
-    except UnicodeEncodeError as error:
-        raise StorageError(f'cannot {action} {path!a}: its name is not text; choose another one.') from error
     except Exception as error:
         if not type(error).__module__.startswith('tensorflow'):
             raise
         kind = MissingFileError if type(error).__name__ == 'NotFoundError' else StorageError
         raise kind(f'cannot {action} {path}: {_remote_reason(error, path)}.') from error
+
+
+def _is_name(path):
+    """Whether a file can be called so."""
+    try:
+        # TensorFlow takes UTF-8 only.
+        name = str(path).encode() if is_remote(path) else os.fsencode(str(path))
+    except UnicodeEncodeError:
+        return False
+    return b'\0' not in name
 
 
 @contextlib.contextmanager
