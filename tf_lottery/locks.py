@@ -25,10 +25,10 @@ NAMES = frozenset({'.lock', 'lock.json'})
 # A lock on a remote file system is renewed every minute, and its owner counts as dead after five.
 _RENEW_SECONDS = 60
 _DEAD_SECONDS = 300
-# Of two processes that take a remote lock at once the last one to write has it: so long a write may take. Who took half
-# as long cannot be sure to have come in time.
-_SETTLE_SECONDS = 2
-_SLOW_SECONDS = 1
+# Of two processes that take a remote lock at once the last one to write has it. So long may taking it last, from the
+# look at a free lock to the end of the write, and a little longer each one waits for what others write.
+_TAKE_SECONDS = 4
+_SETTLE_SECONDS = 5
 
 # `owner` holds a local lock for an instant: who finds it held looks again before giving up.
 _PATIENCE_SECONDS = 0.2
@@ -175,8 +175,8 @@ def _hold_remote(folder):
 
     renewed = write()
     took = time.monotonic() - looked
-    # Whoever holds the folder by now, and was written over, sees it when it renews.
-    time.sleep(_SETTLE_SECONDS if took < _SLOW_SECONDS else _RENEW_SECONDS + took)
+    # Where it lasted longer, an owner that has waited in vain may have been written over: it sees that when it renews.
+    time.sleep(_SETTLE_SECONDS if took < _TAKE_SECONDS else _RENEW_SECONDS + took)
     if _read(path).get('token') != token:
         raise HeldError(folder, _fresh_owner(path) or 'unknown')
     thread = threading.Thread(target=renew, daemon=True)

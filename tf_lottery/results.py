@@ -72,7 +72,7 @@ def _listed(workdir):
 
 def _inside(workdir, folder, prefix=''):
     """What a folder of the experiment holds under names that start with `prefix`, relative to `workdir`."""
-    names = storage.list_folder(storage.join(workdir, folder))
+    names = storage.list_folder(storage.without_slash(storage.join(workdir, folder)))
     return [storage.join(folder, name) for name in names if name.startswith(prefix)]
 
 
