@@ -19,18 +19,19 @@ EXPERIMENT = [
     "--config.export.forms=('ticket',)", '--config.export.latency_seconds=0.0']
 
 
-def start(folder, *flags_of_each):
-    """Starts two workers, each with flags of its own."""
+def start(folder, *flags_of_each, jobs=('worker', 'worker')):
+    """Starts two workers, each with flags of its own; `jobs` are their jobs in the cluster."""
     folder.mkdir(exist_ok=True)
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):
             each.bind(('127.0.0.1', 0))
         hosts = [f'127.0.0.1:{each.getsockname()[1]}' for each in (first, second)]
+    cluster = {job: [host for host, other in zip(hosts, jobs, strict=True) if other == job] for job in jobs}
     return [subprocess.Popen(
         [*EXPERIMENT, *flags], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, 'TF_CONFIG': json.dumps(
-            {'cluster': {'worker': hosts}, 'task': {'type': 'worker', 'index': index}})})
-        for index, flags in enumerate(flags_of_each or ((), ()))]
+            {'cluster': cluster, 'task': {'type': job, 'index': cluster[job].index(host)}})})
+        for job, host, flags in zip(jobs, hosts, flags_of_each or ((), ()), strict=True)]
 
 
 def end(workers):
@@ -83,6 +84,35 @@ def test_a_signal_and_kills_change_no_bit(tmp_path):
 
     assert end(start(folder)) == end(uninterrupted) == [(0, ''), (0, '')]
     assert results(folder) == results(tmp_path / 'uninterrupted')
+
+
+def test_a_chief_and_a_worker_stop_together_while_lines_are_measured(tmp_path):
+    """A worker and the chief, who alone writes."""
+    flags = ['--jit=off', '--config.training.length=20it', '--config.training.evaluate_every=20it',
+             "--config.branches=('ticket_reordered',)", '--config.branch_levels=(1,)',
+             '--config.connectivity.examples=100']
+    endless, short = [[*flags, f'--config.connectivity.points={points}'] for points in (10**6, 3)]
+    worker, chief = workers = start(tmp_path, endless, endless, jobs=('worker', 'chief'))
+    last = tmp_path / 'run' / 'replicate_0' / 'level_01' / 'ticket_reordered_0' / 'result.json'
+    while not last.exists() and all(each.poll() is None for each in workers):
+        time.sleep(0.01)
+    worker.send_signal(signal.SIGTERM)
+    assert end(workers) == [
+        (143, 'tf_lottery: Stopped by SIGTERM; everything is saved. The same command goes on from here.\n'),
+        (143, 'tf_lottery: Another worker was stopped; everything is saved. The same command on every worker goes on '
+              'from here.\n')]
+    before = results(tmp_path)
+    assert not list(tmp_path.glob('run/**/connectivity.json'))
+
+    worker, chief = start(tmp_path, short, short, jobs=('worker', 'chief'))
+    (said, _), (reported, _) = worker.communicate(timeout=300), chief.communicate(timeout=300)
+    assert worker.returncode == chief.returncode == 0
+    assert said.startswith('Worker 1 of 2 waits for all of ') and 'Report' not in said
+    assert reported.startswith('Worker 0 of 2 waits for all of ') and 'Report' in reported and 'Ticket' in reported
+    after = results(tmp_path)
+    assert {name: after[name] for name in before} == before
+    measured = [path for path in after if path.endswith('connectivity.json')]
+    assert len(measured) == 1 and len(json.loads(after[measured[0]])['position']) == 3
 
 
 @pytest.mark.parametrize(('flags', 'sentence'), [

@@ -176,6 +176,8 @@ def _about(stored, run, weights, result, accuracy, summary, command, dataset):
 
 def _write(subject, folder, about, options):
     """Makes and verifies the forms in a local folder, then puts it in the place of `folder`."""
+    # A file system that cannot be asked is told of before the work.
+    storage.exists(folder)
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         made, dense = place / 'made', place / 'dense'
