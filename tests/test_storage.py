@@ -10,6 +10,7 @@ import uuid
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import logging
 from fake_files import fail
 
@@ -342,6 +343,19 @@ def test_a_name_that_is_none_is_told_in_one_sentence(name, where):
         ACTIONS[name](f'{where}a\0b')
     with pytest.raises(StorageError, match=r"^cannot [a-z ]+ '.*a\\ud800b.*': that is no name of a file"):
         ACTIONS[name](f'{where}a\ud800b')
+
+
+@pytest.mark.parametrize(('error', 'path', 'why'), [
+    (tf.errors.UnimplementedError, '/tmp/run', 'the operation Foo is not there'),
+    (tf.errors.UnimplementedError, 'gs://bucket/run', 'the operation Foo is not there; see that this host can reach'),
+    (tf.errors.NotFoundError, 'gs://bucket/run', 'No such file or directory'),
+    (tf.errors.ResourceExhaustedError, '/tmp/run', 'the operation Foo is not there')])
+def test_what_else_tensorflow_says_is_one_sentence(error, path, why):
+    with pytest.raises(StorageError) as told, storage.one_sentence('write', path):
+        raise error(None, None, 'the operation Foo is not there\n\t at {{node Foo}} [Op:Foo]')
+    assert str(told.value).startswith(f'cannot write {path}: {why}') and len(str(told.value).splitlines()) == 1
+    with pytest.raises(StorageError, match=': the disk is full; '), storage.one_sentence('write', path):
+        raise error(None, None, f'{path}; {os.strerror(errno.ENOSPC)}')
 
 
 def test_who_waits_for_a_slow_file_system_is_told(files, monkeypatch):

@@ -76,12 +76,12 @@ def one_sentence(action, path):
         raise
     except OSError as error:
         kind = MissingFileError if isinstance(error, (FileNotFoundError, NotADirectoryError)) else StorageError
-        raise kind(f'cannot {action} {path}: {_local_reason(error, action)}.') from error
+        raise kind(f'cannot {action} {path}: {_reason_of_the_system(error, action)}.') from error
     except Exception as error:
         if not type(error).__module__.startswith('tensorflow'):
             raise
         kind = MissingFileError if type(error).__name__ == 'NotFoundError' else StorageError
-        raise kind(f'cannot {action} {path}: {_remote_reason(error, path)}.') from error
+        raise kind(f'cannot {action} {path}: {_reason_of_tensorflow(error, path)}.') from error
 
 
 def _is_name(path):
@@ -107,7 +107,7 @@ def _asked(action, path):
         yield
 
 
-def _local_reason(error, action):
+def _reason_of_the_system(error, action):
     # Who copies a folder gets the errors of its files as a text.
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or os.strerror(errno.ENOSPC) in str(error):
         return _FULL
@@ -119,15 +119,16 @@ def _local_reason(error, action):
     return error.strerror or str(error)
 
 
-def _remote_reason(error, path):
-    kind = type(error).__name__
+def _reason_of_tensorflow(error, path):
     if os.strerror(errno.ENOSPC) in str(error):
         return _FULL
-    if kind == 'UnimplementedError':
+    if 'File system scheme' in str(error):
         scheme, _, _ = str(path).partition('://')
         return f'TensorFlow has no file system for {scheme}://; give a local path or one in gs://'
-    if kind == 'NotFoundError':
+    if type(error).__name__ == 'NotFoundError':
         return os.strerror(errno.ENOENT)
+    if not is_remote(path):
+        return reason(error)
     return f'{reason(error)}; see that this host can reach it and has the rights, and run the same command again'
 
 
