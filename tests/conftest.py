@@ -24,6 +24,17 @@ def fresh_names():
 
 
 @pytest.fixture
+def files(monkeypatch):
+    """fake_files.Files in the place of `tf.io.gfile`; any path with '://' is on it."""
+    from fake_files import Files
+
+    from tf_lottery import storage
+    fake = Files()
+    monkeypatch.setattr(storage, '_gfile', lambda: fake)
+    return fake
+
+
+@pytest.fixture
 def imagenet_copy(tmp_path):
     """ImageNet's sample in a folder of its own, its files links to the originals: (data_dir, the files' folder)."""
     (original,) = pathlib.Path(os.environ['TFDS_DATA_DIR'], 'imagenet2012').iterdir()

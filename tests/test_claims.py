@@ -1,9 +1,11 @@
 """Which replicates a job takes beside others."""
 
 import pytest
+from fake_files import fail
 
 from tf_lottery import claims, config, locks, runs, storage
 from tf_lottery.claims import Claims
+from tf_lottery.errors import StorageError
 
 
 @pytest.fixture
@@ -79,3 +81,41 @@ def test_what_another_job_finished_in_the_meantime_is_not_taken(tmp_path, what, 
     with Claims(str(tmp_path), what, 0) as own:
         assert own.take() is None
         assert locks.owner(folder(tmp_path, 0)) is None
+
+
+BUCKET = 'gs://bucket/run'
+
+
+@pytest.fixture
+def settle_at_once(monkeypatch):
+    monkeypatch.setattr(locks, '_SETTLE_SECONDS', 0)
+    monkeypatch.setattr(locks, '_PATIENCE_SECONDS', 0)
+
+
+def test_what_is_not_listed_yet_is_neither_taken_twice_nor_trained_twice(files, what, settle_at_once):
+    files.late = True
+    runs.claim(BUCKET, what, 'python main.py')
+    runs.claim(BUCKET, what, 'python main.py --replicate=1')
+    assert runs.read_config(BUCKET)['command'] == 'python main.py'
+    finish(BUCKET, what, 0)
+    with Claims(BUCKET, what) as one, Claims(BUCKET, what) as other:
+        assert [one.take(), other.take()] == [1, 2]
+        assert list(claims.holders(BUCKET, what)) == [1, 2]
+        finish(BUCKET, what, 1)
+        assert [one.take(), other.take()] == [3, None]
+        assert one.left().keys() == {2}
+    assert storage.list_folder(BUCKET) == []
+    assert [runs.is_finished(BUCKET, what, replicate) for replicate in range(4)] == [True, True, False, False]
+
+
+def test_a_file_system_that_fails_ends_a_job_with_a_sentence_and_frees_nothing_of_others(files, what, settle_at_once):
+    with Claims(BUCKET, what) as other:
+        assert other.take() == 0
+        files.before = fail()
+        with Claims(BUCKET, what) as own:
+            for ask in (own.take, own.ahead, own.left, lambda: claims.holders(BUCKET, what),
+                        lambda: runs.claim(BUCKET, what, ''), lambda: runs.read_config(BUCKET)):
+                with pytest.raises(StorageError, match='^cannot .*: Error executing an HTTP request'):
+                    ask()
+        files.before = lambda operation, path: None
+        assert list(claims.holders(BUCKET, what)) == [0]

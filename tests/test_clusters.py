@@ -85,6 +85,49 @@ def test_each_kind_says_what_it_needs(wish, sentence):
         clusters.check(wish)
 
 
+TWO = {'worker': ['a:1', 'b:1']}
+
+
+@pytest.mark.parametrize(('config', 'sentence'), [
+    ('', 'TF_CONFIG is not JSON (Expecting value: line 1 column 1 (char 0)): write'),
+    ('{cluster', 'TF_CONFIG is not JSON (Expecting property name'),
+    ('[]', 'TF_CONFIG is not an object of JSON: write it as in \'{"cluster": {"worker": ["host1:2222", '),
+    ({'cluster': None}, 'TF_CONFIG has a cluster that does not give a list of addresses for each job: write'),
+    ({'cluster': {'worker': 'a:1'}}, 'TF_CONFIG has a cluster that does not give a list of addresses for each job'),
+    ({'cluster': {'worker': [1, 2]}}, 'TF_CONFIG has a cluster that does not give a list of addresses for each job'),
+    ({'cluster': {'master': ['a:1']}}, "TF_CONFIG has a cluster with the job 'master', which TensorFlow does not know"),
+    ({'cluster': {'chief': ['a:1', 'b:1']}}, 'TF_CONFIG has a cluster with 2 chiefs, and there is one at most'),
+    ({'cluster': {**TWO, 'ps': ['c:1']}}, "TF_CONFIG has a cluster with the job 'ps', for which there is no use: "),
+    ({'cluster': TWO, 'task': 0}, 'TF_CONFIG has a task that is not an object of JSON'),
+    ({'cluster': TWO}, "TF_CONFIG has a task of type 'None', which its cluster does not have"),
+    ({'cluster': TWO, 'task': {'type': 'chief', 'index': 0}}, "TF_CONFIG has a task of type 'chief', which its cluste"),
+    ({'cluster': TWO, 'task': {'type': ['worker'], 'index': 0}}, 'TF_CONFIG has a task of type "[\'worker\']", which'),
+    ({'cluster': TWO, 'task': {'type': 'worker', 'index': 2}}, 'TF_CONFIG has a task of index 2, and its cluster has 2 '
+                                                               "of type 'worker', counted from 0: write"),
+    ({'cluster': TWO, 'task': {'type': 'worker', 'index': -1}}, 'TF_CONFIG has a task of index -1, and its cluster'),
+    ({'cluster': TWO, 'task': {'type': 'worker', 'index': '0'}}, "TF_CONFIG has a task of index '0', and its cluster"),
+    ({'cluster': TWO, 'task': {'type': 'worker'}}, 'TF_CONFIG has a task of index None, and its cluster has 2 of'),
+    ({'cluster': TWO, 'task': {'type': 'evaluator', 'index': 0}},
+     "TF_CONFIG makes this process a task of 'evaluator', which has nothing to do here: the workers evaluate. Start"),
+    ({'task': {'type': 'evaluator', 'index': 0}}, "TF_CONFIG makes this process a task of 'evaluator'"),
+    ({'task': {'type': 'ps', 'index': 0}}, "TF_CONFIG makes this process a task of 'ps', which has nothing to do here: "
+                                           'gradients are summed by the workers themselves.')])
+def test_a_tf_config_that_makes_no_sense_is_refused(monkeypatch, config, sentence):
+    monkeypatch.setenv('TF_CONFIG', config if isinstance(config, str) else json.dumps(config))
+    for wish in (clusters.Wish(), clusters.Wish('tf_config')):
+        with pytest.raises(UsageError) as refused:
+            clusters.check(wish)
+        assert str(refused.value).startswith(sentence)
+        assert len(str(refused.value).splitlines()) == 1
+
+
+def test_who_leaves_a_cluster_is_alone(monkeypatch):
+    monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': TWO, 'task': {'type': 'worker', 'index': 1}}))
+    assert clusters.own_index() == 1
+    clusters.leave()
+    assert clusters.own_index() == 0 and clusters.workers() == []
+
+
 KUBERNETES = clusters.Wish('kubernetes', workers=2, pods='job-name=lottery')
 
 

@@ -102,8 +102,10 @@ def test_every_flag_may_hold_anything(tell, tmp_path):
     wrong = {}
     for name, odd in itertools.product(values, ODD):
         if odd != '10**5000':
-            argument = f'--{name}={eval(odd)}'
-            wrong[argument] = shortcoming(*tell(*PLAN, f'--workdir={tmp_path}/none', argument), name)
+            value = str(eval(odd))
+            code, out, err = tell(*PLAN, f'--workdir={tmp_path}/none', f'--{name}={value}')
+            # A path is named as it is, however long.
+            wrong[name, odd] = shortcoming(code, out, err.replace(value, value[:99]), name, value[:99])
     assert {what: why for what, why in wrong.items() if why} == {}
 
 

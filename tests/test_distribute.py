@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.distribute import multi_worker_util
 
 from tf_lottery import clusters, command, distribute, storage
-from tf_lottery.errors import ClusterError, UsageError
+from tf_lottery.errors import ClusterError, Interrupted, UsageError
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -284,6 +286,15 @@ def test_a_worker_that_is_gone_is_named(monkeypatch, error, sentence):
         raise error(None, None, message)
 
 
+@pytest.mark.parametrize(('job', 'index', 'lost'), [
+    ('worker', 0, 'worker 0 (host0:1) is gone'), ('chief', 0, 'worker 1 (host1:1) is gone')])
+def test_a_chief_or_worker_that_is_gone_is_named_by_its_place(monkeypatch, job, index, lost):
+    monkeypatch.setenv('TF_CONFIG', json.dumps({
+        'cluster': {'worker': ['host1:1'], 'chief': ['host0:1']}, 'task': {'type': job, 'index': index}}))
+    with pytest.raises(ClusterError, match=re.escape(lost)), distribute.lost_worker():
+        raise tf.errors.UnavailableError(None, None, 'unhealthy: /job:chief/replica:0/task:0, /job:worker/task:0')
+
+
 @pytest.mark.parametrize('config', [None, '{}', '{"task": {"type": "worker", "index": 0}}'])
 def test_workers_need_a_cluster(monkeypatch, config):
     monkeypatch.delenv('TF_CONFIG', raising=False)
@@ -316,14 +327,48 @@ def test_a_cluster_has_several_workers(monkeypatch, name, workers, several):
     assert distribute.is_cluster(name) is several
 
 
-@pytest.mark.parametrize(('config', 'chief'), [
-    (None, True), ({'task': {'type': 'worker', 'index': 0}}, True), ({'task': {'type': 'worker', 'index': 1}}, False),
-    ({'task': {'type': 'chief', 'index': 0}}, True), ({'task': {'type': 'evaluator', 'index': 0}}, False)])
-def test_the_first_worker_writes(monkeypatch, config, chief):
+CLUSTERS = ({'worker': ['a:1', 'b:1']}, {'chief': ['a:1'], 'worker': ['b:1', 'c:1']}, {'chief': ['a:1']},
+            {'worker': ['b:1'], 'evaluator': ['d:1'], 'chief': ['a:1']})
+
+
+@pytest.mark.parametrize('cluster', CLUSTERS)
+def test_the_chief_and_the_order_of_the_workers_are_tensorflows(monkeypatch, cluster):
+    tasks = [(name, number) for name in ('worker', 'chief') for number in range(len(cluster.get(name, [])))]
+    chiefs, addresses = [], {}
+    for job, index in tasks:
+        monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': cluster, 'task': {'type': job, 'index': index}}))
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        task = resolver.cluster_spec(), resolver.task_type, resolver.task_id
+        assert distribute.is_chief() == multi_worker_util.is_chief(*task)
+        assert clusters.own_index() == multi_worker_util.id_in_cluster(*task)
+        assert len(clusters.workers()) == multi_worker_util.worker_count(task[0], job)
+        addresses[clusters.own_index()] = resolver.cluster_spec().task_address(job, index)
+        chiefs += [(job, index)] if distribute.is_chief() else []
+    assert chiefs == [('chief' if 'chief' in cluster else 'worker', 0)]
+    assert clusters.workers() == [addresses[place] for place in sorted(addresses)]
+
+
+@pytest.mark.parametrize('config', [
+    None, {}, {'cluster': {}}, {'cluster': {'worker': []}}, {'task': {'type': 'worker', 'index': 1}}])
+def test_who_is_alone_writes(monkeypatch, config):
     monkeypatch.delenv('TF_CONFIG', raising=False)
-    if config:
+    if config is not None:
         monkeypatch.setenv('TF_CONFIG', json.dumps(config))
-    assert distribute.is_chief() == chief
+    distribute.check('auto')
+    assert distribute.is_chief() and clusters.workers() == []
+
+
+def test_workers_stop_where_one_of_them_is_asked_to(monkeypatch):
+    told, others = Interrupted(2, 'stopped'), []
+    monkeypatch.setattr(distribute, 'any_worker', lambda strategy, flag: flag or bool(others))
+    assert distribute.stopping(None, None) is None
+    assert distribute.stopping(None, lambda: None) is None
+    assert distribute.stopping(None, lambda: told) is told
+    others.append(1)
+    assert distribute.stopping(None, lambda: told) is told
+    assert distribute.stopping(None, None) is None
+    other = distribute.stopping(None, lambda: None)
+    assert other.signal == 15 and str(other).startswith('Another worker was stopped; everything is saved.')
 
 
 def test_one_process_decides_alone():

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import logging
+from fake_files import fail
 
-from tf_lottery import config, runs, storage
+from tf_lottery import config, distribute, runs, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
-from tf_lottery.experiment import At, Experiment
+from tf_lottery.experiment import At, Experiment, _write_tensorboard
 from tf_lottery.pruning import wrapper
 
 STEPS, REWIND = 60, 20
@@ -227,6 +228,74 @@ def test_another_file_system_holds_the_same_results(tmp_path):
     for run in runs.wanted(local.protocol):
         for name in ('mask.npz', 'metrics.csv', 'result.json', 'weights.npz'):
             assert storage.read_bytes(local.path(run, name)) == storage.read_bytes(remote.path(run, name))
+
+
+def test_a_file_system_that_lists_late_holds_the_same_results_each_trained_once(files, finished):
+    def stop():
+        blocks.append(1)
+        return Interrupted(15, 'stopped') if len(blocks) == 8 else None
+
+    files.late, blocks = True, []
+    with pytest.raises(Interrupted):
+        experiment('gs://bucket/run', ('ticket',), 1, stop=stop).run()
+    resumed = experiment('gs://bucket/run', ('ticket',), 1)
+    resumed.run()
+    assert storage.list_folder('gs://bucket/run') == []
+    for run in runs.wanted(resumed.protocol):
+        assert files.writes[resumed.path(run, 'result.json')] == 1
+        for name in ('weights.npz', 'mask.npz', 'metrics.csv', 'result.json'):
+            assert storage.read_bytes(resumed.path(run, name)) == storage.read_bytes(finished.path(run, name))
+    assert not [path for path in files.content if 'checkpoint' in path or path.endswith('.tmp')]
+    assert files.writes[resumed.path(runs.Run(0, 1, 'ticket'), 'checkpoint_a.npz')]
+
+
+def test_a_file_system_that_fails_in_the_middle_loses_nothing(files, finished):
+    first = experiment('gs://bucket/run', ('ticket',), 1)
+
+    def before(operation, path):
+        if path == first.path(runs.Run(0, 1, 'ticket'), 'mask.npz'):
+            fail()(operation, path)
+
+    files.before = before
+    with pytest.raises(StorageError, match=r'^cannot write gs://bucket/run/.*/mask\.npz: Error executing an HTTP'):
+        first.run()
+    files.before = lambda operation, path: None
+    resumed = experiment('gs://bucket/run', ('ticket',), 1)
+    assert resumed.pending() == [runs.Run(0, 1, 'ticket')]
+    resumed.run()
+    for run in runs.wanted(resumed.protocol):
+        assert storage.read_bytes(resumed.path(run, 'weights.npz')) == storage.read_bytes(
+            finished.path(run, 'weights.npz'))
+
+
+def test_tensorboard_logs_go_where_the_results_go(files, finished):
+    rows = [{'step': 20, 'train_loss': 0.5}, {'step': 40, 'train_loss': 0.25}]
+    for _ in range(2):
+        _write_tensorboard('gs://bucket/run/tensorboard/ticket', rows)
+    path, = files.content
+    assert path.startswith('gs://bucket/run/tensorboard/ticket/events.out.tfevents.')
+    files.before = fail()
+    with pytest.raises(StorageError, match='^cannot .* gs://bucket/run/tensorboard/ticket.*: Error executing an HTTP'):
+        _write_tensorboard('gs://bucket/run/tensorboard/ticket', rows)
+
+
+def test_workers_stop_together_while_lines_are_measured(tmp_path, monkeypatch):
+    arguments = {'branches': ('ticket_reordered',), 'levels': 1, 'connectivity.points': 3,
+                 'connectivity.examples': 100}
+    experiment(tmp_path, **{**arguments, 'connectivity.points': 0}).run()
+    told = []
+
+    def any_worker(strategy, flag):
+        told.append(flag)
+        # The other worker was told at the second place of the first line.
+        return len(told) == 2
+
+    measuring = experiment(tmp_path, stop=lambda: None, **arguments)
+    monkeypatch.setattr(distribute, 'any_worker', any_worker)
+    with pytest.raises(Interrupted, match=r'^Another worker was stopped; everything is saved\. The same command on ev'):
+        measuring.run()
+    assert told == [False, False]
+    assert len(runs.missing_lines(str(tmp_path), measuring.protocol)) == 2
 
 
 def test_a_loss_that_is_not_finite_ends_its_run_and_not_the_experiment(tmp_path, monkeypatch):

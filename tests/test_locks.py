@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import uuid
 
 import pytest
 from absl import logging
+from fake_files import fail
 
 from tf_lottery import locks, storage
 from tf_lottery.errors import HeldError, StorageError
@@ -111,12 +113,12 @@ def test_a_disk_without_locks_is_told(tmp_path, monkeypatch):
         pass
 
 
-def eventually(condition):
+def eventually(condition, sleep=time.sleep):
     """Waits for what another thread does: it may get no processor for seconds."""
     for _ in range(3000):
         if condition():
             return
-        time.sleep(0.01)
+        sleep(0.01)
     pytest.fail('it has not come about in half a minute')
 
 
@@ -215,3 +217,78 @@ def test_a_lock_file_that_was_not_written_to_its_end_is_no_lock(remote):
     assert locks.owner(remote) is None
     with locks.lock(remote):
         pass
+
+
+@pytest.mark.parametrize('content', ['[]', '7', '{}', '{"owner": "process 1 on gone"}'])
+def test_what_does_not_look_like_a_lock_is_none(remote, content):
+    storage.write_text(storage.join(remote, 'lock.json'), content)
+    assert locks.owner(remote) is None
+    with locks.lock(remote) as check:
+        check()
+
+
+def test_a_lock_that_is_not_listed_yet_is_held_by_one(files):
+    files.late = True
+    with locks.lock('gs://bucket/run') as check:
+        assert storage.list_folder('gs://bucket/run') == []
+        assert locks.owner('gs://bucket/run').startswith(f'process {os.getpid()} on ')
+        with pytest.raises(HeldError), locks.lock('gs://bucket/run'):
+            pass
+        check()
+    assert files.content == {}
+
+
+def test_a_file_system_that_fails_gives_no_lock(files):
+    files.before = fail()
+    for ask in (locks.owner, lambda folder: locks.lock(folder).__enter__()):
+        with pytest.raises(StorageError, match='^cannot .* gs://bucket/run.*: Error executing an HTTP request'):
+            ask('gs://bucket/run')
+
+
+def test_a_lock_that_cannot_be_taken_back_expires_and_the_work_is_good(files):
+    with locks.lock('gs://bucket/run'):
+        files.before = fail()
+    files.before = lambda operation, path: None
+    assert locks.owner('gs://bucket/run')
+
+
+@pytest.mark.parametrize(('seconds', 'waits'), [(0.7, [5]), (0.9, [64.5])], ids=['fast', 'slow'])
+def test_who_took_long_waits_until_an_owner_that_it_wrote_over_has_noticed(files, monkeypatch, seconds, waits):
+    """Looking takes one request, and writing four."""
+    now, slept, mine = [0.0], [], []
+
+    def before(operation, path):
+        now[0] += seconds
+
+    def sleep(duration):
+        slept.append(duration)
+        mine.append(storage.read_json('gs://bucket/run/lock.json')['owner'])
+
+    files.before = before
+    monkeypatch.setattr(locks, '_SETTLE_SECONDS', 5)
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(time, 'sleep', sleep)
+    with locks.lock('gs://bucket/run'):
+        pass
+    assert slept == pytest.approx(waits)
+    assert mine == [f'process {os.getpid()} on {socket.gethostname()}']
+
+
+def test_of_an_owner_and_one_that_wrote_over_it_late_the_late_one_has_it(files, monkeypatch):
+    monkeypatch.setattr(locks, '_RENEW_SECONDS', 0.02)
+    with locks.lock('gs://bucket/run') as owner:
+        # The other one looked before the lock was there, and everything that it asked for took long.
+        monkeypatch.setattr(locks, '_TAKE_SECONDS', 0)
+        monkeypatch.setattr(locks, '_fresh_owner', lambda path: None)
+        noticed, sleep = [], time.sleep
+
+        def wait(seconds):
+            sleep(seconds)
+            noticed.append(seconds)
+            eventually(lambda: says(owner, 'nothing more is written'), sleep)
+
+        monkeypatch.setattr(time, 'sleep', wait)
+        with locks.lock('gs://bucket/run') as late:
+            assert noticed[0] > 0.02
+            late()
+        monkeypatch.setattr(time, 'sleep', sleep)

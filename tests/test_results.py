@@ -6,10 +6,11 @@ import sys
 
 import pandas as pd
 import pytest
+from fake_files import fail
 from fake_runs import save_experiment, save_run
 
 from tf_lottery import results, storage
-from tf_lottery.errors import CorruptFileError, UsageError
+from tf_lottery.errors import CorruptFileError, StorageError, UsageError
 
 
 @pytest.fixture
@@ -93,6 +94,32 @@ def test_loads_from_a_remote_file_system(tmp_path):
     assert list(frame['workdir']) == ['ram://results/a/tiny']
     assert list(frame['run']) == ['replicate_0/level_00/ticket']
     assert list(results.curves(frame)['test_accuracy']) == [0.5, 0.75, 0.8]
+
+
+def test_runs_that_are_not_listed_yet_are_found_by_their_names(files):
+    files.late = True
+    save_experiment('gs://bucket/run', levels=2)
+    for level in range(2):
+        save_run('gs://bucket/run', level=level)
+    assert storage.list_folder('gs://bucket/run') == []
+    assert results.load_results('gs://bucket/run')['level'].tolist() == [0, 1]
+
+
+def test_a_config_of_another_version_has_the_runs_that_are_listed(tmp_path):
+    save_experiment(str(tmp_path), pruned_by='hand')
+    save_run(str(tmp_path))
+    assert results.load_results(tmp_path)['level'].tolist() == [0]
+
+
+def test_a_network_that_fails_is_not_taken_for_a_folder_without_runs(files):
+    save_experiment('gs://bucket/run')
+    save_run('gs://bucket/run')
+    for name in ('exists', 'stat', 'listdir', 'rb'):
+        files.before = lambda operation, path, name=name: operation == name and fail()(operation, path)
+        for path in ('gs://bucket/run', 'gs://bucket'):
+            if (name, path) != ('stat', 'gs://bucket/run'):
+                with pytest.raises(StorageError, match='^cannot .*: Error executing an HTTP request'):
+                    results.load_results(path)
 
 
 def test_curves_hold_every_evaluation_of_the_runs(workdir):

@@ -8,11 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
+from fake_files import fail
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_lottery import storage, ticket_file
-from tf_lottery.errors import CorruptFileError
+from tf_lottery.errors import CorruptFileError, StorageError
 from tf_lottery.exports import sizes
 from tf_lottery.ticket import Mask, Ticket
 
@@ -29,6 +30,13 @@ def same(left, right):
     return (left.mask == right.mask and left.step == right.step and list(starts[0]) == list(starts[1]) and all(
         starts[0][name].dtype == starts[1][name].dtype and np.array_equal(starts[0][name], starts[1][name])
         for name in starts[0]))
+
+
+def test_a_file_system_that_fails_is_told_in_one_sentence(files):
+    files.before = fail()
+    for ask in (ticket_file.load_ticket, ticket_file.about, lambda path: ticket_file.save_ticket(path, ticket(0.5))):
+        with pytest.raises(StorageError, match=r'^cannot .* gs://bucket.*: Error executing an HTTP request: libcurl'):
+            ask('gs://bucket/ticket')
 
 
 @pytest.mark.parametrize('density', [0, 1e-4, 0.03, 0.3, 0.5, 0.8, 1])

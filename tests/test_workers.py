@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from tf_lottery import locks
+
 ROOT = pathlib.Path(__file__).parents[1]
 EXPERIMENT = [
     sys.executable, str(ROOT / 'main.py'), '--workdir=run', '--config.training.length=150it',
@@ -19,18 +21,19 @@ EXPERIMENT = [
     "--config.export.forms=('ticket',)", '--config.export.latency_seconds=0.0']
 
 
-def start(folder, *flags_of_each):
-    """Starts two workers, each with flags of its own."""
+def start(folder, *flags_of_each, jobs=('worker', 'worker')):
+    """Starts two workers, each with flags of its own; `jobs` are their jobs in the cluster."""
     folder.mkdir(exist_ok=True)
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):
             each.bind(('127.0.0.1', 0))
         hosts = [f'127.0.0.1:{each.getsockname()[1]}' for each in (first, second)]
+    cluster = {job: [host for host, other in zip(hosts, jobs, strict=True) if other == job] for job in jobs}
     return [subprocess.Popen(
         [*EXPERIMENT, *flags], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, 'TF_CONFIG': json.dumps(
-            {'cluster': {'worker': hosts}, 'task': {'type': 'worker', 'index': index}})})
-        for index, flags in enumerate(flags_of_each or ((), ()))]
+            {'cluster': cluster, 'task': {'type': job, 'index': cluster[job].index(host)}})})
+        for job, host, flags in zip(jobs, hosts, flags_of_each or ((), ()), strict=True)]
 
 
 def end(workers):
@@ -83,6 +86,25 @@ def test_a_signal_and_kills_change_no_bit(tmp_path):
 
     assert end(start(folder)) == end(uninterrupted) == [(0, ''), (0, '')]
     assert results(folder) == results(tmp_path / 'uninterrupted')
+
+
+def test_a_chief_and_a_worker_stop_together_while_lines_are_measured(tmp_path):
+    # More places on a line than anybody waits for.
+    flags = ('--jit=off', '--config.training.length=20it', '--config.training.evaluate_every=20it',
+             "--config.branches=('ticket_reordered',)", '--config.branch_levels=(1,)',
+             '--config.connectivity.examples=100', '--config.connectivity.points=1000000')
+    worker, chief = start(tmp_path, flags, flags, jobs=('worker', 'chief'))
+    last = tmp_path / 'run' / 'replicate_0' / 'level_01' / 'ticket_reordered_0' / 'result.json'
+    while not last.exists() and worker.poll() is chief.poll() is None:
+        time.sleep(0.01)
+    # The chief writes, though it was started after the first worker.
+    assert locks.owner(str(tmp_path / 'run' / 'replicate_0')).startswith(f'process {chief.pid} on ')
+    worker.send_signal(signal.SIGTERM)
+    assert end([worker, chief]) == [
+        (143, 'tf_lottery: Stopped by SIGTERM; everything is saved. The same command goes on from here.\n'),
+        (143, 'tf_lottery: Another worker was stopped; everything is saved. The same command on every worker goes on '
+              'from here.\n')]
+    assert not list(tmp_path.glob('run/**/connectivity.json'))
 
 
 @pytest.mark.parametrize(('flags', 'sentence'), [

@@ -11,6 +11,12 @@ from tf_lottery.errors import UsageError
 
 CLUSTERS = ('auto', 'tf_config', 'slurm', 'kubernetes', 'gce')
 
+_EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+# The jobs that train, in the order in which TensorFlow numbers their replicas.
+_TRAINING = ('chief', 'worker')
+# What else TensorFlow knows, and why there is no use for it here.
+_IDLE = {'ps': 'gradients are summed by the workers themselves', 'evaluator': 'the workers evaluate'}
+
 # Hosts come up one after the other: how long to wait for all of them, and how often to look.
 _WAIT_SECONDS = 900
 _POLL_SECONDS = 5
@@ -53,27 +59,88 @@ def check(wish, needed=False):
     if wish.kind == 'gce' and not (wish.workers and (wish.instances or '').count('/') == 2):
         raise UsageError('--cluster=gce needs a group of instances and their number, as in '
                          '--instances=PROJECT/ZONE/GROUP --workers=2.')
-    if (needed or wish.kind == 'tf_config') and _kind(wish) == 'tf_config' and not workers():
-        raise UsageError("--strategy=multi_worker needs the cluster in the environment variable TF_CONFIG, as in "
-                         '\'{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
-                         '"index": 0}}\', or another --cluster.')
+    if _kind(wish) == 'tf_config':
+        own_index()
+        if (needed or wish.kind == 'tf_config') and not workers():
+            raise UsageError('--strategy=multi_worker needs the cluster in the environment variable TF_CONFIG, as in '
+                             f"'{_EXAMPLE}', or another --cluster.")
 
 
 def workers():
-    """The addresses of the workers in TF_CONFIG, [] where there are none.
+    """The addresses in TF_CONFIG of all that train, in the order of their replicas: the chief, if any, comes first.
+
+    Returns:
+      list of str; [] where TF_CONFIG describes no cluster, so that this process is alone.
 
     Raises:
-      UsageError: TF_CONFIG is not JSON.
+      UsageError: TF_CONFIG is not what TensorFlow's workers read.
+
+    Source: `multi_worker_util` of tensorflow/python/distribute, which TensorFlow does not publish.
     """
-    try:
-        return json.loads(os.environ.get('TF_CONFIG', '{}')).get('cluster', {}).get('worker', [])
-    except ValueError as error:
-        raise UsageError(f'TF_CONFIG is not JSON ({error}).') from error
+    jobs = _described().get('cluster', {})
+    return [address for job in _TRAINING for address in jobs.get(job, [])]
 
 
 def own_index():
-    """int, which of the workers this process is."""
-    return json.loads(os.environ.get('TF_CONFIG', '{}')).get('task', {}).get('index', 0)
+    """int, which of `workers` this process is: the first one, 0, is TensorFlow's chief; also 0 where it is alone.
+
+    Raises:
+      UsageError: TF_CONFIG is not what TensorFlow's workers read, or gives this process something else than to train.
+    """
+    described = _described()
+    jobs, task = described.get('cluster', {}), described.get('task', {})
+    job, index = str(task.get('type')), task.get('index')
+    if job in _IDLE:
+        raise UsageError(f'TF_CONFIG makes this process a task of {job!r}, which has nothing to do here: '
+                         f'{_IDLE[job]}. Start the tasks of {" and ".join(map(repr, _TRAINING))} only.')
+    if not workers():
+        return 0
+    if job not in _TRAINING or not jobs.get(job):
+        raise _malformed(f'has a task of type {job!r}, which its cluster does not have')
+    if type(index) is not int or not 0 <= index < len(jobs[job]):
+        raise _malformed(f'has a task of index {index!r}, and its cluster has {len(jobs[job])} of type {job!r}, '
+                         'counted from 0')
+    return place(job, index)
+
+
+def place(job, index):
+    """int, which of `workers` a task of TensorFlow's is, as in '/job:worker/task:0'."""
+    before = _TRAINING[:_TRAINING.index(job)]
+    return index + sum(len(_described()['cluster'].get(other, [])) for other in before)
+
+
+def leave():
+    """Forgets the cluster of TF_CONFIG: this process trains alone, as one among several jobs where there are others."""
+    os.environ.pop('TF_CONFIG', None)
+
+
+def _described():
+    """What TF_CONFIG holds, in the form that TensorFlow's workers read: dict, empty where it is not set."""
+    try:
+        described = json.loads(os.environ.get('TF_CONFIG', '{}'))
+    except ValueError as error:
+        raise _malformed(f'is not JSON ({error})') from error
+    if not isinstance(described, dict):
+        raise _malformed('is not an object of JSON')
+    jobs, task = described.get('cluster', {}), described.get('task', {})
+    if not isinstance(jobs, dict) or not all(
+            isinstance(addresses, list) and all(isinstance(address, str) for address in addresses)
+            for addresses in jobs.values()):
+        raise _malformed('has a cluster that does not give a list of addresses for each job')
+    if not isinstance(task, dict):
+        raise _malformed('has a task that is not an object of JSON')
+    unknown = set(jobs) - {*_TRAINING, *_IDLE}
+    if unknown:
+        raise _malformed(f'has a cluster with the job {min(unknown)!r}, which TensorFlow does not know')
+    if jobs.get('ps'):
+        raise _malformed(f"has a cluster with the job 'ps', for which there is no use: {_IDLE['ps']}")
+    if len(jobs.get('chief', [])) > 1:
+        raise _malformed(f'has a cluster with {len(jobs["chief"])} chiefs, and there is one at most')
+    return described
+
+
+def _malformed(what):
+    return UsageError(f"TF_CONFIG {what}: write it as in '{_EXAMPLE}', or unset it to train on this host alone.")
 
 
 def _kind(wish):

@@ -129,7 +129,7 @@ def _workdir(options):
     """
     name = options.config.name
     if options.workdir:
-        return options.workdir.rstrip('/') or '/'
+        return storage.without_slash(options.workdir)
     if '/' in name or name in ('.', '..') or len(name.encode()) > _LONGEST_NAME:
         raise UsageError(f'name is {name!r}, which cannot be the name of a folder in runs/: choose another '
                          '--config.name, or give --workdir.')
@@ -172,6 +172,8 @@ def run(options, command_line):
         if options.strategy in ('auto', 'multi_worker'):
             with keras2.quiet_start():
                 clusters.find(cluster)
+        else:
+            clusters.leave()
         _run(workdir, protocol, options, command_line)
 
 

@@ -7,9 +7,10 @@ import importlib.metadata
 import json
 import os
 import re
+import signal
 
 from tf_lottery import clusters
-from tf_lottery.errors import ClusterError, UsageError, reason
+from tf_lottery.errors import ClusterError, Interrupted, UsageError, reason
 from tf_lottery.values import shown
 
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
@@ -35,7 +36,8 @@ def check(name, wish=None, tpu=None):
     if (name == 'tpu') != bool(tpu):
         raise UsageError('--strategy=tpu and --tpu go together: give --strategy=tpu --tpu=local on a TPU VM, or the '
                          "TPU's name instead of local.")
-    clusters.check(wish or clusters.Wish(), needed=name == 'multi_worker')
+    if name in ('auto', 'multi_worker'):
+        clusters.check(wish or clusters.Wish(), needed=name == 'multi_worker')
 
 
 def build(name='auto', cpu_devices=1, tpu=None):
@@ -117,9 +119,8 @@ def _first_sentence(error):
 
 
 def is_chief():
-    """Whether this process writes files: the only one, or the first of the workers in TF_CONFIG."""
-    task = json.loads(os.environ.get('TF_CONFIG', '{}')).get('task', {})
-    return task.get('type', 'worker') in ('worker', 'chief') and task.get('index', 0) == 0
+    """Whether this process writes files: the only one, or the one that TensorFlow calls chief; needs no TensorFlow."""
+    return clusters.own_index() == 0
 
 
 def jit_pays(strategy, network_has_convolutions):
@@ -257,6 +258,26 @@ def any_worker(strategy, flag):
     return float(strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)) > 0
 
 
+def stopping(strategy, stop):
+    """Whether training stops here, on every worker alike; waits until every worker has asked.
+
+    A signal reaches the workers one after the other, or one of them only.
+
+    Args:
+      strategy: a tf.distribute.Strategy.
+      stop: function that returns an exception to raise once everything is saved, or None to go on; or None, on every
+        worker.
+
+    Returns:
+      The exception to raise, or None to go on.
+    """
+    asked = stop() if stop else None
+    if stop and any_worker(strategy, asked is not None):
+        return asked or Interrupted(signal.SIGTERM, 'Another worker was stopped; everything is saved. The same command '
+                                    'on every worker goes on from here.')
+    return None
+
+
 def barrier(strategy):
     """Waits until every worker is here."""
     any_worker(strategy, False)
@@ -332,7 +353,8 @@ def lost_worker():
         if len(clusters.workers()) < 2 or not _is_of_the_network(error):
             raise
         text = re.sub(r'{{.*?}}', '', str(error))
-        lost = [number for number in map(int, re.findall(r'/job:worker(?:/replica:0)?/task:(\d+)', text))
+        named = re.findall(r'/job:(chief|worker)(?:/replica:0)?/task:(\d+)', text)
+        lost = [number for number in (clusters.place(job, int(index)) for job, index in named)
                 if number != clusters.own_index()]
         who = f'worker {lost[0]} ({clusters.workers()[lost[0]]})' if lost else 'another worker'
         raise ClusterError(f'{who} is gone; its own output says why, unless it was killed. What was saved before is '

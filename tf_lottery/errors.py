@@ -23,6 +23,10 @@ class StorageError(OSError):
     """A file of a run cannot be read or written; the message names it and the remedy."""
 
 
+class MissingFileError(StorageError):
+    """A file that was to be read is not there."""
+
+
 class CorruptFileError(StorageError):
     """A file is there but is not what was written."""
 

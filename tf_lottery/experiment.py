@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import tempfile
 import time
 import zlib
 
@@ -12,7 +13,7 @@ from absl import logging
 
 from tf_lottery import data, distribute, runs, storage
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import ClusterError, CorruptFileError, DivergedError
+from tf_lottery.errors import ClusterError, CorruptFileError, DivergedError, MissingFileError
 from tf_lottery.metrics import early_stop, to_csv
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
@@ -122,6 +123,8 @@ class Experiment:
             return
         wish = self.protocol.config.connectivity
         line = Line(self.trainer, self.trainer.feed.sample(wish.examples))
+        # Who stopped alone would leave the others waiting for it at the end.
+        stop = functools.partial(distribute.stopping, self.strategy, self._stop)
         for run in missing:
             try:
                 ends = self.weights(runs.original(run)), self.weights(run)
@@ -130,7 +133,7 @@ class Experiment:
                 continue
             if progress:
                 progress(run, None)
-            errors = line.errors(*ends, self.mask(run), wish.points, self._stop)
+            errors = line.errors(*ends, self.mask(run), wish.points, stop)
             if self._writes:
                 storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
         distribute.barrier(self.strategy)
@@ -184,9 +187,10 @@ class Experiment:
           DivergedError: they are not numbers, or the run was left out because those of another one are not.
           CorruptFileError: the file is damaged; the sentence says how to train the run again.
         """
-        if not runs.is_done(self.workdir, run):
-            raise DivergedError(f'{run.folder} was left out too.')
-        result = storage.read_json(self.path(run, 'result.json'))
+        try:
+            result = storage.read_json(self.path(run, 'result.json'))
+        except MissingFileError as error:
+            raise DivergedError(f'{run.folder} was left out too.') from error
         if result['diverged']:
             raise DivergedError(f'{run.folder} ended in a loss that is not finite.')
         try:
@@ -198,12 +202,13 @@ class Experiment:
 
 def _write_tensorboard(folder, rows):
     """Writes the rows of a run as TensorBoard scalars; a run that is trained again replaces its own."""
-    storage.remove(folder)
-    with tf.summary.create_file_writer(folder).as_default():
-        for row in rows:
-            for name, value in row.items():
-                if name != 'step':
-                    tf.summary.scalar(name, value, step=row['step'])
+    with tempfile.TemporaryDirectory() as place:
+        with storage.one_sentence('write', place), tf.summary.create_file_writer(place).as_default():
+            for row in rows:
+                for name, value in row.items():
+                    if name != 'step':
+                        tf.summary.scalar(name, value, step=row['step'])
+        storage.replace_folder(place, folder)
 
 
 def _result(run, ticket, trained, rewind_step, end):
@@ -305,10 +310,10 @@ class At:
         Raises:
           DivergedError: the dense network never got to step k.
         """
-        path = self._run.rewound_weights
-        if not storage.exists(storage.join(self._experiment.workdir, path)):
-            raise DivergedError(f'replicate {self._run.replicate} diverged before its rewinding step.')
-        return self._experiment.read(path)
+        try:
+            return self._experiment.read(self._run.rewound_weights)
+        except MissingFileError as error:
+            raise DivergedError(f'replicate {self._run.replicate} diverged before its rewinding step.') from error
 
     def keep_rewinding_point(self, step, weights):
         """Saves W_k; called by the dense network's training when it gets there."""

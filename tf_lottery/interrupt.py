@@ -27,7 +27,11 @@ class StopRequest:
 
 @contextlib.contextmanager
 def on_signals():
-    """Yields a StopRequest that SIGTERM and SIGINT set, and puts the former handlers back afterwards."""
+    """Yields a StopRequest that SIGTERM and SIGINT set, and puts the former handlers back afterwards.
+
+    Raises:
+      Interrupted: at the end, where a signal came after the last call of the request.
+    """
     request = StopRequest()
     former = {number: signal.signal(number, request._note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -35,3 +39,6 @@ def on_signals():
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+    late = request()
+    if late:
+        raise late

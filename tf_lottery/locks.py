@@ -17,7 +17,7 @@ import uuid
 from absl import logging
 
 from tf_lottery import storage
-from tf_lottery.errors import CorruptFileError, HeldError, StorageError
+from tf_lottery.errors import CorruptFileError, HeldError, MissingFileError, StorageError
 
 # What is in a folder because of a lock on it.
 NAMES = frozenset({'.lock', 'lock.json'})
@@ -25,8 +25,10 @@ NAMES = frozenset({'.lock', 'lock.json'})
 # A lock on a remote file system is renewed every minute, and its owner counts as dead after five.
 _RENEW_SECONDS = 60
 _DEAD_SECONDS = 300
-# Of two processes that take a remote lock at once the last one to write has it: so long a write may take.
-_SETTLE_SECONDS = 2
+# Of two processes that take a remote lock at once the last one to write has it. So long may taking it last, from the
+# look at a free lock to the end of the write, and a little longer each one waits for what others write.
+_TAKE_SECONDS = 4
+_SETTLE_SECONDS = 5
 
 # `owner` holds a local lock for an instant: who finds it held looks again before giving up.
 _PATIENCE_SECONDS = 0.2
@@ -122,16 +124,16 @@ def _hold_local(folder):
 
 
 def _read(path):
-    """What a lock file on a remote file system says: dict, empty where there is none."""
+    """What a lock file on a remote file system says: dict, empty where there is none.
+
+    It is read without asking whether it is there: the answer may be older than the file.
+    """
     try:
-        return storage.read_json(path)
-    except CorruptFileError:
+        holder = storage.read_json(path)
+    except (MissingFileError, CorruptFileError):
         # Somebody is writing it, or died writing it; what is written next decides.
         return {}
-    except StorageError:
-        if storage.exists(path):
-            raise
-        return {}
+    return holder if isinstance(holder, dict) and {'owner', 'time'} <= set(holder) else {}
 
 
 def _fresh_owner(path):
@@ -142,6 +144,7 @@ def _fresh_owner(path):
 @contextlib.contextmanager
 def _hold_remote(folder):
     path = storage.join(folder, 'lock.json')
+    looked = time.monotonic()
     former = _fresh_owner(path)
     if former:
         raise HeldError(folder, former)
@@ -171,7 +174,9 @@ def _hold_remote(folder):
                 renewed = write()
 
     renewed = write()
-    time.sleep(_SETTLE_SECONDS)
+    took = time.monotonic() - looked
+    # Where it lasted longer, an owner that has waited in vain may have been written over: it sees that when it renews.
+    time.sleep(_SETTLE_SECONDS if took < _TAKE_SECONDS else _RENEW_SECONDS + took)
     if _read(path).get('token') != token:
         raise HeldError(folder, _fresh_owner(path) or 'unknown')
     thread = threading.Thread(target=renew, daemon=True)

@@ -1,15 +1,15 @@
 """Finished runs as pandas DataFrames: one row per run, then one row per branch and level."""
 
-import os
 from concurrent import futures
 
 import pandas as pd
 
 from tf_lottery import storage
 from tf_lottery.branches import BRANCHES
-from tf_lottery.config import flatten
-from tf_lottery.errors import UsageError
+from tf_lottery.config import flatten, restore
+from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.metrics import COLUMNS, from_csv
+from tf_lottery.runs import wanted
 
 # What `summarise` aggregates: steps, and fractions of the test set.
 MEASURES = ('early_stop_step', 'early_stop_test_accuracy', 'final_test_accuracy')
@@ -34,7 +34,7 @@ def load_results(path):
       UsageError: no run has finished below `path`.
       CorruptFileError: a file is there but does not hold JSON.
     """
-    rows = [row for workdir in _experiments(str(path)) for row in _rows(workdir)]
+    rows = [row for workdir in storage.folders_with('config.json', path) for row in _rows(workdir)]
     if not rows:
         raise UsageError(f'{path} holds no finished run: give the --workdir of an experiment, or a folder of several, '
                          'once the first network has been trained.')
@@ -44,29 +44,26 @@ def load_results(path):
     return frame.sort_values(['workdir', 'replicate', 'level', 'branch', 'copy'], ignore_index=True)
 
 
-def _experiments(path):
-    """Yields the folders at or below `path` that hold a config.json."""
-    walk = os.walk
-    if storage.is_remote(path):
-        import tensorflow as tf
-        walk = tf.io.gfile.walk
-    for folder, folders, files in walk(path):
-        if 'config.json' in files:
-            # Thousands of files lie further down, and none of them is another experiment's.
-            folders.clear()
-            yield folder
-
-
 def _rows(workdir):
     """One dict per finished run of the experiment in `workdir`."""
     experiment = storage.read_json(storage.join(workdir, 'config.json'))
     config = flatten(experiment['config'], 'config.')
+    folders = dict.fromkeys([*_listed(workdir), *_expected(experiment['config'])])
     with futures.ThreadPoolExecutor(_READERS) as pool:
         return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result, **config}
-                for run, result in pool.map(lambda run: (run, _result(workdir, run)), list(_runs(workdir))) if result]
+                for run, result in pool.map(lambda run: (run, _result(workdir, run)), folders) if result]
 
 
-def _runs(workdir):
+def _expected(config):
+    """The folders of the runs that an experiment wants, relative to its own: finished ones may not be listed yet."""
+    try:
+        return [run.folder for run in wanted(restore(config))]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Another version's config: its runs are those that are listed.
+        return []
+
+
+def _listed(workdir):
     """Yields the folders of the runs, finished or not, relative to `workdir`."""
     for replicate in _inside(workdir, '', 'replicate_'):
         for level in _inside(workdir, replicate, 'level_'):
@@ -75,14 +72,16 @@ def _runs(workdir):
 
 def _inside(workdir, folder, prefix=''):
     """What a folder of the experiment holds under names that start with `prefix`, relative to `workdir`."""
-    names = storage.list_folder(storage.join(workdir, folder))
+    names = storage.list_folder(storage.without_slash(storage.join(workdir, folder)))
     return [storage.join(folder, name) for name in names if name.startswith(prefix)]
 
 
 def _result(workdir, run):
     """The result.json of a run, which is written last; None while it is not there."""
-    path = storage.join(workdir, run, 'result.json')
-    return storage.read_json(path) if storage.exists(path) else None
+    try:
+        return storage.read_json(storage.join(workdir, run, 'result.json'))
+    except MissingFileError:
+        return None
 
 
 def curves(frame):

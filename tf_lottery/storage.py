@@ -7,18 +7,28 @@ there a reader trusts a folder only once the file that is written last, its mark
 
 import contextlib
 import errno
+import functools
 import io
 import json
 import os
 import posixpath
 import shutil
+import stat
+import threading
 import zipfile
 
 import numpy as np
+from absl import logging
 
-from tf_lottery.errors import CorruptFileError, StorageError
+from tf_lottery import keras2
+from tf_lottery.errors import CorruptFileError, MissingFileError, StorageError, reason
 
 _FULL = 'the disk is full; free some space and run the same command again, nothing saved before is harmed'
+_READING = ('look for', 'list', 'read')
+
+# TensorFlow asks an unreachable 'gs://' ten times, for minutes and in silence: after so long it is said what is waited
+# for.
+_SILENT_SECONDS = 10
 
 
 def is_remote(path):
@@ -29,40 +39,112 @@ def join(path, *parts):
     return posixpath.join(str(path), *map(str, parts))
 
 
+def _above(path):
+    """The folder that a file lies in."""
+    return without_slash(str(path)[:str(path).rfind('/') + 1]) or '.'
+
+
+def without_slash(folder):
+    """A folder's path without slashes at its end, where it does not consist of them ('/', 'gs://')."""
+    bare = str(folder).rstrip('/')
+    return str(folder) if not bare or bare.endswith(':') else bare
+
+
+@functools.cache
 def _gfile():
-    import tensorflow as tf
+    with keras2.quiet_start():
+        import tensorflow as tf
     return tf.io.gfile
 
 
 @contextlib.contextmanager
 def one_sentence(action, path):
-    """Turns what a file system says into a StorageError: one sentence that names the path and the remedy."""
+    """Turns what a file system says into a StorageError: one sentence that names the path and the remedy.
+
+    Args:
+      action: str, what is done, as in 'cannot read gs://bucket/file'.
+      path: str, to what.
+
+    Raises:
+      StorageError; MissingFileError where there is nothing at `path`.
+    """
+    if not _is_name(path):
+        raise StorageError(f'cannot {action} {str(path)!r}: that is no name of a file; choose another one.')
     try:
         yield
     except StorageError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            why = _FULL
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            why = 'it is not writable; choose another --workdir'
-        else:
-            why = error.strerror or str(error)
-        raise StorageError(f'cannot {action} {path}: {why}.') from error
+        kind = MissingFileError if isinstance(error, (FileNotFoundError, NotADirectoryError)) else StorageError
+        raise kind(f'cannot {action} {path}: {_reason_of_the_system(error, action)}.') from error
     except Exception as error:
         if not type(error).__module__.startswith('tensorflow'):
             raise
-        full = os.strerror(errno.ENOSPC) in str(error)
-        why = _FULL if full else (str(error) or type(error).__name__).splitlines()[0]
-        raise StorageError(f'cannot {action} {path}: {why}.') from error
+        kind = MissingFileError if type(error).__name__ == 'NotFoundError' else StorageError
+        raise kind(f'cannot {action} {path}: {_reason_of_tensorflow(error, path)}.') from error
+
+
+def _is_name(path):
+    """Whether a file can be called so."""
+    try:
+        # TensorFlow takes UTF-8 only.
+        name = str(path).encode() if is_remote(path) else os.fsencode(str(path))
+    except UnicodeEncodeError:
+        return False
+    return b'\0' not in name
+
+
+@contextlib.contextmanager
+def _asked(action, path):
+    """What is asked of a file system: `one_sentence`, and a warning where a remote one lets wait for its answer."""
+    with one_sentence(action, path), contextlib.ExitStack() as answered:
+        if is_remote(path):
+            told = threading.Timer(_SILENT_SECONDS, logging.warning, (
+                'Waiting for the file system to %s %s (Ctrl-\\ gives up).', action, path))
+            told.daemon = True
+            told.start()
+            answered.callback(told.cancel)
+        yield
+
+
+def _reason_of_the_system(error, action):
+    # Who copies a folder gets the errors of its files as a text.
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or os.strerror(errno.ENOSPC) in str(error):
+        return _FULL
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ('you may not read it; change its permissions, or choose another one' if action in _READING else
+                'it is not writable; choose another --workdir')
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return 'there is a file in the place of a folder; choose another --workdir'
+    return error.strerror or str(error)
+
+
+def _reason_of_tensorflow(error, path):
+    if os.strerror(errno.ENOSPC) in str(error):
+        return _FULL
+    if 'File system scheme' in str(error):
+        scheme, _, _ = str(path).partition('://')
+        return f'TensorFlow has no file system for {scheme}://; give a local path or one in gs://'
+    if type(error).__name__ == 'NotFoundError':
+        return os.strerror(errno.ENOENT)
+    if not is_remote(path):
+        return reason(error)
+    return f'{reason(error)}; see that this host can reach it and has the rights, and run the same command again'
 
 
 def exists(path):
-    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+    with _asked('look for', path):
+        if is_remote(path):
+            return _gfile().exists(path)
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
 
 def make_folder(path):
-    with one_sentence('create the folder', path):
+    with _asked('create the folder', path):
         if is_remote(path):
             _gfile().makedirs(path)
         else:
@@ -73,23 +155,40 @@ def list_folder(path):
     """Returns the sorted names in a folder, without what a killed process left half written; [] where there is none."""
     if not exists(path):
         return []
-    names = _gfile().listdir(path) if is_remote(path) else os.listdir(path)
-    return sorted(name.rstrip('/') for name in names if not name.endswith('.tmp'))
+    with _asked('list', path):
+        names = _gfile().listdir(path) if is_remote(path) else os.listdir(path)
+        return sorted(name.rstrip('/') for name in names if not name.endswith('.tmp'))
+
+
+def folders_with(name, path):
+    """Yields the folders at or below a folder that hold a file of a name; below one of them it does not look further.
+
+    Links to folders are not followed.
+    """
+    if exists(join(path, name)):
+        yield str(path)
+        return
+    for inner in list_folder(path):
+        inner = join(path, inner)
+        if _is_folder(inner):
+            yield from folders_with(name, inner)
+
+
+def _is_folder(path):
+    with contextlib.suppress(MissingFileError), _asked('look for', path):
+        # `tf.io.gfile.isdir` takes a network that fails for an answer.
+        return _gfile().stat(path).is_directory if is_remote(path) else stat.S_ISDIR(os.lstat(path).st_mode)
+    return False
 
 
 def remove(path):
     """Removes a file, or a folder and all below it, and what a killed process left half written of it, if anything."""
     for each in (path, _temporary(path)):
-        if not exists(each):
-            continue
-        with one_sentence('remove', each):
-            if is_remote(each):
-                gfile = _gfile()
-                (gfile.rmtree if gfile.isdir(each) else gfile.remove)(each)
-            elif os.path.isdir(each):
-                shutil.rmtree(each)
+        with contextlib.suppress(MissingFileError), _asked('remove', each):
+            if _is_folder(each):
+                (_gfile().rmtree if is_remote(each) else shutil.rmtree)(each)
             else:
-                os.remove(each)
+                (_gfile().remove if is_remote(each) else os.remove)(each)
 
 
 def _temporary(path):
@@ -98,7 +197,7 @@ def _temporary(path):
 
 
 def read_bytes(path):
-    with one_sentence('read', path):
+    with _asked('read', path):
         if is_remote(path):
             with _gfile().GFile(path, 'rb') as file:
                 return file.read()
@@ -114,9 +213,9 @@ def write_bytes(path, content, temporary=None):
       content: bytes.
       temporary: the file's name until it is whole, where several processes may write it; None where one does.
     """
-    make_folder(posixpath.dirname(path))
+    make_folder(_above(path))
     temporary = temporary or _temporary(path)
-    with one_sentence('write', path):
+    with _asked('write', path):
         if is_remote(path):
             # What opening an existing file does differs: 'ram://' appends to it.
             if _gfile().exists(temporary):
@@ -153,9 +252,9 @@ def replace_folder(source, path):
                 write_bytes(join(path, posixpath.normpath(join(below, name))), read_bytes(join(folder, name)))
         return
     temporary = _temporary(path)
-    make_folder(os.path.dirname(path) or '.')
+    make_folder(_above(path))
     try:
-        with one_sentence('write', path):
+        with _asked('write', path):
             if os.path.exists(temporary):
                 shutil.rmtree(temporary)
             shutil.copytree(source, temporary)
@@ -168,7 +267,11 @@ def replace_folder(source, path):
 
 
 def read_text(path):
-    return read_bytes(path).decode()
+    """Raises CorruptFileError where the file does not hold UTF-8."""
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(f'{path} is corrupt: it does not hold text.') from error
 
 
 def write_text(path, text):
@@ -200,7 +303,7 @@ def read_arrays(path, names=None):
     Raises:
       CorruptFileError: the file is truncated or was changed after it was written.
     """
-    with one_sentence('read', path):
+    with _asked('read', path):
         try:
             with _opened(path, whole=names is None) as opened, np.load(opened, allow_pickle=False) as file:
                 # Python takes a damaged table of contents for a shorter one; its length is said at the file's end.

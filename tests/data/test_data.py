@@ -8,9 +8,10 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_files import fail
 
 from tf_lottery import data
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import StorageError, UsageError
 
 TFDS = pathlib.Path(os.environ.get('TFDS_DATA_DIR', ''))
 needs_mnist, needs_cifar10 = (
@@ -113,6 +114,13 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv('TFDS_DATA_DIR', f'{tmp_path}/neither')
     with pytest.raises(UsageError, match=rf'the data folder {tmp_path}/neither does not exist'):
         data.load('mnist')
+
+
+@pytest.mark.parametrize('name', ['mnist', 'imagenet2012'])
+def test_a_folder_that_cannot_be_reached_is_not_damaged(files, name):
+    files.before = fail()
+    with pytest.raises(StorageError, match=r'^cannot look for gs://bucket/tfds: Error executing an HTTP request'):
+        data.builder(name, 'gs://bucket/tfds')
 
 
 @pytest.mark.parametrize('name', ['mnist', 'fashion_mnist', 'cifar100', 'svhn'])

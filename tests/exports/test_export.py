@@ -16,7 +16,7 @@ from test_experiment import experiment
 
 import tf_lottery
 from tf_lottery import command, config, results, runs, storage
-from tf_lottery.errors import CorruptFileError, ExportError, UsageError
+from tf_lottery.errors import CorruptFileError, ExportError, StorageError, UsageError
 from tf_lottery.exports import FORMS, export, fresh, saved_model, tflite, verify
 from tf_lottery.exports.subject import Subject
 from tf_lottery.pruning import wrapper
@@ -284,6 +284,14 @@ def test_a_stripped_model_goes_to_a_remote_folder(tmp_path):
     served = tf.saved_model.load('ram://exports/mine').signatures['serving_default'](inputs=tf.ones([1, 4]))['outputs']
     assert served.numpy().tolist() == [[6, 4, 8]]
     export.check('ram://exports/mine')
+
+
+def test_a_folder_that_cannot_be_reached_is_told_before_a_form_is_made(monkeypatch):
+    monkeypatch.setattr(export, '_make', None)
+    with pytest.raises(StorageError, match='^cannot look for s3://bucket/x: TensorFlow has no file system for s3://'):
+        tf_lottery.export(tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))]), 's3://bucket/x/')
+    with pytest.raises(StorageError, match='^cannot look for s3://bucket/x/SHA256SUMS: TensorFlow has no file system'):
+        tf_lottery.load_model('s3://bucket/x')
 
 
 def test_a_model_that_cannot_be_exported_is_told():

@@ -13,14 +13,14 @@ import tf_keras
 
 from tf_lottery import config, data, storage
 from tf_lottery.data.streaming import ImageStream
-from tf_lottery.errors import CorruptFileError, Interrupted, UsageError
+from tf_lottery.errors import CorruptFileError, Interrupted, StorageError, UsageError
 from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint, Saved
 from tf_lottery.training.evaluation import Evaluator
-from tf_lottery.training.feeds import StreamFeed
+from tf_lottery.training.feeds import StreamFeed, _explained
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -198,3 +198,12 @@ def test_a_truncated_file_ends_evaluation_with_its_name(imagenet_copy, trainer):
     truncate(path, 10)
     with pytest.raises(CorruptFileError, match=f'^record .* of {path} cannot be read'):
         feed(data_dir).evaluators(trainer.network)['test']()
+
+
+def test_a_bucket_that_fails_while_it_is_read_is_told_in_one_sentence():
+    with pytest.raises(StorageError, match=r'^cannot read gs://bucket/set: All 10 retry attempts failed; see that'), \
+            _explained('gs://bucket/set', list):
+        raise tf.errors.AbortedError(
+            None, None, '{{function_node __wrapped}} All 10 retry attempts failed\n\t when reading gs://bucket/set/file')
+    with pytest.raises(tf.errors.AbortedError), _explained('gs://bucket/set', list):
+        raise tf.errors.AbortedError(None, None, 'Collective ops is aborted')

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from tf_lottery import values
+from tf_lottery import storage, values
 from tf_lottery.errors import UsageError, reason
 
 
@@ -191,11 +191,15 @@ def builder(name, data_dir=None):
 
     Raises:
       UsageError: the folder does not exist, or what describes the data set there is damaged.
+      StorageError: the folder cannot be reached.
     """
     import tensorflow_datasets as tfds
 
     data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')
-    if data_dir and '://' not in data_dir and not os.path.isdir(data_dir):
+    if data_dir and storage.is_remote(data_dir):
+        # One that cannot be reached is not damaged; TFDS makes one that is not there.
+        storage.exists(data_dir)
+    elif data_dir and not os.path.isdir(data_dir):
         raise UsageError(f'the data folder {data_dir} does not exist: give --data_dir or TFDS_DATA_DIR a folder that '
                          'holds TFDS data sets, or create it to download them there.')
     try:

@@ -12,6 +12,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from tf_lottery import storage
 from tf_lottery.data import Split, builder, jpeg, mixing, quiet_options, steps_per_epoch
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 
@@ -53,6 +54,7 @@ class ImageStream:
     Attributes:
       examples: int, in the split, over all hosts.
       steps_per_epoch: int, whole batches only.
+      folder: str, where the files of the data set are.
 
     Raises:
       UsageError: the data set is not there, or the batch does not divide among the hosts.
@@ -81,7 +83,8 @@ class ImageStream:
         self._most = max(share.num_examples for share in shares)
         self._batch_size, self._own_batch = batch_size, batch_size // hosts
         self._host, self._size, self._limit = host, image_size, skip_corrupt
-        there = set(tf.io.gfile.listdir(str(source.data_dir)))
+        self.folder = str(source.data_dir)
+        there = set(storage.list_folder(self.folder))
         for file in self._files:
             if os.path.basename(file.filename) not in there:
                 raise CorruptFileError(f'{file.filename} is missing: prepare the data set again.')

@@ -79,7 +79,7 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
     about = {'what': f'the model {model.name!r}', 'density': mask.density, 'kept': mask.kept, 'prunable': mask.size,
              'density_by_layer': {name: float(array.mean()) for name, array in mask.items()},
              'examples': len(subject.examples), 'versions': runs.versions()}
-    return _write(subject, str(path).rstrip('/'), about,
+    return _write(subject, storage.without_slash(path), about,
                   Options(tuple(forms), litert_python, latency_seconds, shrink))
 
 
@@ -176,6 +176,8 @@ def _about(stored, run, weights, result, accuracy, summary, command, dataset):
 
 def _write(subject, folder, about, options):
     """Makes and verifies the forms in a local folder, then puts it in the place of `folder`."""
+    # A file system that cannot be asked is told of before the work.
+    storage.exists(folder)
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         made, dense = place / 'made', place / 'dense'
@@ -332,4 +334,5 @@ def load_model(folder):
     check(folder)
     if not storage.exists(storage.join(folder, 'saved_model.pb')):
         raise UsageError(f'{folder} has no SavedModel: export it with the form saved_model.')
-    return tf_keras.models.load_model(folder, compile=False)
+    with storage.one_sentence('read', folder):
+        return tf_keras.models.load_model(folder, compile=False)

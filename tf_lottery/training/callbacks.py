@@ -2,12 +2,10 @@
 
 import itertools
 import math
-import signal
 
 import tf_keras
 
-from tf_lottery.distribute import any_worker, has_workers
-from tf_lottery.errors import Interrupted
+from tf_lottery.distribute import has_workers, stopping
 from tf_lottery.pruning import wrapper
 
 
@@ -105,16 +103,12 @@ class SaveAndStop(_AtStep):
         self._shift = shift
 
     def at_step(self, step, logs):
-        stopping = self._stop() if self._stop else None
-        # A signal reaches the workers one after the other, or one of them only: they stop at the same step.
-        if self._stop and any_worker(self._trainer.strategy, stopping is not None):
-            stopping = stopping or Interrupted(signal.SIGTERM, 'Another worker was stopped; everything is saved. The '
-                                               'same command on every worker goes on from here.')
+        interruption = stopping(self._trainer.strategy, self._stop)
         due = step % self._trainer.settings.checkpoint_every == 0
-        if self._checkpoint and (stopping or due) and not self.model.stop_training:
+        if self._checkpoint and (interruption or due) and not self.model.stop_training:
             self._checkpoint.save(step, self._trainer.state, self._rows, self._trainer.feed.hosts, self._shift)
-        if stopping:
-            raise stopping
+        if interruption:
+            raise interruption
 
 
 class Progress(_AtStep):

@@ -1,5 +1,6 @@
 """The checkpoint of a run: everything that training changes, in one file that is checked when it is read."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -7,7 +8,7 @@ import numpy as np
 from absl import logging
 
 from tf_lottery import storage
-from tf_lottery.errors import CorruptFileError
+from tf_lottery.errors import CorruptFileError, MissingFileError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,11 +94,11 @@ class Checkpoint:
         steps = {}
         for turn in range(len(self._NAMES)):
             path = self._path(turn)
-            if storage.exists(path):
-                try:
+            try:
+                with contextlib.suppress(MissingFileError):
                     steps[turn] = int(storage.read_arrays(path, ['step'])['step'])
-                except CorruptFileError as error:
-                    self._discard(path, error)
+            except CorruptFileError as error:
+                self._discard(path, error)
         return sorted(steps, key=steps.get, reverse=True)
 
     def _discard(self, path, error):

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras2
+from tf_lottery import keras2, storage
 from tf_lottery.data import quiet_options, steps_per_epoch
 from tf_lottery.data.augmentation import crop_and_flip
 from tf_lottery.data.order import block_dataset, step_dataset
@@ -207,7 +207,7 @@ class StreamFeed:
 
     def explained(self, seeds, step):
         # What the pipeline has read ahead is within an epoch of the step that training has come to.
-        return _explained(lambda: (self._streams['train'](host).unreadable_in_training(
+        return _explained(self._alone.folder, lambda: (self._streams['train'](host).unreadable_in_training(
             seeds.order, step(), step() + self.steps_per_epoch) for host in self._here))
 
     def _evaluation(self, name):
@@ -215,13 +215,16 @@ class StreamFeed:
                            self._settings.batch_size)
 
     def _evaluation_explained(self, name):
-        return functools.partial(_explained, lambda: (
+        return functools.partial(_explained, self._alone.folder, lambda: (
             self._streams[name](host).unreadable_in_evaluation() for host in self._here))
 
 
 @contextlib.contextmanager
-def _explained(look):
-    """Looks for the damaged record where TensorFlow says that an operation failed, and raises what says which it is."""
+def _explained(folder, look):
+    """Looks for the damaged record where TensorFlow says that an operation failed, and raises what says which it is.
+
+    What a remote file system says while the files of a folder are read is a StorageError.
+    """
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
@@ -229,3 +232,7 @@ def _explained(look):
             if found:
                 raise found from error
         raise
+    except tf.errors.OpError as error:
+        # A bucket that fails names the file; what other workers and devices say does not.
+        with storage.one_sentence('read', folder) if folder in str(error) else contextlib.nullcontext():
+            raise

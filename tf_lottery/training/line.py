@@ -47,7 +47,8 @@ class Line:
           first, second: mappings from the name of each of the network's variables to an array.
           mask: Mask of both.
           points: int, 2 or more.
-          stop: function that returns an exception to raise before the next point, or None to go on; or None.
+          stop: function that returns an exception to raise before the next point, or None to go on; or None. Of
+            several workers it tells all alike.
 
         Returns:
           dict of lists of float with a value per point: `position` (0 is `first`, 1 is `second`), `train_error` and
