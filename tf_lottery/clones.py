@@ -11,14 +11,14 @@ import types
 
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.trackable.autotrackable import AutoTrackable
 from tf_keras.src.engine.base_layer_utils import TrackableWeightHandler
 from tf_keras.src.mixed_precision.autocast_variable import AutoCastVariable, create_autocast_variable
 from tf_keras.src.utils.object_identity import ObjectIdentityDictionary
 
 from tf_lottery import keras2
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, reason
 
+_tracking = tf.__internal__.tracking
 # What Keras notes of the calls of a layer: they make up the graph of a model, and a clone has its own.
 _CALLS = ('_inbound_nodes_value', '_outbound_nodes_value')
 
@@ -54,17 +54,20 @@ def require_layers_only(model):
     """Refuses a model that is more than its layers: of a class of one's own, or with a loss that no layer computes.
 
     Raises:
-      UsageError: it is, or `keras2.require_model` refuses it.
+      UsageError: it is, it has no graph of layers, or `keras2.require_model` refuses it.
     """
     keras2.require_model(model)
+    if not model._is_graph_network:
+        raise UsageError(f'model {model.name!r} has a layer that cannot be called on a symbolic input, and so no '
+                         'graph: build it of layers that can.')
     if type(model).__module__.split('.')[0] != 'tf_keras':
         more = f'is a {type(model).__name__}, whose own methods'
     elif model._callable_losses:
         more = 'was given a function by add_loss(), which'
     else:
         return
-    raise UsageError(f'model {model.name!r} {more} a copy of its layers would not have: give the plain model of them, '
-                     'tf_keras.Model(model.inputs, model.outputs).')
+    raise UsageError(f'model {model.name!r} {more} a copy of its layers would not have: if its graph is all that it '
+                     'computes, give tf_keras.Model(model.input, model.output).')
 
 
 def _is_graph(model):
@@ -86,7 +89,10 @@ class _Copies:
 
     def of_model(self, model):
         require_layers_only(model)
-        return self._keep(model, tf_keras.models.clone_model(model, clone_function=self._of_layer))
+        new = self._keep(model, tf_keras.models.clone_model(model, clone_function=self._of_layer))
+        # Its setter would set it for all layers, which have their own.
+        new._trainable = model._trainable
+        return new
 
     def _of_layer(self, layer):
         try:
@@ -94,7 +100,7 @@ class _Copies:
         except UsageError:
             raise
         except Exception as error:
-            raise UsageError(f'layer {layer.name!r} is a {type(layer).__name__}, which cannot be copied ({error}): '
+            raise UsageError(f'layer {layer.name!r}, a {type(layer).__name__}, cannot be copied ({reason(error)}): '
                              'hold in it layers, variables and plain values only.') from error
 
     def _of(self, value):
@@ -104,11 +110,13 @@ class _Copies:
         if isinstance(value, AutoCastVariable):
             return self._keep(value, create_autocast_variable(self._of(value._variable)))
         if isinstance(value, tf.Variable):
-            return self._keep(value, copy.deepcopy(value))
+            return self._keep(value, _of_variable(value))
         if isinstance(value, tf_keras.Model) and _is_graph(value):
             return self.of_model(value)
-        if isinstance(value, AutoTrackable | TrackableWeightHandler):
+        if isinstance(value, _tracking.AutoTrackable | TrackableWeightHandler):
             return self._of_object(value)
+        if isinstance(value, _tracking.TrackableReference):
+            return type(value)(value.name, self._of(value.ref))
         if isinstance(value, dict | list | tuple | set | ObjectIdentityDictionary):
             return self._keep(value, self._of_container(value))
         if callable(value) and _leads_to_variables(value, set()):
@@ -160,12 +168,19 @@ class _Copies:
         return new
 
 
+def _of_variable(variable):
+    if variable.shape.is_fully_defined():
+        return copy.deepcopy(variable)
+    # Its copy would take the shape of its present value for good.
+    return tf.Variable(variable, variable.trainable, name=variable.name.split(':')[0], shape=variable.shape)
+
+
 def _leads_to_variables(value, seen):
     """Whether a function holds, in its closure or otherwise, what is copied because of its variables."""
     if id(value) in seen:
         return False
     seen.add(id(value))
-    if isinstance(value, tf.Variable | AutoTrackable):
+    if isinstance(value, tf.Variable | _tracking.AutoTrackable):
         return True
     return any(_leads_to_variables(part, seen) for part in _parts(value))
 

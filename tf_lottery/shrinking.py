@@ -48,8 +48,8 @@ def shrink(model):
     The result is equal where it is called with `training=False`. Trained on, it is another network: batch statistics
     and the gradients of what was folded differ.
 
-    All that is not made smaller is copied with the whole state that it has (`clones.clone`), so that the result is a model
-    of its own: what trains one of the two leaves the other as it is.
+    Layers that are not made smaller are copied with all their state (`clones.clone`): the result is a model of its own,
+    and what trains one of the two leaves the other as it is.
 
     Args:
       model: a built Sequential or functional `tf_keras` model without pruning wrappers, with exact zeros where it is
@@ -95,7 +95,7 @@ def _changes(model, smaller, steps, path=''):
 
 def _size(layer):
     """int, the numbers in a layer's variables; a table of words is none of them."""
-    return sum(variable.shape.num_elements() for variable in layer.weights if isinstance(variable, tf.Variable))
+    return sum(int(tf.size(variable)) for variable in layer.weights if isinstance(variable, tf.Variable))
 
 
 def _require_equal(model, smaller):
@@ -129,9 +129,9 @@ def _require_equal(model, smaller):
     half = any(layer.compute_dtype in ('float16', 'bfloat16') for layer in model.submodules
                if isinstance(layer, tf_keras.layers.Layer))
     for output, value, same in zip(outputs, expected, again, strict=True):
-        # Far above rounding, and far below what a mistake makes.
+        # Far above rounding, and far below what a mistake makes, which may be not a number.
         apart = _distance(output, value) - _distance(value, same)
-        if apart > (0.2 if half else 0.01):
+        if not apart < (0.2 if half else 0.01):
             raise UsageError(f'model {model.name!r} cannot be made smaller: what was left of it gave outputs that are '
                              f'off by {apart:.3g} of the largest, so use it as it is.')
 
@@ -143,11 +143,11 @@ def _made_up(tensor, rng):
 
 
 def _distance(left, right):
-    """float, the largest distance between finite floats as a fraction of the largest of `right`."""
+    """float, the largest distance from floats as a fraction of the largest of these, where they are finite."""
     if not right.dtype.is_floating:
         return 0.0
     left, right = (np.asarray(tf.cast(values, tf.float64)) for values in (left, right))
-    finite = np.isfinite(left) & np.isfinite(right)
+    finite = np.isfinite(right)
     largest = np.max(np.abs(right[finite]), initial=0)
     return float(np.max(np.abs(left - right)[finite], initial=0) / largest) if largest else 0.0
 
@@ -249,10 +249,11 @@ def _is_plain_call(node):
 
 
 def _is_as_built(layer):
-    """Whether a layer computes what its class does, and no losses or metrics but those of its own regularizers."""
-    penalties = sum(name.endswith('_regularizer') and held is not None for name, held in vars(layer).items()
-                    if not name.startswith('_'))
-    return 'call' not in vars(layer) and not layer._metrics and len(layer._callable_losses) == penalties
+    """Whether a layer computes what its class does, and has no losses and metrics beside its own regularizers."""
+    regularizers = [held for name, held in vars(layer).items() if name.endswith('_regularizer') and name[0] != '_']
+    losses = len(regularizers) - regularizers.count(None)
+    as_its_class = getattr(layer.call, '__func__', None) is type(layer).call
+    return as_its_class and not layer._metrics and len(layer._callable_losses) == losses
 
 
 def _is_by_channel(step):
