@@ -278,6 +278,16 @@ def distilled():
     return Distilled(inputs, layers.Dense(2)(inputs), name='student')
 
 
+class Given(layers.Layer):
+    def call(self, inputs, held):
+        return inputs * held.factor
+
+
+def given_an_object():
+    inputs = tf_keras.Input((4,))
+    return tf_keras.Model(inputs, Given(name='given')(inputs, Held(2.0)), name='net')
+
+
 def dynamic():
     model = tf_keras.Sequential([layers.Dense(2), Dynamic(dynamic=True)], name='net')
     model(FLOATS)
@@ -291,6 +301,7 @@ def dynamic():
     (lambda: sequential(layers.TimeDistributed(distilled()), shape=(2, 4)), "^model 'student' is a Distilled"),
     (with_a_loss, r'was given a function by add_loss\(\), which a copy of its layers would not have'),
     (lambda: sequential(Unnamed(3)), r"^layer 'unnamed', a Unnamed, cannot be copied \(.*'needed'\): hold in it"),
+    (given_an_object, r"^model 'net' cannot be copied \(Layer given was passed non-JSON-serializable .*\): call"),
     (dynamic, "^model 'net' has a layer that cannot be called on a symbolic input, and so no graph: ")])
 def test_what_a_clone_would_not_have_is_said(make, message):
     model = make()

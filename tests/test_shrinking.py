@@ -314,6 +314,12 @@ def one_gate_for_all():
     return tf_keras.Model(inputs, layers.Dense(1)(x))
 
 
+def with_a_number():
+    inputs = tf_keras.Input((3,))
+    x = layers.Multiply()([layers.Dense(3, name='fc')(inputs), tf.constant([[1.0, 2, 3]])])
+    return tf_keras.Model(inputs, layers.Dense(1)(x))
+
+
 @pytest.mark.parametrize('make', [
     lambda: tf_keras.Sequential([layers.Dense(3, input_shape=(3,), name='fc'), Reversed(), layers.Dense(1)]),
     lambda: tf_keras.Sequential([layers.Dense(3, input_shape=(3,), name='fc'), layers.LayerNormalization(),
@@ -325,7 +331,7 @@ def one_gate_for_all():
                                  layers.Dense(1)]),
     lambda: tf_keras.Sequential([layers.Conv2D(4, 1, input_shape=(2, 2, 2), name='fc'),
                                  layers.Flatten('channels_first'), layers.Dense(1)]),
-    shared, in_training, operators, one_gate_for_all])
+    shared, in_training, operators, one_gate_for_all, with_a_number])
 def test_nothing_is_removed_across_what_no_rule_describes(make):
     _, changes = shrunk(prune(make(), 0.15))
     assert changes['fc'].weights_left == changes['fc'].weights
@@ -374,6 +380,18 @@ def test_a_nested_model_is_shrunk_inside():
     _, changes = shrunk(model)
     assert changes['inner/fc'] == shrinking.Change(3, 2, 9, 6)
     assert list(changes) == ['inner/fc', 'inner/out', 'fc']
+
+
+def test_a_nested_model_that_is_called_twice_is_counted_once():
+    inner = with_kernels(tf_keras.Sequential([
+        layers.Dense(3, 'relu', input_shape=(2,), name='fc'), layers.Dense(2, name='out')], name='inner'),
+        fc=[[[1, 0, 2], [3, 0, 4]], [0, 5, 0]], out=[np.ones((3, 2)), [0, 0]])
+    outer = tf_keras.Sequential([inner, layers.Dense(1, name='fc')], name='outer')
+    inputs = tf_keras.Input((2,))
+    model = tf_keras.Model(inputs, outer(inner(inputs)))
+    _, changes = shrunk(model)
+    assert list(changes) == ['inner/fc', 'inner/out', 'outer/fc']
+    assert changes['inner/fc'] == shrinking.Change(3, 2, 9, 6)
 
 
 def convolutional(size=8, padding='same', use_bias=False):

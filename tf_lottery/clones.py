@@ -89,7 +89,13 @@ class _Copies:
 
     def of_model(self, model):
         require_layers_only(model)
-        new = self._keep(model, tf_keras.models.clone_model(model, clone_function=self._of_layer))
+        try:
+            new = self._keep(model, tf_keras.models.clone_model(model, clone_function=self._of_layer))
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f'model {model.name!r} cannot be copied ({reason(error)}): call its layers on tensors and '
+                             'plain values only.') from error
         # Its setter would set it for all layers, which have their own.
         new._trainable = model._trainable
         return new

@@ -81,16 +81,24 @@ def _rebuilt(layer, config):
     return type(layer)(**{**held, **tf_keras.layers.Layer.get_config(layer), **config})
 
 
-def _changes(model, smaller, steps, path=''):
-    changes = {}
+def _changes(model, smaller, steps):
+    changes, seen = {}, set()
+    for path, layer, left in _pairs(model, smaller, steps):
+        if layer not in seen and (weights := _size(layer)):
+            seen.add(layer)
+            kept = steps[layer].output.kept
+            changes[path] = Change(kept.size, int(kept.sum()), weights, _size(left))
+    return changes
+
+
+def _pairs(model, smaller, steps, path=''):
+    """Yields the path of each layer of the two models, and the layer in both."""
     for layer in model.layers:
         left = smaller.get_layer(layer.name)
-        if layer not in steps:
-            changes.update(_changes(layer, left, steps, f'{path}{layer.name}/'))
-        elif weights := _size(layer):
-            kept = steps[layer].output.kept
-            changes[f'{path}{layer.name}'] = Change(kept.size, int(kept.sum()), weights, _size(left))
-    return changes
+        if layer in steps:
+            yield f'{path}{layer.name}', layer, left
+        else:
+            yield from _pairs(layer, left, steps, f'{path}{layer.name}/')
 
 
 def _size(layer):
@@ -245,7 +253,8 @@ def _analyse(model, alone):
 def _is_plain_call(node):
     """Whether a layer is called on tensors alone: `training=True`, for one, would make another function of it."""
     given = [*node.call_args[1:], *node.call_kwargs.values()]
-    return all(value is None for value in given)
+    tensors = tf.nest.flatten(node.call_args[:1])
+    return all(value is None for value in given) and len(tensors) == len(node.keras_inputs)
 
 
 def _is_as_built(layer):
