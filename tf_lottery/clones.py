@@ -175,10 +175,10 @@ class _Copies:
 
 
 def _of_variable(variable):
-    if variable.shape.is_fully_defined():
-        return copy.deepcopy(variable)
-    # Its copy would take the shape of its present value for good.
-    return tf.Variable(variable, variable.trainable, name=variable.name.split(':')[0], shape=variable.shape)
+    """A variable with the same value, of the strategy whose scope this is in, which need not be the original's."""
+    return tf.Variable(variable.numpy(), variable.trainable, name=variable.name.split(':')[0], dtype=variable.dtype,
+                       constraint=variable.constraint, synchronization=variable.synchronization,
+                       aggregation=variable.aggregation, shape=variable.shape)
 
 
 def _leads_to_variables(value, seen):

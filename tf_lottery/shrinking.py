@@ -129,8 +129,8 @@ def _require_equal(model, smaller):
     finally:
         for variable, value in before:
             variable.assign(value)
-    theirs = {id(variable.handle) for variable in model.variables if isinstance(variable, tf.Variable)}
-    foreign = [variable.name for variable in tape.watched_variables() if id(variable.handle) in theirs]
+    theirs = {variable._unique_id for variable in model.variables if isinstance(variable, tf.Variable)}
+    foreign = [variable.name for variable in tape.watched_variables() if variable._unique_id in theirs]
     if foreign:
         raise UsageError(f'model {model.name!r} reads its variable {foreign[0]!r} past its layers, which a copy would '
                          'read there too: give the layer that reads it an attribute that holds it.')
