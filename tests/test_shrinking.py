@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras
 from hypothesis import strategies as st
 
+from tests import test_clones
 from tf_lottery import models, shrinking
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
@@ -313,6 +314,12 @@ def one_gate_for_all():
     return tf_keras.Model(inputs, layers.Dense(1)(x))
 
 
+def with_a_number():
+    inputs = tf_keras.Input((3,))
+    x = layers.Multiply()([layers.Dense(3, name='fc')(inputs), tf.constant([[1.0, 2, 3]])])
+    return tf_keras.Model(inputs, layers.Dense(1)(x))
+
+
 @pytest.mark.parametrize('make', [
     lambda: tf_keras.Sequential([layers.Dense(3, input_shape=(3,), name='fc'), Reversed(), layers.Dense(1)]),
     lambda: tf_keras.Sequential([layers.Dense(3, input_shape=(3,), name='fc'), layers.LayerNormalization(),
@@ -324,7 +331,7 @@ def one_gate_for_all():
                                  layers.Dense(1)]),
     lambda: tf_keras.Sequential([layers.Conv2D(4, 1, input_shape=(2, 2, 2), name='fc'),
                                  layers.Flatten('channels_first'), layers.Dense(1)]),
-    shared, in_training, operators, one_gate_for_all])
+    shared, in_training, operators, one_gate_for_all, with_a_number])
 def test_nothing_is_removed_across_what_no_rule_describes(make):
     _, changes = shrunk(prune(make(), 0.15))
     assert changes['fc'].weights_left == changes['fc'].weights
@@ -373,6 +380,18 @@ def test_a_nested_model_is_shrunk_inside():
     _, changes = shrunk(model)
     assert changes['inner/fc'] == shrinking.Change(3, 2, 9, 6)
     assert list(changes) == ['inner/fc', 'inner/out', 'fc']
+
+
+def test_a_nested_model_that_is_called_twice_is_counted_once():
+    inner = with_kernels(tf_keras.Sequential([
+        layers.Dense(3, 'relu', input_shape=(2,), name='fc'), layers.Dense(2, name='out')], name='inner'),
+        fc=[[[1, 0, 2], [3, 0, 4]], [0, 5, 0]], out=[np.ones((3, 2)), [0, 0]])
+    outer = tf_keras.Sequential([inner, layers.Dense(1, name='fc')], name='outer')
+    inputs = tf_keras.Input((2,))
+    model = tf_keras.Model(inputs, outer(inner(inputs)))
+    _, changes = shrunk(model)
+    assert list(changes) == ['inner/fc', 'inner/out', 'outer/fc']
+    assert changes['inner/fc'] == shrinking.Change(3, 2, 9, 6)
 
 
 def convolutional(size=8, padding='same', use_bias=False):
@@ -454,3 +473,113 @@ def test_a_wrapped_model_is_refused():
     model = wrapper.prunable(two_layers([[[1, 2, 3]], [4, 5, 6]], [[[1], [0], [2]], [7]]))
     with pytest.raises(UsageError, match=r"layer 'fc' of model .* is wrapped.*strip_pruning"):
         shrinking.shrink(model)
+
+
+@pytest.mark.parametrize('name', test_clones.MODELS)
+def test_whatever_the_layers_hold_the_outputs_stay(name):
+    make, inputs = test_clones.MODELS[name]
+    model, rng = make(), np.random.default_rng(1)
+    for weight in model.trainable_weights:
+        if len(weight.shape) > 1:
+            weight.assign(weight * tf.cast(rng.random(weight.shape) < 0.3, weight.dtype))
+    state = test_clones.values(model)
+    smaller, _ = shrinking.shrink(model)
+    assert test_clones.equal(test_clones.values(model), state)
+    for own, expected in zip(test_clones.outputs(smaller, inputs), test_clones.outputs(model, inputs), strict=True):
+        assert np.allclose(own, expected, rtol=1e-5, atol=1e-5)
+
+
+def double(values):
+    return 2 * values
+
+
+class Power:
+    """An activation that is neither a function nor known by a name."""
+
+    def __call__(self, values):
+        return values**2
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize('activation', [double, lambda values: 2 * values, Power()], ids=['named', 'lambda', 'object'])
+def test_a_layer_made_smaller_keeps_its_functions(activation):
+    model = tf_keras.Sequential([
+        layers.Dense(3, 'relu', input_shape=(1,), name='first'),
+        layers.Dense(2, activation, name='second', kernel_regularizer=lambda kernel: 3 * tf.reduce_sum(kernel),
+                     kernel_initializer=lambda shape, dtype=None: tf.ones(shape, dtype),
+                     kernel_constraint=lambda kernel: kernel), layers.Dense(1, name='third')])
+    # The second unit is not read, the third is relu(2) * 10; whether a function sees each unit by itself is not known.
+    with_kernels(model, first=[[[1, 2, 0]], [0, 0, 2]], second=[[[1, 0], [0, 0], [10, 0]], [1, 1]])
+    smaller, changes = shrunk(model)
+    assert {name: change.channels_left for name, change in changes.items()} == {'first': 1, 'second': 2, 'third': 1}
+    assert values(smaller, 'second') == [[[1, 0]], [21, 1]]
+    assert smaller.get_layer('second').activation is activation
+    assert [float(loss) for loss in smaller.losses] == [3]
+
+
+def with_a_loss(model):
+    kernel = model.get_layer('fc').kernel
+    model.get_layer('fc').add_loss(lambda: tf.reduce_sum(kernel))
+    return model
+
+
+def with_a_call(model):
+    layer = model.get_layer('fc')
+    layer.call = lambda inputs: tf.reverse(tf_keras.layers.Dense.call(layer, inputs), [-1])
+    return model
+
+
+def with_a_tie(model):
+    tied = test_clones.Tied(model.get_layer('fc'))
+    return tf_keras.Model(model.input, [model.output, tied(layers.Dense(3)(model.input))])
+
+
+def in_two_models(model):
+    other = tf_keras.Sequential([layers.InputLayer((1,)), model.get_layer('fc'), layers.Dense(2)], name='other')
+    inputs = tf_keras.Input((1,))
+    return tf_keras.Model(inputs, [tf_keras.Model(model.input, model.output, name='model')(inputs), other(inputs)])
+
+
+@pytest.mark.parametrize('make', [with_a_loss, with_a_call, with_a_tie, in_two_models])
+def test_a_layer_that_others_rely_on_stays_as_it_is(make):
+    model = make(two_layers([[[1, 2, 3]], [4, 5, 6]], [[[1], [0], [2]], [7]]))
+    inputs = inputs_of(model)
+    smaller, changes = shrinking.shrink(model)
+    (change,) = {change for name, change in changes.items() if name.split('/')[-1] == 'fc'}
+    assert change == shrinking.Change(3, 3, 6, 6)
+    for output, expected in zip(tf.nest.flatten(smaller(inputs)), tf.nest.flatten(model(inputs)), strict=True):
+        assert np.array_equal(output, expected)
+    assert len(smaller.weights) == len(model.weights)
+    assert [float(loss) for loss in smaller.losses] == [float(loss) for loss in model.losses]
+
+
+def test_a_model_that_was_saved_before_is_shrunk(tmp_path):
+    model = two_layers([[[1, 2, 3]], [4, 5, 6]], [[[1], [0], [2]], [7]])
+    tf.saved_model.save(model, str(tmp_path / 'saved'))
+    assert shrunk(model)[1]['fc'].channels_left == 2
+
+
+def test_a_variable_that_is_read_past_the_layers_is_told():
+    kept = tf_keras.layers.Dense(3, input_shape=(3,), name='fc')
+    test_clones.ELSEWHERE['fc'] = kept
+    model = tf_keras.Sequential([kept, layers.Dense(2, test_clones.read_elsewhere)], name='net')
+    with pytest.raises(UsageError, match=r"^model 'net' reads its variable 'fc/kernel:0' past its layers"):
+        shrinking.shrink(model)
+
+
+def test_a_smaller_model_that_computes_something_else_is_refused(monkeypatch):
+    model = two_layers([[[1, 2, 3]], [4, 5, 6]], [[[1], [0], [2]], [7]])
+    monkeypatch.setattr(shrinking._Weighted, '_taps', lambda rule, step: 2 * step.layer.kernel.numpy()[None])
+    # relu(2 * 0 + 5) * 3 is folded twice.
+    with_kernels(model, fc=[[[1, 0, 2]], [4, 5, 6]], output=[[[1], [3], [2]], [7]])
+    with pytest.raises(UsageError, match=r'cannot be made smaller: .* off by .* of the largest, so use it as it is\.'):
+        shrinking.shrink(model)
+    monkeypatch.setattr(shrinking._Weighted, '_taps', lambda rule, step: np.nan * step.layer.kernel.numpy()[None])
+    with pytest.raises(UsageError, match=r'off by nan of the largest'):
+        shrinking.shrink(model)
+
+
+def test_a_class_of_ones_own_is_refused():
+    with pytest.raises(UsageError, match=r"^model 'student' is a Distilled, .* give tf_keras\.Model"):
+        shrinking.shrink(test_clones.distilled())

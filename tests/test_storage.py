@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,7 +16,7 @@ from absl import logging
 from fake_files import fail
 
 from tf_lottery import locks, storage
-from tf_lottery.errors import CorruptFileError, MissingFileError, StorageError
+from tf_lottery.errors import CorruptFileError, MissingFileError, StorageError, UsageError
 
 
 @pytest.fixture(params=['local', 'remote'])
@@ -68,16 +69,34 @@ def test_files_and_folders_are_removed_and_what_is_not_there_is_no_error(folder)
 
 ARRAYS = {'fc/kernel': np.arange(6, dtype=np.float32).reshape(2, 3), 'step': np.array(7), 'none': np.zeros((0, 2)),
           'mask': np.array([True, False]), 'half': np.array([1.5], np.float16)}
+OF_OTHER_DTYPES = {
+    'brain': np.array([[1.5, np.nan, -0.0], [0, 1, 2]], ml_dtypes.bfloat16).T,
+    'eighth': np.array(1.5, ml_dtypes.float8_e5m2), 'quarter': np.array([-8, 7], ml_dtypes.int4),
+    'wave': np.array([1 + 2j], np.complex64), 'words': np.array(['a', 'bc'])}
 
 
 def test_arrays_read_back_with_names_order_and_dtypes(folder):
     path = storage.join(folder, 'arrays.npz')
-    storage.write_arrays(path, ARRAYS)
+    arrays = {**ARRAYS, **OF_OTHER_DTYPES}
+    storage.write_arrays(path, arrays)
     again = storage.read_arrays(path)
-    assert list(again) == list(ARRAYS)
-    for name, array in ARRAYS.items():
+    assert list(again) == list(arrays)
+    for name, array in arrays.items():
         assert again[name].dtype == array.dtype
-        assert np.array_equal(again[name], array)
+        assert again[name].shape == array.shape
+        assert again[name].tobytes() == array.tobytes()
+
+
+def test_numpy_alone_reads_the_bits_of_a_dtype_that_it_does_not_know(tmp_path):
+    storage.write_arrays(tmp_path / 'arrays.npz', {'w': np.array([1, -2], ml_dtypes.bfloat16)})
+    with np.load(tmp_path / 'arrays.npz') as file:
+        assert file['w']['bfloat16'].tolist() == [0x3f80, 0xc000]
+
+
+def test_objects_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UsageError, match='^table holds object, which no file keeps: make it an array of numbers'):
+        storage.write_arrays(tmp_path / 'arrays.npz', {'w': np.ones(2), 'table': np.array([b'a', b'bc'], object)})
+    assert os.listdir(tmp_path) == []
 
 
 def test_equal_arrays_give_equal_files_at_any_time(folder, monkeypatch):

@@ -1,6 +1,7 @@
 """Masks and tickets as values."""
 
 import hypothesis
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -126,6 +127,19 @@ def test_packed_weights_read_back_bit_for_bit(mask, data):
     assert list(again) == list(weights)
     for name, array in weights.items():
         assert again[name].dtype == array.dtype
+        assert again[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize('dtype', [ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, bool, np.int32])
+def test_weights_of_any_dtype_are_masked_and_packed_to_the_bit(dtype, tmp_path):
+    mask, values = Mask({'w': np.eye(3, 4)}), np.arange(-6, 6).reshape(3, 4).astype(dtype)
+    start = mask.apply({'w': values, 'bias': values[0]})
+    assert start['w'].dtype == dtype
+    assert start['w'].tobytes() == np.where(np.eye(3, 4), values.astype(float), 0).astype(dtype).tobytes()
+    storage.write_arrays(tmp_path / 'weights.npz', pack(start, mask))
+    again = unpack(storage.read_arrays(tmp_path / 'weights.npz'), mask)
+    for name, array in start.items():
+        assert again[name].dtype == dtype
         assert again[name].tobytes() == array.tobytes()
 
 

@@ -1,11 +1,13 @@
 """The file of a ticket: what is written is read, near its bound, and nothing else is ever read."""
 
+import dataclasses
 import hashlib
 import json
 import subprocess
 import sys
 import zlib
 
+import ml_dtypes
 import numpy as np
 import pytest
 from fake_files import fail
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_lottery import storage, ticket_file
-from tf_lottery.errors import CorruptFileError, StorageError
+from tf_lottery.errors import CorruptFileError, StorageError, UsageError
 from tf_lottery.exports import sizes
 from tf_lottery.ticket import Mask, Ticket
 
@@ -48,6 +50,29 @@ def test_a_ticket_is_read_as_it_was_written_and_within_five_percent_of_its_bound
     size = (tmp_path / 'ticket').stat().st_size
     # The header's few hundred bytes are all there is of an empty ticket.
     assert size <= 1.05 * sizes.bound(wish.mask, wish.weights) + 250
+
+
+@pytest.mark.parametrize('dtype', [
+    'bool', 'int8', 'uint8', 'int32', 'uint64', 'float16', 'float64', '>f4', 'complex64', ml_dtypes.bfloat16,
+    ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.int4])
+def test_weights_of_any_dtype_are_read_to_the_bit(dtype, tmp_path):
+    path, mask = str(tmp_path / 'ticket'), Mask({'w': np.eye(4, 3)})
+    values = np.arange(-6, 6).reshape(4, 3).astype(dtype)
+    wish = Ticket(mask, {'w': values, 'bias': values[0], 'count': values[1, 1]})
+    ticket_file.save_ticket(path, wish)
+    again = ticket_file.load_ticket(path)
+    for name, array in wish.start.items():
+        assert again.weights[name].dtype == np.dtype(dtype).newbyteorder('=')
+        assert again.weights[name].astype(array.dtype).tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(('values', 'found'), [
+    (np.array([b'a'], object), 'object'), (np.array(['ab']), '<U2'), (np.zeros(1, 'M8[s]'), r'datetime64\[s\]'),
+    (np.zeros(1, [('qint8', 'i1')]), 'qint8')])
+def test_what_is_no_number_is_refused_before_anything_is_written(tmp_path, values, found):
+    with pytest.raises(UsageError, match=f'^table holds .*{found}.*, which is no weight: leave it out of the ticket'):
+        ticket_file.save_ticket(str(tmp_path / 'ticket'), Ticket(Mask({}), {'table': values}))
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 4))
@@ -118,7 +143,8 @@ def test_a_foreign_file_is_told(tmp_path):
 
 def test_it_is_read_without_tensorflow(tmp_path):
     path = str(tmp_path / 'ticket')
-    ticket_file.save_ticket(path, ticket(0.5))
+    ticket_file.save_ticket(path, dataclasses.replace(ticket(0.5), weights={
+        **ticket(0.5).weights, 'fc/bias': np.ones(3, ml_dtypes.bfloat16)}))
     script = f"""
 import sys
 sys.modules['tensorflow'] = None

@@ -9,12 +9,14 @@ everything, so that nothing is removed across it, and every network comes out ex
 
 import collections
 import dataclasses
+import inspect
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery import keras2
+from tf_lottery import clones
+from tf_lottery.errors import UsageError
 from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 
@@ -46,6 +48,9 @@ def shrink(model):
     The result is equal where it is called with `training=False`. Trained on, it is another network: batch statistics
     and the gradients of what was folded differ.
 
+    Layers that are not made smaller are copied with all their state (`clones.clone`): the result is a model of its own,
+    and what trains one of the two leaves the other as it is.
+
     Args:
       model: a built Sequential or functional `tf_keras` model without pruning wrappers, with exact zeros where it is
         pruned; nested models are shrunk inside. It is not changed.
@@ -55,33 +60,104 @@ def shrink(model):
       and, by path of layer names, the Change of each layer that has weights.
 
     Raises:
-      UsageError: a Keras 3, subclassed or wrapped model, or one without weights yet.
+      UsageError: what `clones.clone` refuses; a wrapped model; or one whose outputs on made-up inputs did not stay.
     """
-    keras2.require_model(model)
+    parts = clones.models(model)
     wrapper.require_plain(model)
-    steps = {step.layer.name: step for step in _analyse(model)}
-    resized = {name: step.rule.resized(step) for name, step in steps.items()}
-    nested = {layer.name: shrink(layer) for layer in model.layers if isinstance(layer, tf_keras.Model)}
+    alone = _alone(parts)
+    steps = {step.layer: step for part in parts for step in _analyse(part, alone) if step.layer not in parts}
+    resized = {layer: made for layer, step in steps.items() if (made := step.rule.resized(step))}
+    instead = {layer: _rebuilt(layer, config) for layer, (config, _) in resized.items()}
+    smaller = clones.clone(model, instead)
+    for layer, (_, weights) in resized.items():
+        instead[layer].set_weights(weights)
+    _require_equal(model, smaller)
+    return smaller, _changes(model, smaller, steps)
 
-    def clone(layer):
-        if layer.name in nested:
-            return nested[layer.name][0]
-        config, _ = resized[layer.name]
-        return type(layer).from_config({**layer.get_config(), **config})
 
-    smaller = tf_keras.models.clone_model(model, clone_function=clone)
-    changes = {}
+def _rebuilt(layer, config):
+    """A new layer of one of the types in `_RULES`, by the objects that the old one holds: functions, initializers."""
+    held = {name: getattr(layer, name) for name in inspect.signature(type(layer)).parameters if hasattr(layer, name)}
+    return type(layer)(**{**held, **tf_keras.layers.Layer.get_config(layer), **config})
+
+
+def _changes(model, smaller, steps):
+    changes, seen = {}, set()
+    for path, layer, left in _pairs(model, smaller, steps):
+        if layer not in seen and (weights := _size(layer)):
+            seen.add(layer)
+            kept = steps[layer].output.kept
+            changes[path] = Change(kept.size, int(kept.sum()), weights, _size(left))
+    return changes
+
+
+def _pairs(model, smaller, steps, path=''):
+    """Yields the path of each layer of the two models, and the layer in both."""
     for layer in model.layers:
-        if layer.name in nested:
-            inner = nested[layer.name][1]
-            changes.update({f'{layer.name}/{name}': change for name, change in inner.items()})
-        elif layer.weights:
-            _, weights = resized[layer.name]
-            smaller.get_layer(layer.name).set_weights(weights)
-            kept = steps[layer.name].output.kept
-            changes[layer.name] = Change(kept.size, int(kept.sum()), layer.count_params(),
-                                         sum(weight.size for weight in weights))
-    return smaller, changes
+        left = smaller.get_layer(layer.name)
+        if layer in steps:
+            yield f'{path}{layer.name}', layer, left
+        else:
+            yield from _pairs(layer, left, steps, f'{path}{layer.name}/')
+
+
+def _size(layer):
+    """int, the numbers in a layer's variables; a table of words is none of them."""
+    return sum(int(tf.size(variable)) for variable in layer.weights if isinstance(variable, tf.Variable))
+
+
+def _require_equal(model, smaller):
+    """Compares the two on made-up inputs, as far as the model takes them and can be called without being changed.
+
+    Raises:
+      UsageError: an output is another one, or the smaller model reads variables of the model.
+    """
+    if any(getattr(layer, 'stateful', False) for layer in model.layers):
+        return
+    rng = np.random.default_rng(0)
+    inputs = tf.nest.map_structure(lambda tensor: _made_up(tensor, rng), model.input)
+    # Called with training=True in its graph, a layer goes on with its statistics.
+    before = [(variable, tf.identity(variable)) for variable in model.variables + smaller.variables
+              if isinstance(variable, tf.Variable)]
+    try:
+        expected, again = (tf.nest.flatten(model(inputs, training=False)) for _ in range(2))
+        with tf.GradientTape() as tape:
+            outputs = tf.nest.flatten(smaller(inputs, training=False))
+    except Exception:
+        # Some models take only images of a certain size, or only certain words and numbers.
+        return
+    finally:
+        for variable, value in before:
+            variable.assign(value)
+    theirs = {variable._unique_id for variable in model.variables if isinstance(variable, tf.Variable)}
+    foreign = [variable.name for variable in tape.watched_variables() if variable._unique_id in theirs]
+    if foreign:
+        raise UsageError(f'model {model.name!r} reads its variable {foreign[0]!r} past its layers, which a copy would '
+                         'read there too: give the layer that reads it an attribute that holds it.')
+    half = any(layer.compute_dtype in ('float16', 'bfloat16') for layer in model.submodules
+               if isinstance(layer, tf_keras.layers.Layer))
+    for output, value, same in zip(outputs, expected, again, strict=True):
+        # Far above rounding, and far below what a mistake makes, which may be not a number.
+        apart = _distance(output, value) - _distance(value, same)
+        if not apart < (0.2 if half else 0.01):
+            raise UsageError(f'model {model.name!r} cannot be made smaller: what was left of it gave outputs that are '
+                             f'off by {apart:.3g} of the largest, so use it as it is.')
+
+
+def _made_up(tensor, rng):
+    """A value for an input of a model: normal draws, or zeros and empty words where it does not hold floats."""
+    shape = [size or (2 if axis == 0 else 32) for axis, size in enumerate(tensor.shape)]
+    return tf.cast(rng.normal(size=shape), tensor.dtype) if tensor.dtype.is_floating else tf.zeros(shape, tensor.dtype)
+
+
+def _distance(left, right):
+    """float, the largest distance from floats as a fraction of the largest of these, where they are finite."""
+    if not right.dtype.is_floating:
+        return 0.0
+    left, right = (np.asarray(tf.cast(values, tf.float64)) for values in (left, right))
+    finite = np.isfinite(right)
+    largest = np.max(np.abs(right[finite]), initial=0)
+    return float(np.max(np.abs(left - right)[finite], initial=0) / largest) if largest else 0.0
 
 
 class _Tensor:
@@ -125,17 +201,34 @@ class _Step:
         return self.outputs[0]
 
 
-def _analyse(model):
-    """Returns the calls of a model's layers as _Steps, from inputs to outputs, with what is known of each tensor."""
-    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-    uses = collections.Counter(node.layer for node in nodes)
+def _nodes(model):
+    """The calls of a model's layers, from inputs to outputs."""
+    return [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
+
+
+def _alone(models):
+    """Returns the layers that are called once, and share no variable, in all of these models that are one together."""
+    calls = collections.Counter(node.layer for model in models for node in _nodes(model))
+    layers = [layer for layer in calls if layer not in models]
+    owners = collections.Counter(key for layer in layers for key in {id(variable) for variable in layer.weights})
+    return {layer for layer in layers
+            if calls[layer] == 1 and all(owners[id(variable)] == 1 for variable in layer.weights)}
+
+
+def _analyse(model, alone):
+    """Returns the calls of a model's layers as _Steps, from inputs to outputs, with what is known of each tensor.
+
+    Args:
+      model: a Sequential or functional model.
+      alone: the layers of it, and others, whose variables only one call reads.
+    """
     tensors, steps = {}, []
-    for node in nodes:
+    for node in _nodes(model):
         outputs = tf.nest.flatten(node.outputs)
         tensors.update({id(tensor): _Tensor(tuple(tensor.shape)) for tensor in outputs})
         step = _Step(node.layer, _RULES.get(type(node.layer), _OPAQUE),
                      [tensors[id(tensor)] for tensor in node.keras_inputs], [tensors[id(tensor)] for tensor in outputs])
-        if uses[node.layer] > 1 or not _is_plain_call(node) or not step.rule.fits(step):
+        if not (node.layer in alone and _is_plain_call(node) and _is_as_built(node.layer) and step.rule.fits(step)):
             step = dataclasses.replace(step, rule=_OPAQUE)
         steps.append(step)
 
@@ -160,7 +253,16 @@ def _analyse(model):
 def _is_plain_call(node):
     """Whether a layer is called on tensors alone: `training=True`, for one, would make another function of it."""
     given = [*node.call_args[1:], *node.call_kwargs.values()]
-    return all(value is None for value in given)
+    tensors = tf.nest.flatten(node.call_args[:1])
+    return all(value is None for value in given) and len(tensors) == len(node.keras_inputs)
+
+
+def _is_as_built(layer):
+    """Whether a layer computes what its class does, and has no losses and metrics beside its own regularizers."""
+    regularizers = [held for name, held in vars(layer).items() if name.endswith('_regularizer') and name[0] != '_']
+    losses = len(regularizers) - regularizers.count(None)
+    as_its_class = getattr(layer.call, '__func__', None) is type(layer).call
+    return as_its_class and not layer._metrics and len(layer._callable_losses) == losses
 
 
 def _is_by_channel(step):
@@ -201,8 +303,8 @@ class _Opaque:
         """Adds to what is kept of inputs and output what cannot go alone."""
 
     def resized(self, step):
-        """Returns (changes to the layer's config, its weights) for what is kept."""
-        return {}, step.layer.get_weights()
+        """Returns (changes to the layer's config, its weights) for what is kept; None where it stays as it is."""
+        return None
 
 
 class _Weighted(_Opaque):
@@ -241,7 +343,8 @@ class _Weighted(_Opaque):
         use_bias = bool(layer.use_bias or bias.any())
         kernel = np.where(used, layer.kernel.numpy(), 0)[..., read, :][..., kept]
         kernel = kernel.astype(layer.kernel.dtype.as_numpy_dtype)
-        return {self._size: int(kept.sum()), 'use_bias': use_bias}, [kernel, bias.astype(kernel.dtype)][:1 + use_bias]
+        weights = [kernel, bias.astype(kernel.dtype)][:1 + use_bias]
+        return _unless_equal(layer, {self._size: int(kept.sum()), 'use_bias': use_bias}, weights)
 
 
 class _Passing(_Opaque):
@@ -309,7 +412,7 @@ class _Normalization(_Elementwise):
         return [step.output.read & self._scales(step)]
 
     def resized(self, step):
-        return {}, [weight[step.output.kept] for weight in step.layer.get_weights()]
+        return _unless_equal(step.layer, {}, [weight[step.output.kept] for weight in step.layer.get_weights()])
 
 
 class _Depthwise(_Passing):
@@ -337,7 +440,15 @@ class _Depthwise(_Passing):
 
     def resized(self, step):
         kernel, *bias = step.layer.get_weights()
-        return {}, [kernel[:, :, step.input.kept], *(values[step.output.kept] for values in bias)]
+        weights = [kernel[:, :, step.input.kept], *(values[step.output.kept] for values in bias)]
+        return _unless_equal(step.layer, {}, weights)
+
+
+def _unless_equal(layer, config, weights):
+    before = layer.get_weights()
+    if len(before) == len(weights) and all(map(np.array_equal, before, weights)):
+        return None
+    return config, weights
 
 
 def _channels_last(step):
@@ -373,6 +484,7 @@ _RULES = {
     **dict.fromkeys([_keras.Activation, _keras.ReLU, _keras.LeakyReLU, _keras.ELU, _keras.Add, _keras.Subtract,
                      _keras.Multiply, _keras.Average, _keras.Maximum, _keras.Minimum], _Elementwise()),
 }
-_ACTIVATIONS = {getattr(tf_keras.activations, name) for name in (
+# A tuple, which can be asked for what has no hash.
+_ACTIVATIONS = tuple(getattr(tf_keras.activations, name) for name in (
     'elu', 'exponential', 'gelu', 'hard_sigmoid', 'linear', 'mish', 'relu', 'selu', 'sigmoid', 'softplus', 'softsign',
-    'swish', 'tanh')}
+    'swish', 'tanh'))

@@ -17,11 +17,12 @@ import stat
 import threading
 import zipfile
 
+import ml_dtypes
 import numpy as np
 from absl import logging
 
 from tf_lottery import keras2
-from tf_lottery.errors import CorruptFileError, MissingFileError, StorageError, reason
+from tf_lottery.errors import CorruptFileError, MissingFileError, StorageError, UsageError, reason
 
 _FULL = 'the disk is full; free some space and run the same command again, nothing saved before is harmed'
 _READING = ('look for', 'list', 'read')
@@ -310,7 +311,7 @@ def read_arrays(path, names=None):
                 opened.seek(-12, io.SEEK_END)
                 if len(file.files) != int.from_bytes(opened.read(2), 'little'):
                     raise CorruptFileError(f'{path} is corrupt: arrays are missing.')
-                return {name: file[name] for name in names or file.files}
+                return {name: _with_its_dtype(file[name]) for name in names or file.files}
         except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, OSError) as error:
             # A damaged table of contents may send the reader to a place before the file's start.
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
@@ -326,11 +327,37 @@ def _opened(path, whole):
 
 
 def write_arrays(path, arrays):
-    """Writes named arrays as an uncompressed .npz file, the same bytes for the same arrays."""
+    """Writes named arrays as an uncompressed .npz file, the same bytes for the same arrays.
+
+    Numpy's format knows numpy's own dtypes. An array of another, such as bfloat16, is written as unsigned integers, in
+    a field that is called as its dtype.
+
+    Raises:
+      UsageError: an array holds objects, such as strings.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             # A ZipInfo of its own carries no time of day, so that equal arrays give equal files.
             with archive.open(zipfile.ZipInfo(f'{name}.npy'), 'w', force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                np.lib.format.write_array(member, _with_numpy_dtype(name, np.asanyarray(array)), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
+
+
+def is_of_ml_dtypes(dtype):
+    """Whether a dtype is bfloat16, a float8 or another that numpy has from ml_dtypes."""
+    return vars(ml_dtypes).get(dtype.name) is dtype.type
+
+
+def _with_numpy_dtype(name, array):
+    if array.dtype.hasobject:
+        raise UsageError(f'{name} holds {array.dtype}, which no file keeps: make it an array of numbers.')
+    if is_of_ml_dtypes(array.dtype):
+        return array.view([(array.dtype.name, f'u{array.dtype.itemsize}')])
+    return array
+
+
+def _with_its_dtype(array):
+    """The inverse of `_with_numpy_dtype`."""
+    (name,) = array.dtype.names if len(array.dtype.names or ()) == 1 else (None,)
+    return array[name].view(getattr(ml_dtypes, name)) if name in vars(ml_dtypes) else array

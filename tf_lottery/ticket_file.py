@@ -21,7 +21,7 @@ import zlib
 import numpy as np
 
 from tf_lottery import storage
-from tf_lottery.errors import CorruptFileError
+from tf_lottery.errors import CorruptFileError, UsageError
 from tf_lottery.ticket import Mask, Ticket, pack, unpack
 
 _MAGIC = b'\x89TICKET\r\n'
@@ -39,10 +39,15 @@ def save_ticket(path, ticket, about=None):
       path: str.
       ticket: Ticket; weights that its mask has pruned are not kept.
       about: what JSON can hold, such as the config that the ticket is trained under, or None.
+
+    Raises:
+      UsageError: a weight that is not a number, such as a string.
     """
     variables, payload = [], []
     for name, values in pack(ticket.weights, ticket.mask).items():
         values = np.asarray(values)
+        if not _holds_numbers(values.dtype):
+            raise UsageError(f'{name} holds {values.dtype}, which is no weight: leave it out of the ticket.')
         shape, mask = values.shape, None
         if name in ticket.mask:
             shape = ticket.mask[name].shape
@@ -91,7 +96,7 @@ def _parse(content):
     masks, weights = {}, {}
     for name, dtype, shape, mask in header['variables']:
         dtype = np.dtype(dtype)
-        if dtype.kind not in 'fiub' or any(type(size) is not int or size < 0 for size in shape):
+        if not _holds_numbers(dtype) or any(type(size) is not int or size < 0 for size in shape):
             raise ValueError(f'{name} is {dtype} {shape}')
         count = math.prod(shape)
         if count > _WEIGHTS:
@@ -105,6 +110,10 @@ def _parse(content):
         raise ValueError('bytes are left over')
     masks = Mask(masks)
     return Ticket(masks, unpack(weights, masks), int(header['step'])), header['about']
+
+
+def _holds_numbers(dtype):
+    return dtype.kind in 'fiubc' or storage.is_of_ml_dtypes(dtype)
 
 
 class _Payload:

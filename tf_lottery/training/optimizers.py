@@ -12,27 +12,31 @@ class Adam(tf_keras.optimizers.Adam):
     """Adam (1412.6980) whose bias correction counts from where its moments started, not from step 0.
 
     After rewinding, the step count is k, where the learning-rate schedule goes on, while the moments are fresh. Keras's
-    Adam would correct them as if they were k steps old, which makes the first steps up to six times too long.
+    Adam would correct them as if they were k steps old, which makes the first steps up to six times too long. From step
+    0 it is Keras's, to the bit: the update is Keras's own, with the age of the moments for the step count.
+
+    Attributes:
+      moments_start: int64 variable, the step count that the moments were fresh at; there once the optimizer is built,
+        and saved with it.
     """
 
     def build(self, var_list):
-        if not hasattr(self, 'moments_start'):
-            self.moments_start = tf.Variable(0, dtype=tf.int64, trainable=False, name='moments_start',
-                                             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         super().build(var_list)
-        if all(variable is not self.moments_start for variable in self._variables):
-            self._variables.append(self.moments_start)
+        if not hasattr(self, 'moments_start'):
+            self.moments_start = self.add_variable((), tf.int64, name='moments_start')
 
     def update_step(self, gradient, variable):
-        gradient = tf.convert_to_tensor(gradient)
-        key = self._index_dict[self._var_key(variable)]
-        moment, square = self._momentums[key], self._velocities[key]
-        age = tf.cast(self.iterations - self.moments_start + 1, variable.dtype)
-        correction = tf.sqrt(1 - tf.pow(self.beta_2, age)) / (1 - tf.pow(self.beta_1, age))
-        rate = tf.cast(self.learning_rate, variable.dtype) * correction
-        moment.assign_add((gradient - moment) * (1 - self.beta_1))
-        square.assign_add((tf.square(gradient) - square) * (1 - self.beta_2))
-        variable.assign_sub(rate * moment / (tf.sqrt(square) + self.epsilon))
+        steps = self._iterations
+        # Of all that counts steps the update alone counts from there. Keras's own attribute handling would track it.
+        object.__setattr__(self, '_iterations', steps - self.moments_start)
+        try:
+            super().update_step(gradient, variable)
+        finally:
+            object.__setattr__(self, '_iterations', steps)
+
+    def get_config(self):
+        # Keras's leaves it out, and so reads another optimizer back.
+        return {**super().get_config(), 'adaptive_epsilon': self.adaptive_epsilon}
 
 
 def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
