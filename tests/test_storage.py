@@ -310,7 +310,7 @@ ACTIONS = {
 def test_all_that_asks_a_file_system_is_tested_here():
     asking = {name for name, function in inspect.getmembers(storage, inspect.isfunction)
               if function.__module__ == storage.__name__ and not name.startswith('_')}
-    assert asking - {'is_remote', 'join', 'one_sentence', 'without_slash'} == set(ACTIONS)
+    assert asking - {'is_of_ml_dtypes', 'is_remote', 'join', 'one_sentence', 'without_slash'} == set(ACTIONS)
 
 
 @pytest.mark.parametrize('name', ACTIONS)

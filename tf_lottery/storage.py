@@ -69,20 +69,21 @@ def one_sentence(action, path):
     Raises:
       StorageError; MissingFileError where there is nothing at `path`.
     """
+    named = str(path) if str(path).isprintable() else repr(str(path))
     if not _is_name(path):
-        raise StorageError(f'cannot {action} {str(path)!r}: that is no name of a file; choose another one.')
+        raise StorageError(f'cannot {action} {named}: that is no name of a file; choose another one.')
     try:
         yield
     except StorageError:
         raise
     except OSError as error:
         kind = MissingFileError if isinstance(error, (FileNotFoundError, NotADirectoryError)) else StorageError
-        raise kind(f'cannot {action} {path}: {_reason_of_the_system(error, action)}.') from error
+        raise kind(f'cannot {action} {named}: {_reason_of_the_system(error, action)}.') from error
     except Exception as error:
         if not type(error).__module__.startswith('tensorflow'):
             raise
         kind = MissingFileError if type(error).__name__ == 'NotFoundError' else StorageError
-        raise kind(f'cannot {action} {path}: {_reason_of_tensorflow(error, path)}.') from error
+        raise kind(f'cannot {action} {named}: {_reason_of_tensorflow(error, path)}.') from error
 
 
 def _is_name(path):

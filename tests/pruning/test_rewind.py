@@ -166,7 +166,8 @@ def test_what_cannot_be_rewound_is_refused():
 
 @pytest.mark.parametrize(('optimizer', 'step', 'warns'), [
     (tf_keras.optimizers.Adam, 3, True), (tf_keras.optimizers.Nadam, 3, True), (tf_keras.optimizers.Adam, 0, False),
-    (Adam, 3, False), (tf_keras.optimizers.SGD, 3, False)])
+    (Adam, 3, False), (tf_keras.optimizers.SGD, 3, False), (tf_keras.optimizers.Lion, 3, False),
+    (tf_keras.optimizers.AdamW, 3, True)])
 def test_an_optimizer_that_misjudges_the_age_of_its_moments_is_warned_of(caplog, optimizer, step, warns):
     model = compiled(optimizer(jit_compile=False))
     rewinding.rewind(model, ticket_of(model, step), model.optimizer)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_lottery.errors import UsageError
-from tf_lottery.pruning.rewind import reset_optimizer
+from tf_lottery.pruning import optimizer_state
 from tf_lottery.training import OPTIMIZERS, optimizers
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -148,8 +148,13 @@ def test_what_is_excluded_does_not_decay():
 
 def reset(optimizer, step):
     variable = tf.Variable(np.ones(4, np.float32))
-    reset_optimizer(optimizer, [variable], step)
+    rewound(optimizer, variable, step)
     return variable
+
+
+def rewound(optimizer, variable, step):
+    optimizer_state.build(optimizer, [variable])
+    optimizer_state.reset(optimizer, [variable], optimizer_state.fresh_state(optimizer, [variable]), step)
 
 
 def test_the_first_steps_after_rewinding_are_those_of_a_fresh_adam():
@@ -209,7 +214,7 @@ def test_a_rewound_optimizer_trains_as_a_fresh_one(name):
     variable = tf.Variable(np.full(4, 3, np.float32))
     steps(own, variable, GRADIENTS[::-1])
     variable.assign(np.ones(4))
-    reset_optimizer(own, [variable], 500)
+    rewound(own, variable, 500)
     expected = steps(fresh, tf.Variable(np.ones(4, np.float32)), GRADIENTS)
     assert np.array_equal(steps(own, variable, GRADIENTS), expected)
     assert int(own.iterations) == 506

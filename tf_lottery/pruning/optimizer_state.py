@@ -11,6 +11,10 @@ OPTIMIZERS = (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimize
 
 # Keras lists in these what it keeps in attributes of its own, too.
 _LISTS = ('_variables', '_weights')
+# These divide their moments by what their age makes of them, and take it from the count of steps.
+_CORRECTING = (tf_keras.optimizers.AdamW, *(
+    getattr(module, name) for module in (tf_keras.optimizers, tf_keras.optimizers.legacy)
+    for name in ('Adam', 'Adamax', 'Nadam')))
 # Stands for the value of a weight: what an average over the weights starts from.
 _AS_ITS_WEIGHT = object()
 
@@ -117,11 +121,11 @@ def reset(optimizer, weights, held, step=None):
     for each in nested(optimizer):
         if hasattr(each, 'moments_start'):
             each.moments_start.assign(each.iterations)
-        elif each.iterations.numpy() and hasattr(each, 'beta_2'):
+        elif each.iterations.numpy() and isinstance(each, _CORRECTING):
             logging.warning(
                 '%s corrects the bias of its fresh moments as if they were %d steps old, which makes its first '
-                'thousand steps after rewinding up to six times too long: compile with tf_lottery.Adam instead.',
-                type(each).__name__, each.iterations.numpy())
+                'thousand steps after rewinding too long or too short, up to six times those of Adam: compile with '
+                'tf_lottery.Adam instead.', type(each).__name__, each.iterations.numpy())
 
 
 def build(optimizer, weights):
