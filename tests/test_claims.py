@@ -1,9 +1,12 @@
 """Which replicates a job takes beside others."""
 
+import contextlib
+
 import pytest
 
 from tf_lottery import claims, config, locks, runs, storage
 from tf_lottery.claims import Claims
+from tf_lottery.errors import StorageError
 
 
 @pytest.fixture
@@ -79,3 +82,33 @@ def test_what_another_job_finished_in_the_meantime_is_not_taken(tmp_path, what, 
     with Claims(str(tmp_path), what, 0) as own:
         assert own.take() is None
         assert locks.owner(folder(tmp_path, 0)) is None
+
+
+def test_it_holds_nothing_before_the_first_and_after_the_end(tmp_path, what):
+    with Claims(str(tmp_path), what) as own:
+        assert own.replicate is None and claims.holders(str(tmp_path), what) == {}
+        own.take()
+        assert list(claims.holders(str(tmp_path), what)) == [0]
+    assert own.replicate is None and claims.holders(str(tmp_path), what) == {}
+
+
+def test_what_it_took_and_could_not_finish_is_not_ahead_again(tmp_path, what):
+    finish(tmp_path, what, 3)
+    with Claims(str(tmp_path), what) as own:
+        assert [own.take(), own.take()] == [0, 1]
+        assert own.ahead() == [*runs.wanted(what, 1), *runs.wanted(what, 2)]
+
+
+def test_a_replicate_that_was_lost_is_told(tmp_path, what, monkeypatch):
+    @contextlib.contextmanager
+    def lost(folder):
+        def check():
+            raise StorageError(f'{folder} may be in other hands.')
+
+        yield check
+
+    monkeypatch.setattr(locks, 'lock', lost)
+    with Claims(str(tmp_path), what) as own:
+        own.take()
+        with pytest.raises(StorageError, match='replicate_0 may be in other hands'):
+            own.check()

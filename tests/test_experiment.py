@@ -1,7 +1,9 @@
 """An experiment in one process: what each branch trains, and what happens when something goes wrong."""
 
+import dataclasses
 import errno
 import os
+import types
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from absl import logging
 from tf_lottery import config, runs, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
-from tf_lottery.experiment import At, Experiment
+from tf_lottery.experiment import At, Experiment, replicate_seeds
 from tf_lottery.pruning import wrapper
+from tf_lottery.training.trainer import Seeds
 
 STEPS, REWIND = 60, 20
 
@@ -204,6 +207,54 @@ def test_the_trainer_is_set_up_as_the_config_says(tmp_path, finished):
     assert finished.trainer.settings.learning_rate == 1.2e-3
 
 
+def test_the_three_seeds_of_every_replicate_are_its_own():
+    drawn = [number for seed in range(3) for replicate in range(3)
+             for number in dataclasses.astuple(replicate_seeds(seed, replicate))]
+    assert len(set(drawn)) == 3 * 3 * 3
+    assert all(0 <= number < 2**31 for number in drawn)
+    # What is added to an experiment that has finished must have the seeds that it had.
+    assert replicate_seeds(0, 0) == Seeds(initialisation=1484405855, order=1838574579, augmentation=372825380)
+    assert replicate_seeds(3, 2) == Seeds(initialisation=480164916, order=1335948745, augmentation=974038550)
+
+
+def at(run, seed=3):
+    """A place in an experiment of which nothing was trained."""
+    return At(types.SimpleNamespace(protocol=protocol(seed=seed)), run)
+
+
+def test_what_a_run_draws_is_its_own():
+    run = runs.Run(2, 1, 'random_reinit', 1)
+    others = [dataclasses.replace(run, **change) for change in (
+        {'replicate': 0}, {'replicate': 1}, {'level': 2}, {'branch': 'random_sparse'}, {'branch': 'one_shot_reinit'},
+        {'copy': 0}, {'copy': 2})]
+    drawn = [at(one).seed for one in (run, *others)] + [at(run, seed).seed for seed in (0, 1, 2)]
+    assert len(set(drawn)) == len(drawn)
+    assert all(0 <= seed < 2**31 for seed in drawn)
+    # The same controls at every rewinding step.
+    assert at(dataclasses.replace(run, rewind=20)).seed == at(run).seed
+    # As in experiments that have finished.
+    assert (at(run).seed, at(runs.Run(0, 2, 'random_mask')).seed) == (2115707200, 981291187)
+
+
+@pytest.mark.parametrize('branch', ['ticket', 'random_mask'])
+def test_other_data_orders_are_each_a_replicates_own(branch):
+    reordered = f'{branch}_reordered'
+    places = [(replicate, copy, seed) for replicate in range(2) for copy in range(2) for seed in (0, 3)]
+    seeds = [at(runs.Run(replicate, 1, reordered, copy), seed).seeds for replicate, copy, seed in places]
+    seeds += [replicate_seeds(seed, replicate) for replicate in range(2) for seed in (0, 3)]
+    numbers = [number for one in seeds for number in (one.order, one.augmentation)]
+    assert len(set(numbers)) == len(numbers)
+    for (replicate, copy, seed), own in zip(places, seeds, strict=False):
+        original = replicate_seeds(seed, replicate)
+        assert own.initialisation == original.initialisation
+        # What the subnetwork itself was drawn with is not drawn anew.
+        run = runs.Run(replicate, 1, reordered, copy)
+        assert at(run, seed).seed == at(runs.original(run), seed).seed
+        assert at(runs.original(run), seed).seeds == original
+    assert at(runs.Run(2, 1, reordered, 1)).seeds == Seeds(
+        initialisation=480164916, order=1872255894, augmentation=1018763917)
+
+
 def test_replicates_differ_by_their_seeds(tmp_path):
     done = experiment(tmp_path, ('ticket',), 0, replicates=2)
     done.run()
@@ -377,14 +428,19 @@ def test_lines_end_at_the_errors_of_the_runs(finished):
 
 
 def test_a_sweep_rewinds_each_level_to_each_step(tmp_path):
-    done = experiment(tmp_path, ('ticket',), 1, **{'pruning.rewind_to': '0it,20it,40it'})
+    done = experiment(tmp_path, ('ticket', 'ticket_reordered'), 2, branch_levels=(0,), **{
+        'pruning.rewind_to': '0it,20it', 'connectivity.points': 0})
     done.run()
-    single = experiment(tmp_path / 'single', ('ticket',), 1)
+    single = experiment(tmp_path / 'single', ('ticket',), 2)
     single.run()
-    for step in (0, 20, 40):
-        start = At(done, runs.Run(0, 1, 'ticket', rewind=step)).ticket()
-        assert start.step == step
-        assert storage.read_json(done.path(runs.Run(0, 1, 'ticket', rewind=step), 'result.json'))['rewind_step'] == step
+    for step in (0, 20):
+        for level in (1, 2):
+            run = runs.Run(0, level, 'ticket', rewind=step)
+            assert At(done, run).ticket().step == step
+            assert storage.read_json(done.path(run, 'result.json'))['rewind_step'] == step
+        assert done.mask(run).is_subset_of(done.mask(runs.Run(0, 1, 'ticket', rewind=step)))
     assert weights_equal(At(done, runs.Run(0, 1, 'ticket', rewind=0)).ticket().weights, initial(done))
-    # A step of a sweep is the same experiment as that step alone.
-    assert weights_equal(done.weights(runs.Run(0, 1, 'ticket', rewind=20)), single.weights(runs.Run(0, 1, 'ticket')))
+    # A step of a sweep is the same experiment as that step alone, whatever passed that step on another data order.
+    for level in (1, 2):
+        assert weights_equal(done.weights(runs.Run(0, level, 'ticket', rewind=20)),
+                             single.weights(runs.Run(0, level, 'ticket')))

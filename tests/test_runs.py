@@ -1,7 +1,9 @@
 """Which runs an experiment has, in what order, and what a plan says of them; a folder is of one experiment."""
 
+import contextlib
 import json
 import re
+import threading
 from importlib import metadata
 
 import pytest
@@ -32,6 +34,54 @@ def test_a_control_brings_the_chain_that_it_is_made_from():
         'level_00/ticket', 'level_01/ticket', 'level_02/ticket', 'level_03/random_mask']
     assert folders(branches=('continued_training',), branch_levels=(3,)) == [
         'level_00/ticket', 'level_01/fine_tuning', 'level_02/fine_tuning', 'level_03/continued_training']
+
+
+def test_a_control_beyond_the_last_level_brings_nothing():
+    assert folders(branches=('random_mask',), branch_levels=(7,)) == ['level_00/ticket']
+
+
+def test_within_a_level_chains_come_first_and_then_the_branches_as_they_were_given():
+    assert folders(branches=('random_mask', 'continued_training', 'one_shot', 'ticket'), branch_levels=(2,),
+                   **{'pruning.levels': 2}) == [
+        'level_00/ticket', 'level_01/fine_tuning', 'level_01/ticket', 'level_02/ticket', 'level_02/random_mask',
+        'level_02/continued_training', 'level_02/one_shot']
+    assert folders(branches=('random_mask', 'lr_rewinding', 'ticket'), **{'pruning.levels': 1})[1:] == [
+        'level_01/lr_rewinding', 'level_01/ticket', 'level_01/random_mask']
+
+
+def test_where_the_weights_of_a_replicate_lie():
+    """As in the folders of experiments that have finished."""
+    single, swept = runs.Run(2, 5, 'random_mask'), runs.Run(2, 5, 'random_reinit', 1, 30)
+    assert single.folder == 'replicate_2/level_05/random_mask'
+    assert swept.folder == 'replicate_2/level_05/random_reinit_rewind_30_1'
+    assert single.initial_weights == swept.initial_weights == 'replicate_2/rewind/initial.npz'
+    assert single.rewound_weights == 'replicate_2/rewind/rewound.npz'
+    assert swept.rewound_weights == 'replicate_2/rewind/rewound_30.npz'
+    assert runs.Run(0, 1, 'ticket', rewind=0).rewound_weights == 'replicate_0/rewind/rewound_0.npz'
+
+
+def test_a_run_is_done_when_its_result_is_there(tmp_path):
+    run = runs.Run(0, 1, 'ticket')
+    for name in ('mask.npz', 'weights.npz', 'metrics.csv', 'timing.json'):
+        storage.write_bytes(storage.join(tmp_path, run.folder, name), b'')
+        assert not runs.is_done(str(tmp_path), run)
+    storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+    assert runs.is_done(str(tmp_path), run)
+
+
+@pytest.mark.parametrize(('replicates', 'wish', 'sentence'), [
+    (1, 1, '--replicate is 1, but this experiment has replicate 0 only: choose one of these, or give '
+           '--config.replicates=2.'),
+    (3, 3, '--replicate is 3, but this experiment has replicates 0 to 2: choose one of these, or give '
+           '--config.replicates=4.'),
+    (2, 7, '--replicate is 7, but this experiment has replicates 0 to 1: choose one of these, or give '
+           '--config.replicates=8.')])
+def test_a_replicate_that_an_experiment_does_not_have_is_refused(replicates, wish, sentence):
+    for known in range(replicates):
+        runs.check_replicate(protocol(replicates=replicates), known)
+    with pytest.raises(UsageError, match=f'^{re.escape(sentence)}$'):
+        runs.check_replicate(protocol(replicates=replicates), wish)
+    runs.check_replicate(protocol(replicates=wish + 1), wish)
 
 
 def test_one_shot_needs_the_dense_network_only():
@@ -82,6 +132,13 @@ def test_lines_are_missing_until_they_are_measured_as_wished(tmp_path):
     storage.write_json(storage.join(tmp_path, run.folder, 'connectivity.json'), {
         'position': [0] * 30, 'examples': 10_000})
     assert runs.missing_lines(str(tmp_path), what) == []
+    what.config.connectivity.examples = 5_000
+    assert runs.missing_lines(str(tmp_path), what) == [run]
+    # There are no more than all of them.
+    storage.write_json(storage.join(tmp_path, run.folder, 'connectivity.json'), {
+        'position': [0] * 30, 'examples': what.examples})
+    what.config.connectivity.examples = 10 * what.examples
+    assert runs.missing_lines(str(tmp_path), what) == []
     what.config.connectivity.points = 10
     assert runs.missing_lines(str(tmp_path), what) == [run]
     what.config.connectivity.points = 0
@@ -108,6 +165,9 @@ def test_a_replicate_has_its_own_runs_and_lines(tmp_path):
         'position': [0] * 30, 'examples': 10_000})
     assert runs.is_finished(str(tmp_path), what, 1)
     assert not runs.is_finished(str(tmp_path), what, 0)
+    # Lines that are there, of which the level before has gone, are not enough.
+    storage.remove(storage.join(tmp_path, own[0].folder, 'result.json'))
+    assert not runs.is_finished(str(tmp_path), what, 1)
 
 
 def test_steps_of_a_run():
@@ -159,9 +219,9 @@ def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):
     assert 'estimated from' in plan.describe(str(tmp_path / 'none'), protocol())
 
 
-def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch):
-    installed = {'tensorflow-tpu': '2.20.0', 'tf_keras': '2.20.1', 'tensorflow-model-optimization': '0.8.1',
-                 'numpy': '2.4.6'}
+@pytest.mark.parametrize('package', ['tensorflow', 'tensorflow-tpu', 'tensorflow-cpu'])
+def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch, package):
+    installed = {package: '2.20.0', 'tf_keras': '2.20.1', 'tensorflow-model-optimization': '0.8.1', 'numpy': '2.4.6'}
 
     def version(name):
         if name not in installed:
@@ -169,8 +229,9 @@ def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch):
         return installed[name]
 
     monkeypatch.setattr(metadata, 'version', version)
-    assert runs.versions()['tensorflow'] == '2.20.0'
-    assert runs.versions()['tf_keras'] == '2.20.1'
+    versions = runs.versions()
+    assert re.fullmatch(r'3\.\d+\.\d+', versions.pop('python'))
+    assert versions == {'tensorflow': '2.20.0', **{name: installed[name] for name in list(installed)[1:]}}
 
 
 @pytest.mark.parametrize(('seconds', 'words'), [(3, '3 s'), (600, '10 min'), (9000, '2.5 h')])
@@ -212,6 +273,31 @@ def test_a_job_that_joins_leaves_the_description_alone(tmp_path):
         stored = runs.read_config(str(tmp_path))
         assert stored['command'] == ('third' if levels == 4 else 'first')
         assert stored['config']['pruning']['levels'] == levels
+
+
+def test_a_job_that_joins_does_not_wait_for_a_report(tmp_path, monkeypatch):
+    runs.claim(str(tmp_path), protocol(), 'first')
+    monkeypatch.setattr(locks, 'lock', None)
+    runs.claim(str(tmp_path), protocol(), 'second')
+
+
+def test_a_job_that_changes_the_description_waits_for_a_report(tmp_path):
+    with contextlib.ExitStack() as report:
+        report.enter_context(locks.lock(str(tmp_path)))
+        # Later than a lock is patient unasked.
+        thread = threading.Timer(3 * locks._PATIENCE_SECONDS, report.close)
+        thread.start()
+        runs.claim(str(tmp_path), protocol(), '')
+        thread.join()
+    assert runs.is_claimed(str(tmp_path))
+
+
+def test_a_folder_of_something_else_is_not_claimed(tmp_path):
+    (tmp_path / 'notes.txt').write_text('mine')
+    with pytest.raises(UsageError, match=f'^{tmp_path} holds files that are not of an experiment: choose another '):
+        runs.claim(str(tmp_path), protocol(), '')
+    assert not runs.is_claimed(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 
 
 def test_how_much_to_do_may_change_and_nothing_else(tmp_path):
