@@ -215,6 +215,43 @@ def test_a_plan_for_another_machine_takes_its_speed():
     assert f'and {plan.size(2 * 3 * 4 * 266_200)} for checkpoints' in text
 
 
+def test_a_plan_of_one_replicate_of_a_sweep(tmp_path):
+    what = protocol(
+        name='swept', branches=('ticket', 'random_reinit', 'ticket_reordered'), branch_levels=(0, 1, 3), reinits=2,
+        replicates=3, **{'training.length': '1000it', 'training.evaluate_every': '50it',
+                         'pruning.rewind_to': '0it,100it', 'training.optimizer': 'momentum',
+                         'training.learning_rate': 0.1})
+    # The dense network, its copy on another order, and level 1, all of rewinding step 0; of another replicate as well.
+    for replicate in (1, 2):
+        for run in runs.wanted(what, replicate)[:3]:
+            storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+    # To do: 2 tickets, 2 copies and 8 reinitialisations of 1,000 steps, 3 tickets and 3 copies of 900, and 15,000
+    # evaluations every 50 steps: 17,400 * 266,200 * 6 * 60 + 5,220,000 * 266,200 * 2 operations, and at 1,000 images/s
+    # 1,044 + 5,220 / 3 seconds. On the disk: 21 masks of 33,275 bytes, 4,000 for small files of each, 408 rows of 110,
+    # and 4 * 266,200 times 3 + 8 * 0.8 + 2 * 0.64 + 8 * 0.512 networks; two checkpoints of weights and velocities.
+    assert plan.describe(str(tmp_path), what, replicate=1, images_per_second=1000) == f'''\
+swept: lenet_300_100 on mnist, 1,000 steps a run of batch 60, rewinding to step 0, 100
+folder      {tmp_path}
+
+branch                             levels                 trainings    done   to do
+Winning ticket                     0-3                            7       2       5
+Winning ticket, other data orders  0-1, 3                         6       1       5
+Random reinitialisation            1, 3                           8       0       8
+all                                                              21       3      18
+
+densities   100.0 80.0 64.0 51.2 %
+to train    17,400 steps, 1,044,000 examples; 5,220,000 to evaluate on; 4.4e+12 floating-point operations
+to measure  6 lines between two copies, 30 places each
+time        about 46 min (at 1,000 images/s in training, thrice that in evaluation)
+disk        about 16.6 MB when finished, and 4.3 MB for checkpoints while training'''
+
+
+def test_a_plan_says_which_job_trains_what(tmp_path):
+    with locks.lock(str(tmp_path / 'replicate_1')):
+        text = plan.describe(str(tmp_path), protocol(replicates=2), images_per_second=1)
+        assert text.splitlines()[-1] == f'working     {locks.owner(str(tmp_path / "replicate_1"))} on replicate 1'
+
+
 def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):
     assert 'estimated from' in plan.describe(str(tmp_path / 'none'), protocol())
 
@@ -234,12 +271,15 @@ def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch, package):
     assert versions == {'tensorflow': '2.20.0', **{name: installed[name] for name in list(installed)[1:]}}
 
 
-@pytest.mark.parametrize(('seconds', 'words'), [(3, '3 s'), (600, '10 min'), (9000, '2.5 h')])
+@pytest.mark.parametrize(('seconds', 'words'), [
+    (3, '3 s'), (89, '89 s'), (90, '2 min'), (600, '10 min'), (5399, '90 min'), (5400, '1.5 h'), (9000, '2.5 h')])
 def test_durations(seconds, words):
     assert plan.duration(seconds) == words
 
 
-@pytest.mark.parametrize(('count', 'words'), [(12, '12 B'), (1500, '1.5 kB'), (250e6, '250 MB'), (3e12, '3000 GB')])
+@pytest.mark.parametrize(('count', 'words'), [
+    (12, '12 B'), (999, '999 B'), (1000, '1.0 kB'), (1500, '1.5 kB'), (99_949, '99.9 kB'), (250e6, '250 MB'),
+    (3e12, '3000 GB')])
 def test_sizes(count, words):
     assert plan.size(count) == words
 
