@@ -255,11 +255,20 @@ def test_other_data_orders_are_each_a_replicates_own(branch):
         initialisation=480164916, order=1872255894, augmentation=1018763917)
 
 
-def test_replicates_differ_by_their_seeds(tmp_path):
-    done = experiment(tmp_path, ('ticket',), 0, replicates=2)
+def test_every_replicate_is_made_of_its_own_networks(tmp_path):
+    done = experiment(tmp_path, ('ticket', 'one_shot'), 2, replicates=2, branch_levels=(1,))
     done.run()
     first, second = (done.weights(runs.Run(replicate, 0, 'ticket')) for replicate in range(2))
     assert not weights_equal(first, second)
+    for replicate in range(2):
+        for level, branch, kept in ((1, 'ticket', 900), (1, 'one_shot', 900), (2, 'ticket', 810)):
+            run = runs.Run(replicate, level, branch)
+            before = done.weights(runs.Run(replicate, level - 1, 'ticket'))['output/kernel']
+            assert np.array_equal(np.sort(np.argsort(-np.abs(before.ravel()))[:kept]),
+                                  np.flatnonzero(done.mask(run)['output/kernel']))
+            rewound = storage.read_arrays(storage.join(tmp_path, f'replicate_{replicate}', 'rewind', 'rewound.npz'))
+            assert weights_equal(At(done, run).ticket().weights, rewound)
+            assert storage.read_json(done.path(run, 'result.json'))['replicate'] == replicate
 
 
 def test_more_branches_and_levels_train_only_what_is_missing(tmp_path):
