@@ -507,6 +507,38 @@ def test_lines_end_at_the_errors_of_the_runs(finished):
     assert line['examples'] == finished.protocol.examples
 
 
+def test_lines_are_measured_for_the_replicate_that_is_asked_for_and_until_it_is_told_to_stop(tmp_path):
+    what = (('ticket_reordered',), 1)
+    changes = {'branch_levels': (1,), 'replicates': 2, 'connectivity.examples': 60}
+    experiment(tmp_path, *what, **changes, **{'connectivity.points': 0}).run()
+    lines = [str(tmp_path / f'replicate_{replicate}/level_01/ticket_reordered_0/connectivity.json')
+             for replicate in range(2)]
+    stopped = experiment(tmp_path, *what, stop=lambda: Interrupted(15, 'stopped'), **changes, **{
+        'connectivity.points': 2})
+    with pytest.raises(Interrupted):
+        stopped.run()
+    assert [storage.exists(line) for line in lines] == [False, False]
+    experiment(tmp_path, *what, **changes, **{'connectivity.points': 2}).run(replicate=1)
+    assert [storage.exists(line) for line in lines] == [False, True]
+
+
+def test_tensorboard_gets_the_rows_of_a_run_once(tmp_path):
+    what = protocol(('ticket',), 0)
+    runs.claim(str(tmp_path), what, '')
+    done = Experiment(str(tmp_path), what, tf.distribute.get_strategy(), jit=False, tensorboard=True)
+    dense = runs.Run(0, 0, 'ticket')
+    for _ in range(2):
+        done.run()
+        # As if it had died at the very end: it is trained again.
+        storage.remove(done.path(dense, 'result.json'))
+    (events,) = (tmp_path / 'tensorboard' / dense.folder).iterdir()
+    logged = {(event.step, value.tag): float(tf.make_ndarray(value.tensor))
+              for event in tf.compat.v1.train.summary_iterator(str(events)) for value in event.summary.value}
+    rows = from_csv(storage.read_text(done.path(dense, 'metrics.csv')))
+    assert logged == {(row['step'], name): np.float32(value)
+                      for row in rows for name, value in row.items() if name != 'step'}
+
+
 def test_a_sweep_rewinds_each_level_to_each_step(tmp_path):
     done = experiment(tmp_path, ('ticket', 'ticket_reordered'), 2, branch_levels=(0,), **{
         'pruning.rewind_to': '0it,20it', 'connectivity.points': 0})
