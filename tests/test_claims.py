@@ -1,5 +1,7 @@
 """Which replicates a job takes beside others."""
 
+import contextlib
+
 import pytest
 from fake_files import fail
 
@@ -119,3 +121,33 @@ def test_a_file_system_that_fails_ends_a_job_with_a_sentence_and_frees_nothing_o
                     ask()
         files.before = lambda operation, path: None
         assert list(claims.holders(BUCKET, what)) == [0]
+
+
+def test_it_holds_nothing_before_the_first_and_after_the_end(tmp_path, what):
+    with Claims(str(tmp_path), what) as own:
+        assert own.replicate is None and claims.holders(str(tmp_path), what) == {}
+        own.take()
+        assert list(claims.holders(str(tmp_path), what)) == [0]
+    assert own.replicate is None and claims.holders(str(tmp_path), what) == {}
+
+
+def test_what_it_took_and_could_not_finish_is_not_ahead_again(tmp_path, what):
+    finish(tmp_path, what, 3)
+    with Claims(str(tmp_path), what) as own:
+        assert [own.take(), own.take()] == [0, 1]
+        assert own.ahead() == [*runs.wanted(what, 1), *runs.wanted(what, 2)]
+
+
+def test_a_replicate_that_was_lost_is_told(tmp_path, what, monkeypatch):
+    @contextlib.contextmanager
+    def lost(folder):
+        def check():
+            raise StorageError(f'{folder} may be in other hands.')
+
+        yield check
+
+    monkeypatch.setattr(locks, 'lock', lost)
+    with Claims(str(tmp_path), what) as own:
+        own.take()
+        with pytest.raises(StorageError, match='replicate_0 may be in other hands'):
+            own.check()

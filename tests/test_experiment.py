@@ -1,7 +1,9 @@
 """An experiment in one process: what each branch trains, and what happens when something goes wrong."""
 
+import dataclasses
 import errno
 import os
+import types
 
 import numpy as np
 import pytest
@@ -12,10 +14,14 @@ from fake_files import fail
 from tf_lottery import config, distribute, runs, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
-from tf_lottery.experiment import At, Experiment, _write_tensorboard
+from tf_lottery.experiment import At, Experiment, _write_tensorboard, replicate_seeds
+from tf_lottery.metrics import from_csv
 from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.allocation import prune
+from tf_lottery.training.trainer import Seeds
 
 STEPS, REWIND = 60, 20
+EVALUATED = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
 
 
 def protocol(branches=tuple(BRANCHES), levels=2, **changes):
@@ -44,9 +50,10 @@ def experiment(workdir, *arguments, stop=None, **changes):
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
-    """Every branch at two levels."""
+    """Every branch at two levels, and in `told` what it said of its progress."""
     done = experiment(tmp_path_factory.mktemp('experiment'))
-    done.run()
+    done.told = []
+    done.run(lambda *told: done.told.append(told))
     return done
 
 
@@ -59,6 +66,16 @@ def test_every_branch_ran_once(finished):
         assert sorted(storage.list_folder(finished.path(run))) == [
             *(['connectivity.json'] if BRANCHES[run.branch].reorders else []), 'mask.npz', 'metrics.csv', 'result.json',
             'timing.json', 'weights.npz']
+
+
+def test_progress_is_told_run_by_run_and_then_line_by_line(finished):
+    wanted = runs.wanted(finished.protocol)
+    assert list(dict.fromkeys(run for run, step in finished.told if step is not None)) == wanted
+    # Blocks of ten steps.
+    for run, first in ((runs.Run(0, 0, 'ticket'), 10), (runs.Run(0, 1, 'ticket'), REWIND + 10)):
+        assert [step for one, step in finished.told if one == run] == list(range(first, STEPS + 1, 10))
+    lines = [run for run in wanted if BRANCHES[run.branch].reorders]
+    assert finished.told[-len(lines):] == [(run, None) for run in lines]
 
 
 def ticket(done, branch, level=2, copy=0):
@@ -175,13 +192,38 @@ def test_continued_training_takes_the_masks_of_the_network_that_went_on(finished
 
 
 def test_results_say_what_was_trained(finished):
-    result = storage.read_json(finished.path(runs.Run(0, 2, 'fine_tuning'), 'result.json'))
+    run = runs.Run(0, 2, 'fine_tuning')
+    result = storage.read_json(finished.path(run, 'result.json'))
     assert (result['start_step'], result['end_step']) == (STEPS, 2 * STEPS - REWIND)
+    assert result['rewind_step'] == REWIND
     assert result['size'] == 50200 and result['kept'] == 12288 + 19200 + 810
+    assert result['density'] == pytest.approx(result['kept'] / 50200)
     assert result['diverged'] is False
     assert result['layers']['output/kernel'] == pytest.approx(0.81)
+    assert storage.read_json(finished.path(run, 'timing.json'))['steps'] == STEPS - REWIND
     rows = storage.read_text(finished.path(runs.Run(0, 2, 'ticket'), 'metrics.csv')).splitlines()
     assert [row.split(',')[0] for row in rows] == ['step', '40', '60']
+
+
+def test_results_name_their_run(finished):
+    for run in runs.wanted(finished.protocol):
+        result = storage.read_json(finished.path(run, 'result.json'))
+        assert [result[name] for name in ('replicate', 'level', 'branch', 'copy')] == [
+            run.replicate, run.level, run.branch, run.copy]
+
+
+def test_early_stop_and_end_are_rows_of_their_own(tmp_path):
+    # At this rate the validation loss is lowest before the end.
+    done = experiment(tmp_path, ('ticket',), 0, **{'training.learning_rate': 0.03, 'training.evaluate_every': '5it'})
+    done.run()
+    dense = runs.Run(0, 0, 'ticket')
+    result = storage.read_json(done.path(dense, 'result.json'))
+    rows = from_csv(storage.read_text(done.path(dense, 'metrics.csv')))
+    best = min(rows, key=lambda row: row['validation_loss'])
+    assert best != rows[-1]
+    for where, row in (('early_stop', best), ('final', rows[-1])):
+        assert {name: result[f'{where}_{name}'] for name in EVALUATED} == {name: row[name] for name in EVALUATED}
+    assert result['early_stop_step'] == best['step']
 
 
 def test_pruned_weights_end_at_exactly_zero(finished):
@@ -191,13 +233,15 @@ def test_pruned_weights_end_at_exactly_zero(finished):
 
 
 def test_the_trainer_is_set_up_as_the_config_says(tmp_path, finished):
-    changed = {'optimizer': 'rmsprop', 'momentum': 0.5, 'rho': 0.8, 'epsilon': 0.25, 'weight_decay': 0.125}
+    changed = {'optimizer': 'rmsprop', 'momentum': 0.5, 'rho': 0.8, 'epsilon': 0.25, 'weight_decay': 0.125,
+               'label_smoothing': 0.1, 'batch_size': 60, 'block': 7}
     options = {'milestones': ('10it', '2ep'), 'drop': 0.5}
     own = experiment(tmp_path, ('ticket',), 0, **{
         'data.crop_pixels': 2, 'data.flip': True, 'training.schedule': 'steps', 'training.warmup': '1ep',
         **{f'training.{key}': value for key, value in {**changed, **options}.items()}}).trainer.settings
     assert {key: getattr(own, key) for key in changed} == changed
-    assert (own.crop_pixels, own.flip) == (2, True)
+    assert (own.crop_pixels, own.flip, own.jit, own.brightest) == (2, True, False, 16)
+    assert (own.evaluate_every, own.checkpoint_every) == (20, 20)
     # An epoch has 18 steps of 60 examples.
     assert own.learning_rate.get_config() == {
         'schedule': 'steps', 'learning_rate': 1.2e-3, 'end_step': STEPS, 'milestones': [10, 36], 'drop': 0.5,
@@ -205,11 +249,95 @@ def test_the_trainer_is_set_up_as_the_config_says(tmp_path, finished):
     assert finished.trainer.settings.learning_rate == 1.2e-3
 
 
-def test_replicates_differ_by_their_seeds(tmp_path):
-    done = experiment(tmp_path, ('ticket',), 0, replicates=2)
+def test_a_schedule_ends_at_the_rate_that_the_config_says(tmp_path):
+    own = experiment(tmp_path, ('ticket',), 0, **{
+        'training.schedule': 'cosine', 'training.learning_rate': 0.5, 'training.final_learning_rate': 0.25,
+        'training.batch_size': 30, 'training.scale_from': 60}).trainer.settings.learning_rate.get_config()
+    assert (own['learning_rate'], own['final_learning_rate']) == (0.25, 0.125)
+
+
+def test_networks_have_the_precision_of_the_config(tmp_path, finished):
+    own = experiment(tmp_path, ('ticket',), 0, **{'training.precision': 'mixed_bfloat16'})
+    mixed, single = {'bfloat16', 'float32'}, {'float32'}
+    for network, precisions in (
+            (own.trainer.network, mixed), (own.network(0), mixed), (finished.trainer.network, single)):
+        assert {layer.compute_dtype for layer in network.layers} == precisions
+
+
+def test_masks_are_of_the_scope_of_the_config(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 1, **{'pruning.scope': 'global', 'pruning.output_fraction': 0.2})
+    done.run()
+    weights, mask = done.weights(runs.Run(0, 0, 'ticket')), done.mask(runs.Run(0, 0, 'ticket'))
+    layerwise, whole = (prune(mask, weights, done.protocol.fractions, 1, scope) for scope in ('layerwise', 'global'))
+    assert layerwise != whole
+    assert done.mask(runs.Run(0, 1, 'ticket')) == whole
+
+
+def test_the_three_seeds_of_every_replicate_are_its_own():
+    drawn = [number for seed in range(3) for replicate in range(3)
+             for number in dataclasses.astuple(replicate_seeds(seed, replicate))]
+    assert len(set(drawn)) == 3 * 3 * 3
+    assert all(0 <= number < 2**31 for number in drawn)
+    # What is added to an experiment that has finished must have the seeds that it had.
+    assert replicate_seeds(0, 0) == Seeds(initialisation=1484405855, order=1838574579, augmentation=372825380)
+    assert replicate_seeds(3, 2) == Seeds(initialisation=480164916, order=1335948745, augmentation=974038550)
+
+
+def at(run, seed=3):
+    """A place in an experiment of which nothing was trained."""
+    return At(types.SimpleNamespace(protocol=protocol(seed=seed)), run)
+
+
+def test_what_a_run_draws_is_its_own():
+    run = runs.Run(2, 1, 'random_reinit', 1)
+    others = [dataclasses.replace(run, **change) for change in (
+        {'replicate': 0}, {'replicate': 1}, {'level': 2}, {'branch': 'random_sparse'}, {'branch': 'one_shot_reinit'},
+        {'copy': 0}, {'copy': 2})]
+    drawn = [at(one).seed for one in (run, *others)] + [at(run, seed).seed for seed in (0, 1, 2)]
+    assert len(set(drawn)) == len(drawn)
+    assert all(0 <= seed < 2**31 for seed in drawn)
+    # The same controls at every rewinding step.
+    assert at(dataclasses.replace(run, rewind=20)).seed == at(run).seed
+    # As in experiments that have finished.
+    assert (at(run).seed, at(runs.Run(0, 2, 'random_mask')).seed) == (2115707200, 981291187)
+
+
+@pytest.mark.parametrize('branch', ['ticket', 'random_mask'])
+def test_other_data_orders_are_each_a_replicates_own(branch):
+    reordered = f'{branch}_reordered'
+    places = [(replicate, copy, seed) for replicate in range(2) for copy in range(2) for seed in (0, 3)]
+    seeds = [at(runs.Run(replicate, 1, reordered, copy), seed).seeds for replicate, copy, seed in places]
+    seeds += [replicate_seeds(seed, replicate) for replicate in range(2) for seed in (0, 3)]
+    numbers = [number for one in seeds for number in (one.order, one.augmentation)]
+    assert len(set(numbers)) == len(numbers)
+    for (replicate, copy, seed), own in zip(places, seeds, strict=False):
+        original = replicate_seeds(seed, replicate)
+        assert own.initialisation == original.initialisation
+        # What the subnetwork itself was drawn with is not drawn anew.
+        run = runs.Run(replicate, 1, reordered, copy)
+        assert at(run, seed).seed == at(runs.original(run), seed).seed
+        assert at(runs.original(run), seed).seeds == original
+    assert at(runs.Run(2, 1, reordered, 1)).seeds == Seeds(
+        initialisation=480164916, order=1872255894, augmentation=1018763917)
+
+
+def test_every_replicate_is_made_of_its_own_networks(tmp_path):
+    done = experiment(tmp_path, ('ticket', 'one_shot'), 2, replicates=2, branch_levels=(1,))
+    done.run(replicate=1)
+    assert done.pending(1) == [] and done.pending() == runs.wanted(done.protocol, 0)
     done.run()
     first, second = (done.weights(runs.Run(replicate, 0, 'ticket')) for replicate in range(2))
     assert not weights_equal(first, second)
+    for replicate in range(2):
+        for level, branch, kept in ((1, 'ticket', 900), (1, 'one_shot', 900), (2, 'ticket', 810)):
+            run = runs.Run(replicate, level, branch)
+            before = done.weights(runs.Run(replicate, level - 1, 'ticket'))['output/kernel']
+            assert np.array_equal(np.sort(np.argsort(-np.abs(before.ravel()))[:kept]),
+                                  np.flatnonzero(done.mask(run)['output/kernel']))
+            assert weights_equal(At(done, run).ticket().weights, done.read(run.rewound_weights))
+            assert storage.read_json(done.path(run, 'result.json'))['replicate'] == replicate
+        seeds = replicate_seeds(0, replicate)
+        assert weights_equal(done.read(run.initial_weights), wrapper.get_weights(done.network(seeds.initialisation)))
 
 
 def test_more_branches_and_levels_train_only_what_is_missing(tmp_path):
@@ -413,6 +541,9 @@ def test_damaged_weights_are_named_with_the_remedy(tmp_path):
 def test_the_schedules_around_the_layers_are_the_protocols(finished):
     fractions = wrapper.get_fractions(finished.trainer.network)
     assert fractions == {'fc1/kernel': 0.2, 'fc2/kernel': 0.2, 'output/kernel': 0.1}
+    for name, (holder, *_) in wrapper.prunable_variables(finished.trainer.network).items():
+        assert holder.pruning_schedule.get_config()['config'] == {
+            'fraction': fractions[name], 'levels': 2, 'steps': STEPS, 'rewind_to': REWIND}
 
 
 @pytest.mark.parametrize('branch', ['ticket', 'random_mask'])
@@ -445,15 +576,52 @@ def test_lines_end_at_the_errors_of_the_runs(finished):
     assert line['examples'] == finished.protocol.examples
 
 
+def test_lines_are_measured_for_the_replicate_that_is_asked_for_and_until_it_is_told_to_stop(tmp_path):
+    what = (('ticket_reordered',), 1)
+    changes = {'branch_levels': (1,), 'replicates': 2, 'connectivity.examples': 60}
+    experiment(tmp_path, *what, **changes, **{'connectivity.points': 0}).run()
+    lines = [str(tmp_path / f'replicate_{replicate}/level_01/ticket_reordered_0/connectivity.json')
+             for replicate in range(2)]
+    stopped = experiment(tmp_path, *what, stop=lambda: Interrupted(15, 'stopped'), **changes, **{
+        'connectivity.points': 2})
+    with pytest.raises(Interrupted):
+        stopped.run()
+    assert [storage.exists(line) for line in lines] == [False, False]
+    experiment(tmp_path, *what, **changes, **{'connectivity.points': 2}).run(replicate=1)
+    assert [storage.exists(line) for line in lines] == [False, True]
+
+
+def test_tensorboard_gets_the_rows_of_a_run_once(tmp_path):
+    what = protocol(('ticket',), 0)
+    runs.claim(str(tmp_path), what, '')
+    done = Experiment(str(tmp_path), what, tf.distribute.get_strategy(), jit=False, tensorboard=True)
+    dense = runs.Run(0, 0, 'ticket')
+    for _ in range(2):
+        done.run()
+        # As if it had died at the very end: it is trained again.
+        storage.remove(done.path(dense, 'result.json'))
+    (events,) = (tmp_path / 'tensorboard' / dense.folder).iterdir()
+    logged = {(event.step, value.tag): float(tf.make_ndarray(value.tensor))
+              for event in tf.compat.v1.train.summary_iterator(str(events)) for value in event.summary.value}
+    rows = from_csv(storage.read_text(done.path(dense, 'metrics.csv')))
+    assert logged == {(row['step'], name): np.float32(value)
+                      for row in rows for name, value in row.items() if name != 'step'}
+
+
 def test_a_sweep_rewinds_each_level_to_each_step(tmp_path):
-    done = experiment(tmp_path, ('ticket',), 1, **{'pruning.rewind_to': '0it,20it,40it'})
+    done = experiment(tmp_path, ('ticket', 'ticket_reordered'), 2, branch_levels=(0,), **{
+        'pruning.rewind_to': '0it,20it', 'connectivity.points': 0})
     done.run()
-    single = experiment(tmp_path / 'single', ('ticket',), 1)
+    single = experiment(tmp_path / 'single', ('ticket',), 2)
     single.run()
-    for step in (0, 20, 40):
-        start = At(done, runs.Run(0, 1, 'ticket', rewind=step)).ticket()
-        assert start.step == step
-        assert storage.read_json(done.path(runs.Run(0, 1, 'ticket', rewind=step), 'result.json'))['rewind_step'] == step
+    for step in (0, 20):
+        for level in (1, 2):
+            run = runs.Run(0, level, 'ticket', rewind=step)
+            assert At(done, run).ticket().step == step
+            assert storage.read_json(done.path(run, 'result.json'))['rewind_step'] == step
+        assert done.mask(run).is_subset_of(done.mask(runs.Run(0, 1, 'ticket', rewind=step)))
     assert weights_equal(At(done, runs.Run(0, 1, 'ticket', rewind=0)).ticket().weights, initial(done))
-    # A step of a sweep is the same experiment as that step alone.
-    assert weights_equal(done.weights(runs.Run(0, 1, 'ticket', rewind=20)), single.weights(runs.Run(0, 1, 'ticket')))
+    # A step of a sweep is the same experiment as that step alone, whatever passed that step on another data order.
+    for level in (1, 2):
+        assert weights_equal(done.weights(runs.Run(0, level, 'ticket', rewind=20)),
+                             single.weights(runs.Run(0, level, 'ticket')))

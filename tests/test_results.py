@@ -143,7 +143,16 @@ def test_summarises_over_replicates_and_copies_without_the_diverged(workdir):
         'early_stop_test_accuracy_min': [0.90, 0.92, 0.7], 'early_stop_test_accuracy_max': [0.92, 0.94, 0.8],
         'final_test_accuracy_mean': [0.8, 0.83, 0.6], 'final_test_accuracy_min': [0.8, 0.82, 0.6],
         'final_test_accuracy_max': [0.8, 0.84, 0.6]})
-    pd.testing.assert_frame_equal(summary, expected)
+    pd.testing.assert_frame_equal(summary.drop(columns=list(results.PAIRED)), expected)
+    # All pairs are there: each half is what the runs and the dense networks came to.
+    assert list(summary['pairs']) == list(summary['n'])
+    for measure in results.MEASURES:
+        for statistic in results.STATISTICS:
+            name = f'{measure}_{statistic}'
+            assert list(summary[f'paired_{name}']) == list(summary[name])
+            assert list(summary[f'dense_{name}'][:2]) == [summary[name][0]] * 2
+    # Of three reinitialisations two are of the first replicate.
+    assert summary['dense_early_stop_step_mean'][2] == pytest.approx((1000 + 1000 + 1400) / 3)
 
 
 def test_a_level_at_which_all_runs_diverged_keeps_its_density(tmp_path):
@@ -162,6 +171,16 @@ def test_different_experiments_are_not_averaged(tmp_path):
     with pytest.raises(UsageError, match='2 experiments cannot be averaged'):
         results.summarise(frame)
     assert results.summarise(frame[frame['workdir'] == str(tmp_path / 'b')])['n'].tolist() == [1]
+
+
+def test_different_rewinding_steps_are_not_averaged(tmp_path):
+    frame = sweep(str(tmp_path))
+    with pytest.raises(UsageError, match=r'The rewinding steps 0, 50 cannot be averaged: .*by_rewinding_step') as error:
+        results.summarise(frame)
+    # The remedy works as it is written.
+    remedy = str(error.value).split(' as in ')[1].rstrip('.')
+    summary = eval(remedy, {**vars(results), 'frame': frame})
+    assert list(summary['early_stop_test_accuracy_mean']) == [0.9, 0.91, 0.8]
 
 
 @pytest.mark.parametrize(('tickets', 'expected'), [
@@ -190,6 +209,78 @@ def test_nothing_wins_against_a_dense_network_that_diverged(tmp_path):
     summary = results.summarise(results.load_results(tmp_path))
     assert results.dense(summary) is None
     assert results.smallest_winning_ticket(summary) is None
+
+
+def pairs(folder, *replicates, levels=2):
+    """Runs whose replicates have their dense network and so many levels, each (step, accuracy, final) or diverged."""
+    save_experiment(folder, levels=levels, replicates=len(replicates))
+    for replicate, runs in enumerate(replicates):
+        for level, run in enumerate(runs):
+            if run == 'diverged':
+                save_run(folder, level=level, replicate=replicate, diverged=True, step=1, accuracy=1.0)
+            elif run:
+                step, accuracy, final = run
+                save_run(folder, level=level, replicate=replicate, step=step, accuracy=accuracy, final=final)
+    return results.summarise(results.load_results(folder))
+
+
+@pytest.mark.parametrize(('replicates', 'expected'), [
+    # Slower and worse than the dense network of its own replicate, but not than the mean of both of them.
+    ([[(1000, 0.90, 0.9), (1100, 0.89, 0.9)], [(2000, 0.80, 0.9)]], None),
+    # The other way round: it wins where it is.
+    ([[(1000, 0.80, 0.9), (900, 0.81, 0.9)], [(500, 0.95, 0.9)]], 1),
+    # Level 2 has come to its end in one replicate, where it wins; level 1 in both.
+    ([[(1000, 0.80, 0.9), (900, 0.85, 0.9), (900, 0.8, 0.9)], [(600, 0.9, 0.9), (500, 0.9, 0.9)]], 2),
+    # The level diverged in the second replicate.
+    ([[(1000, 0.90, 0.9), (1100, 0.89, 0.9)], [(2000, 0.80, 0.9), 'diverged']], None),
+    ([[(1000, 0.80, 0.9), (900, 0.81, 0.9)], [(500, 0.95, 0.9), 'diverged']], 1),
+    # The dense network of the second replicate diverged, or is not there: its ticket has nothing to be compared with.
+    ([[(1000, 0.90, 0.9), (1000, 0.89, 0.9)], ['diverged', (500, 1.0, 0.9)]], None),
+    ([[(1000, 0.90, 0.9), (1000, 0.90, 0.9)], ['diverged', (5000, 0.1, 0.9)]], 1),
+    ([[(1000, 0.90, 0.9), (1000, 0.90, 0.9)], [None, (5000, 0.1, 0.9)]], 1),
+    # No replicate has both.
+    ([[(1000, 0.90, 0.9)], ['diverged', (1, 1.0, 1.0)]], None),
+    # The same three numbers in another order, whose mean as a float is lower by 1e-16; no later as a mean, either.
+    ([[(1000, 0.15, 0.9), (900, 0.96, 0.9)], [(1000, 0.51, 0.9), (1100, 0.51, 0.9)],
+      [(1000, 0.96, 0.9), (1000, 0.15, 0.9)]], 1),
+])
+def test_a_ticket_is_judged_against_the_dense_networks_of_its_own_replicates(tmp_path, replicates, expected):
+    summary = pairs(str(tmp_path), *replicates)
+    winner = results.smallest_winning_ticket(summary)
+    assert (winner if winner is None else winner['level']) == expected
+    if expected:
+        assert results.level_to_ship({0: summary}) == (0, expected)
+
+
+@pytest.mark.parametrize(('points', 'level'), [(0.9, 0), (1, 1), (None, 0)])
+def test_points_count_from_the_dense_networks_of_the_same_replicates(tmp_path, points, level):
+    # The ticket is a point worse than its own dense network, and far better than the mean of the two.
+    summary = pairs(str(tmp_path), [(1000, 0.9, 0.98), (2000, 0.9, 0.97)], [(1000, 0.9, 0.5)])
+    assert results.level_to_ship({0: summary}, points) == (0, level)
+
+
+def test_the_most_accurate_level_is_that_which_gains_most_on_its_own_dense_networks(tmp_path):
+    # Level 2, in the worse replicate only, gains two points; level 1 one point on the mean of both.
+    summary = pairs(str(tmp_path), [(1000, 0.9, 0.9), (2000, 0.9, 0.91)],
+                    [(1000, 0.9, 0.5), (2000, 0.9, 0.51), (2000, 0.9, 0.52)])
+    assert results.level_to_ship({0: summary}) == (0, 2)
+
+
+def test_without_any_dense_network_the_most_accurate_level_is_shipped(tmp_path):
+    summary = pairs(str(tmp_path), ['diverged', (2000, 0.9, 0.7), (2000, 0.9, 0.6)])
+    assert results.level_to_ship({0: summary}) == (0, 1)
+
+
+@pytest.mark.parametrize(('replicates', 'lacks'), [
+    ([[(1, 0.9, 0.9)] * 3, [(1, 0.9, 0.9)] * 3], False),
+    ([[(1, 0.9, 0.9)] * 3, ['diverged', None, None]], False),
+    ([[(1, 0.9, 0.9)] * 2 + ['diverged']], False),
+    ([[(1, 0.9, 0.9)] * 3, [(1, 0.9, 0.9)] * 2], True),
+    ([[(1, 0.9, 0.9)] * 3, [(1, 0.9, 0.9)] * 2 + ['diverged']], True),
+    ([[(1, 0.9, 0.9)] * 3, ['diverged', (1, 0.9, 0.9), (1, 0.9, 0.9)]], True),
+])
+def test_pairs_lack_where_levels_are_means_over_different_replicates(tmp_path, replicates, lacks):
+    assert results.lacks_pairs(pairs(str(tmp_path), *replicates)) is lacks
 
 
 @pytest.mark.parametrize(('density', 'text'), [

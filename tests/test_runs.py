@@ -1,7 +1,9 @@
 """Which runs an experiment has, in what order, and what a plan says of them; a folder is of one experiment."""
 
+import contextlib
 import json
 import re
+import threading
 from importlib import metadata
 
 import pytest
@@ -33,6 +35,54 @@ def test_a_control_brings_the_chain_that_it_is_made_from():
         'level_00/ticket', 'level_01/ticket', 'level_02/ticket', 'level_03/random_mask']
     assert folders(branches=('continued_training',), branch_levels=(3,)) == [
         'level_00/ticket', 'level_01/fine_tuning', 'level_02/fine_tuning', 'level_03/continued_training']
+
+
+def test_a_control_beyond_the_last_level_brings_nothing():
+    assert folders(branches=('random_mask',), branch_levels=(7,)) == ['level_00/ticket']
+
+
+def test_within_a_level_chains_come_first_and_then_the_branches_as_they_were_given():
+    assert folders(branches=('random_mask', 'continued_training', 'one_shot', 'ticket'), branch_levels=(2,),
+                   **{'pruning.levels': 2}) == [
+        'level_00/ticket', 'level_01/fine_tuning', 'level_01/ticket', 'level_02/ticket', 'level_02/random_mask',
+        'level_02/continued_training', 'level_02/one_shot']
+    assert folders(branches=('random_mask', 'lr_rewinding', 'ticket'), **{'pruning.levels': 1})[1:] == [
+        'level_01/lr_rewinding', 'level_01/ticket', 'level_01/random_mask']
+
+
+def test_where_the_weights_of_a_replicate_lie():
+    """As in the folders of experiments that have finished."""
+    single, swept = runs.Run(2, 5, 'random_mask'), runs.Run(2, 5, 'random_reinit', 1, 30)
+    assert single.folder == 'replicate_2/level_05/random_mask'
+    assert swept.folder == 'replicate_2/level_05/random_reinit_rewind_30_1'
+    assert single.initial_weights == swept.initial_weights == 'replicate_2/rewind/initial.npz'
+    assert single.rewound_weights == 'replicate_2/rewind/rewound.npz'
+    assert swept.rewound_weights == 'replicate_2/rewind/rewound_30.npz'
+    assert runs.Run(0, 1, 'ticket', rewind=0).rewound_weights == 'replicate_0/rewind/rewound_0.npz'
+
+
+def test_a_run_is_done_when_its_result_is_there(tmp_path):
+    run = runs.Run(0, 1, 'ticket')
+    for name in ('mask.npz', 'weights.npz', 'metrics.csv', 'timing.json'):
+        storage.write_bytes(storage.join(tmp_path, run.folder, name), b'')
+        assert not runs.is_done(str(tmp_path), run)
+    storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+    assert runs.is_done(str(tmp_path), run)
+
+
+@pytest.mark.parametrize(('replicates', 'wish', 'sentence'), [
+    (1, 1, '--replicate is 1, but this experiment has replicate 0 only: choose one of these, or give '
+           '--config.replicates=2.'),
+    (3, 3, '--replicate is 3, but this experiment has replicates 0 to 2: choose one of these, or give '
+           '--config.replicates=4.'),
+    (2, 7, '--replicate is 7, but this experiment has replicates 0 to 1: choose one of these, or give '
+           '--config.replicates=8.')])
+def test_a_replicate_that_an_experiment_does_not_have_is_refused(replicates, wish, sentence):
+    for known in range(replicates):
+        runs.check_replicate(protocol(replicates=replicates), known)
+    with pytest.raises(UsageError, match=f'^{re.escape(sentence)}$'):
+        runs.check_replicate(protocol(replicates=replicates), wish)
+    runs.check_replicate(protocol(replicates=wish + 1), wish)
 
 
 def test_one_shot_needs_the_dense_network_only():
@@ -81,6 +131,13 @@ def test_lines_are_missing_until_they_are_measured_as_wished(tmp_path):
     storage.write_json(storage.join(tmp_path, run.folder, 'connectivity.json'), {
         'position': [0] * 30, 'examples': 10_000})
     assert runs.missing_lines(str(tmp_path), what) == []
+    what.config.connectivity.examples = 5_000
+    assert runs.missing_lines(str(tmp_path), what) == [run]
+    # There are no more than all of them.
+    storage.write_json(storage.join(tmp_path, run.folder, 'connectivity.json'), {
+        'position': [0] * 30, 'examples': what.examples})
+    what.config.connectivity.examples = 10 * what.examples
+    assert runs.missing_lines(str(tmp_path), what) == []
     what.config.connectivity.points = 10
     assert runs.missing_lines(str(tmp_path), what) == [run]
     what.config.connectivity.points = 0
@@ -107,6 +164,9 @@ def test_a_replicate_has_its_own_runs_and_lines(tmp_path):
         'position': [0] * 30, 'examples': 10_000})
     assert runs.is_finished(str(tmp_path), what, 1)
     assert not runs.is_finished(str(tmp_path), what, 0)
+    # Lines that are there, of which the level before has gone, are not enough.
+    storage.remove(storage.join(tmp_path, own[0].folder, 'result.json'))
+    assert not runs.is_finished(str(tmp_path), what, 1)
 
 
 def test_steps_of_a_run():
@@ -182,13 +242,50 @@ def test_a_plan_for_another_machine_takes_its_speed():
     assert f'and {plan.size(2 * 3 * 4 * 266_200)} for checkpoints' in text
 
 
+def test_a_plan_of_one_replicate_of_a_sweep(tmp_path):
+    what = protocol(
+        name='swept', branches=('ticket', 'random_reinit', 'ticket_reordered'), branch_levels=(0, 1, 3), reinits=2,
+        replicates=3, **{'training.length': '1000it', 'training.evaluate_every': '50it',
+                         'pruning.rewind_to': '0it,100it', 'training.optimizer': 'momentum',
+                         'training.learning_rate': 0.1})
+    # The dense network, its copy on another order, and level 1, all of rewinding step 0; of another replicate as well.
+    for replicate in (1, 2):
+        for run in runs.wanted(what, replicate)[:3]:
+            storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+    # To do: 2 tickets, 2 copies and 8 reinitialisations of 1,000 steps, 3 tickets and 3 copies of 900, and 15,000
+    # evaluations every 50 steps: 17,400 * 266,200 * 6 * 60 + 5,220,000 * 266,200 * 2 operations, and at 1,000 images/s
+    # 1,044 + 5,220 / 3 seconds. On the disk: 21 masks of 33,275 bytes, 4,000 for small files of each, 408 rows of 110,
+    # and 4 * 266,200 times 3 + 8 * 0.8 + 2 * 0.64 + 8 * 0.512 networks; two checkpoints of weights and velocities.
+    assert plan.describe(str(tmp_path), what, replicate=1, images_per_second=1000) == f'''\
+swept: lenet_300_100 on mnist, 1,000 steps a run of batch 60, rewinding to step 0, 100
+folder      {tmp_path}
+
+branch                             levels                 trainings    done   to do
+Winning ticket                     0-3                            7       2       5
+Winning ticket, other data orders  0-1, 3                         6       1       5
+Random reinitialisation            1, 3                           8       0       8
+all                                                              21       3      18
+
+densities   100.0 80.0 64.0 51.2 %
+to train    17,400 steps, 1,044,000 examples; 5,220,000 to evaluate on; 4.4e+12 floating-point operations
+to measure  6 lines between two copies, 30 places each
+time        about 46 min (at 1,000 images/s in training, thrice that in evaluation)
+disk        about 16.6 MB when finished, and 4.3 MB for checkpoints while training'''
+
+
+def test_a_plan_says_which_job_trains_what(tmp_path):
+    with locks.lock(str(tmp_path / 'replicate_1')):
+        text = plan.describe(str(tmp_path), protocol(replicates=2), images_per_second=1)
+        assert text.splitlines()[-1] == f'working     {locks.owner(str(tmp_path / "replicate_1"))} on replicate 1'
+
+
 def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):
     assert 'estimated from' in plan.describe(str(tmp_path / 'none'), protocol())
 
 
-def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch):
-    installed = {'tensorflow-tpu': '2.20.0', 'tf_keras': '2.20.1', 'tensorflow-model-optimization': '0.8.1',
-                 'numpy': '2.4.6'}
+@pytest.mark.parametrize('package', ['tensorflow', 'tensorflow-tpu', 'tensorflow-cpu'])
+def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch, package):
+    installed = {package: '2.20.0', 'tf_keras': '2.20.1', 'tensorflow-model-optimization': '0.8.1', 'numpy': '2.4.6'}
 
     def version(name):
         if name not in installed:
@@ -196,16 +293,20 @@ def test_tensorflow_may_come_in_a_package_of_another_name(monkeypatch):
         return installed[name]
 
     monkeypatch.setattr(metadata, 'version', version)
-    assert runs.versions()['tensorflow'] == '2.20.0'
-    assert runs.versions()['tf_keras'] == '2.20.1'
+    versions = runs.versions()
+    assert re.fullmatch(r'3\.\d+\.\d+', versions.pop('python'))
+    assert versions == {'tensorflow': '2.20.0', **{name: installed[name] for name in list(installed)[1:]}}
 
 
-@pytest.mark.parametrize(('seconds', 'words'), [(3, '3 s'), (600, '10 min'), (9000, '2.5 h')])
+@pytest.mark.parametrize(('seconds', 'words'), [
+    (3, '3 s'), (89, '89 s'), (90, '2 min'), (600, '10 min'), (5399, '90 min'), (5400, '1.5 h'), (9000, '2.5 h')])
 def test_durations(seconds, words):
     assert plan.duration(seconds) == words
 
 
-@pytest.mark.parametrize(('count', 'words'), [(12, '12 B'), (1500, '1.5 kB'), (250e6, '250 MB'), (3e12, '3000 GB')])
+@pytest.mark.parametrize(('count', 'words'), [
+    (12, '12 B'), (999, '999 B'), (1000, '1.0 kB'), (1500, '1.5 kB'), (99_949, '99.9 kB'), (250e6, '250 MB'),
+    (3e12, '3000 GB')])
 def test_sizes(count, words):
     assert plan.size(count) == words
 
@@ -239,6 +340,31 @@ def test_a_job_that_joins_leaves_the_description_alone(tmp_path):
         stored = runs.read_config(str(tmp_path))
         assert stored['command'] == ('third' if levels == 4 else 'first')
         assert stored['config']['pruning']['levels'] == levels
+
+
+def test_a_job_that_joins_does_not_wait_for_a_report(tmp_path, monkeypatch):
+    runs.claim(str(tmp_path), protocol(), 'first')
+    monkeypatch.setattr(locks, 'lock', None)
+    runs.claim(str(tmp_path), protocol(), 'second')
+
+
+def test_a_job_that_changes_the_description_waits_for_a_report(tmp_path):
+    with contextlib.ExitStack() as report:
+        report.enter_context(locks.lock(str(tmp_path)))
+        # Later than a lock is patient unasked.
+        thread = threading.Timer(3 * locks._PATIENCE_SECONDS, report.close)
+        thread.start()
+        runs.claim(str(tmp_path), protocol(), '')
+        thread.join()
+    assert runs.is_claimed(str(tmp_path))
+
+
+def test_a_folder_of_something_else_is_not_claimed(tmp_path):
+    (tmp_path / 'notes.txt').write_text('mine')
+    with pytest.raises(UsageError, match=f'^{tmp_path} holds files that are not of an experiment: choose another '):
+        runs.claim(str(tmp_path), protocol(), '')
+    assert not runs.is_claimed(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 
 
 def test_how_much_to_do_may_change_and_nothing_else(tmp_path):

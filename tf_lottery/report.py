@@ -64,8 +64,8 @@ def write(workdir, found):
     """Writes the report of an experiment into its folder report/.
 
     index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
-    summary.csv with a line per branch and level (`results.summarise`), and where there is something to say,
-    stability.csv and connectivity.csv.
+    summary.csv with a line per branch and level (`results.summarise` without `results.PAIRED`), and where there is
+    something to say, stability.csv and connectivity.csv.
 
     Args:
       workdir: the experiment's folder.
@@ -93,7 +93,8 @@ def write(workdir, found):
 
 def _csv_tables(found):
     """The tables that lie beside the page, by name."""
-    summaries = [summary.assign(rewind_step=step) for step, summary in found.summaries.items()]
+    summaries = [summary.drop(columns=list(results.PAIRED)).assign(rewind_step=step)
+                 for step, summary in found.summaries.items()]
     return {'runs': _runs_table(found.frame), 'summary': pd.concat(summaries),
             'stability': stability.table(found.frame, found.samples),
             'connectivity': connectivity.table(found.frame, found.lines)}
@@ -118,7 +119,7 @@ def _html(found, sections):
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     experiment, frame = found.experiment, found.frame
     return environment.get_template('report.html.j2').render(
-        name=experiment['name'], headline=headline(found.summaries), notes=_notes(experiment['config'], frame),
+        name=experiment['name'], headline=headline(found.summaries), notes=_notes(found),
         sections=sections, blocks=_blocks(found.summaries), measures=results.MEASURES,
         tables=tables.tables(found.frame, found.samples, found.lines), diverged=frame['diverged'].any(),
         command=experiment['command'], versions=experiment['versions'],
@@ -155,30 +156,36 @@ def _outcome(summary):
     if dense is None:
         return 'The dense network has not finished or has diverged, so there is nothing to compare tickets with.'
     tickets = summary[(summary['branch'] == 'ticket') & (summary['level'] > 0)]
-    reference = f'at step {dense["early_stop_step_mean"]:,.0f}, with {_accuracy(dense)} % test accuracy'
     if tickets.empty:
-        return f'Only the dense network has finished: its validation loss is lowest {reference}.'
+        return f'Only the dense network has finished: its validation loss is lowest {_early_stop(dense, "dense")}.'
     if winner is None:
+        reference = ' of the same replicate' if results.lacks_pairs(summary) else f', {_early_stop(dense, "dense")}'
         return (f'No winning ticket was found at levels 1 to {tickets["level"].max()}: the validation loss of none is '
-                f'lowest as early as that of the dense network, {reference}, and with no less accuracy.')
+                f'lowest as early as that of the dense network{reference}, and with no less accuracy.')
+    same = '' if winner['pairs'] == dense['n'] else f'of the same replicates ({winner["pairs"]} of {dense["n"]}) '
     return (f'The smallest winning ticket keeps {results.percent(winner["density"])} % of the weights (level '
-            f'{winner["level"]}): its validation loss is lowest at step {winner["early_stop_step_mean"]:,.0f}, with '
-            f'{_accuracy(winner)} % test accuracy; that of the dense network {reference}.')
+            f'{winner["level"]}): its validation loss is lowest {_early_stop(winner, "paired")}; that of the dense '
+            f'network {same}{_early_stop(winner, "dense")}.')
 
 
-def _accuracy(row):
-    return f'{100 * row["early_stop_test_accuracy_mean"]:.2f}'
+def _early_stop(row, half):
+    """Where the validation loss is lowest, of either half of the pairs of a summary's row."""
+    return (f'at step {row[f"{half}_early_stop_step_mean"]:,.0f}, with '
+            f'{100 * row[f"{half}_early_stop_test_accuracy_mean"]:.2f} % test accuracy')
 
 
-def _notes(config, frame):
+def _notes(found):
     """What the reader must know before the pictures: sentences on what is missing."""
-    notes = []
+    notes, frame = [], found.frame
     diverged = frame[frame['diverged']]
     if len(diverged):
         notes.append(f'Left out of all means, because the loss stopped being finite: {_count_by_branch(diverged)}.')
-    missing = _missing(config, frame)
+    missing = _missing(found.experiment['config'], frame)
     if len(missing):
         notes.append(f'Runs not there yet: {_count_by_branch(missing)}.')
+    if any(map(results.lacks_pairs, found.summaries.values())):
+        notes.append('Not all levels have numbers of the same replicates: means are over those that have, and whether '
+                     'a ticket wins is asked of each replicate beside its own dense network.')
     if not frame['level'].any():
         notes.append('Pictures against density appear once a pruned level has finished.')
     return notes

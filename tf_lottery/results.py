@@ -11,8 +11,16 @@ from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.metrics import COLUMNS, from_csv
 from tf_lottery.runs import wanted
 
-# What `summarise` aggregates: steps, and fractions of the test set.
+# What `summarise` aggregates, and how: steps, and fractions of the test set.
 MEASURES = ('early_stop_step', 'early_stop_test_accuracy', 'final_test_accuracy')
+STATISTICS = ('mean', 'min', 'max')
+
+# The columns of `summarise` that are over pairs, of a run and the dense network of its own replicate.
+PAIRED = ('pairs', *(f'{half}_{measure}_{statistic}'
+                     for half in ('paired', 'dense') for measure in MEASURES for statistic in STATISTICS))
+
+# Accuracies are counts of examples: what lies on the edge is in, whatever a float makes of it.
+ROUNDING = 1e-9
 
 # A remote file system answers slowly and answers many at a time.
 _READERS = 16
@@ -91,10 +99,10 @@ def curves(frame):
       frame: rows of `load_results`.
 
     Returns:
-      DataFrame with one row per evaluation: `workdir`, `run`, `branch`, `level`, `replicate`, `copy`, `density` of the
-      run, then `metrics.COLUMNS`.
+      DataFrame with one row per evaluation: `workdir`, `run`, `branch`, `level`, `replicate`, `copy`, `density` and
+      `rewind_step` of the run, then `metrics.COLUMNS`.
     """
-    names = ['workdir', 'run', 'branch', 'level', 'replicate', 'copy', 'density']
+    names = ['workdir', 'run', 'branch', 'level', 'replicate', 'copy', 'density', 'rewind_step']
     runs = frame[names].to_dict('records')
 
     def evaluations(run):
@@ -107,32 +115,67 @@ def curves(frame):
 
 
 def summarise(frame):
-    """Aggregates the runs of one experiment over replicates and copies.
+    """Aggregates the runs of one experiment, at one rewinding step, over replicates and copies.
 
     Args:
-      frame: rows of `load_results`, of one experiment.
+      frame: rows of `load_results`, of one experiment; of a sweep, those of one key of `by_rewinding_step`.
 
     Returns:
       DataFrame with one row per branch and level, in the order of BRANCHES: `branch`, `level`, `density` (mean), `n`
       (the runs that the means are over), `diverged` (the runs that they leave out), and `_mean`, `_min` and `_max` of
       each of MEASURES, NaN where all runs diverged. Level 0 of 'ticket' is the dense network, which all branches share.
+      Then the columns of PAIRED, for a replicate may have finished its dense network and not yet this level: `pairs`
+      (those of the runs whose replicate's dense network has finished and not diverged), and the same numbers over the
+      pairs: `paired_` of the runs, `dense_` of the dense networks, NaN where there is no pair.
 
     Raises:
-      UsageError: the frame holds several experiments.
+      UsageError: the frame holds several experiments, or several rewinding steps.
     """
     workdirs = sorted(set(frame['workdir']))
     if len(workdirs) > 1:
         raise UsageError(f'{len(workdirs)} experiments cannot be averaged, {", ".join(workdirs)}: summarise one, as in '
                          f'summarise(frame[frame.workdir == {workdirs[0]!r}]).')
+    steps = _rewinding_steps(frame)
+    if len(steps) > 1:
+        raise UsageError(f'The rewinding steps {", ".join(map(str, steps))} cannot be averaged: summarise one, as in '
+                         f'summarise(by_rewinding_step(frame)[{steps[0]}]).')
+    beside = beside_dense(frame)
+    halves = {f'paired_{measure}': beside[measure].where(beside[f'dense_{measure}'].notna()) for measure in MEASURES}
+    halves |= {f'dense_{measure}': beside[f'dense_{measure}'] for measure in MEASURES}
     keys = [frame['branch'], frame['level']]
-    measured = frame[list(MEASURES)].mask(frame['diverged']).groupby(keys).agg(['mean', 'min', 'max'])
+    measured = frame[list(MEASURES)].mask(frame['diverged']).assign(**halves).groupby(keys).agg(list(STATISTICS))
     measured.columns = ['_'.join(names) for names in measured.columns]
-    counted = frame.groupby(keys).agg(
-        density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'))
+    counted = frame.assign(**halves).groupby(keys).agg(
+        density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'),
+        pairs=('dense_final_test_accuracy', 'count'))
     order = list(BRANCHES)
     return counted.join(measured).reset_index().sort_values(
         ['branch', 'level'], key=lambda column: column.map(order.index) if column.name == 'branch' else column,
         ignore_index=True)
+
+
+def beside_dense(frame):
+    """Sets each run beside the dense network of its own replicate: what is compared with it must have its seeds.
+
+    Args:
+      frame: rows of `load_results`.
+
+    Returns:
+      The rows that have not diverged, and for each of MEASURES a column more, such as `dense_final_test_accuracy`, with
+      what the dense network came to: NaN where that has not finished or has diverged. It is beside itself.
+    """
+    finished = frame[~frame['diverged']]
+    dense = finished[_is_dense(finished)].set_index(['workdir', 'replicate'])[list(MEASURES)]
+    return finished.join(dense.add_prefix('dense_'), on=['workdir', 'replicate'])
+
+
+def _is_dense(frame):
+    return (frame['level'] == 0) & (frame['branch'] == 'ticket')
+
+
+def _rewinding_steps(frame):
+    """The rewinding steps of an experiment's runs, int, in rising order; the dense network is of all of them."""
+    return sorted(map(int, set(frame['rewind_step'][~_is_dense(frame)]) or set(frame['rewind_step'])))
 
 
 def by_rewinding_step(frame):
@@ -144,9 +187,8 @@ def by_rewinding_step(frame):
     Returns:
       dict from the rewinding step k, int, in rising order, to the rows of k; the dense network is in each.
     """
-    dense = (frame['level'] == 0) & (frame['branch'] == 'ticket')
-    steps = sorted(set(frame['rewind_step'][~dense]) or set(frame['rewind_step']))
-    return {int(step): frame[dense | (frame['rewind_step'] == step)].reset_index(drop=True) for step in steps}
+    return {step: frame[_is_dense(frame) | (frame['rewind_step'] == step)].reset_index(drop=True)
+            for step in _rewinding_steps(frame)}
 
 
 def summaries(frame):
@@ -160,45 +202,50 @@ def dense(summary):
     return None if rows.empty else rows.iloc[0]
 
 
+def lacks_pairs(summary):
+    """Whether means over a level of 'ticket' and over the dense network are not all of the same replicates."""
+    tickets = summary[(summary['branch'] == 'ticket') & (summary['n'] > 0)]
+    return len({*tickets['n'], *tickets['pairs']}) > 1
+
+
 def smallest_winning_ticket(summary):
     """The sparsest level of 'ticket' that learns no slower than the dense network and no worse; None if there is none.
 
     A winning ticket reaches its minimum validation loss no later than the dense network does, and is no less accurate
-    on the test set there, both as means over replicates.
+    on the test set there, both as means over the replicates that have finished the two.
 
     Source: 1803.03635, section 1.
     """
-    reference = dense(summary)
-    if reference is None:
-        return None
     tickets = summary[(summary['branch'] == 'ticket') & (summary['level'] > 0)]
-    winning = tickets[(tickets['early_stop_step_mean'] <= reference['early_stop_step_mean']) &
-                      (tickets['early_stop_test_accuracy_mean'] >= reference['early_stop_test_accuracy_mean'])]
+    later, better = (tickets[f'paired_{measure}_mean'] - tickets[f'dense_{measure}_mean']
+                     for measure in ('early_stop_step', 'early_stop_test_accuracy'))
+    winning = tickets[(later <= 0) & (better >= -ROUNDING)]
     return None if winning.empty else winning.loc[winning['density'].idxmin()]
 
 
 def sparsest_within(summary, points):
     """The sparsest level of 'ticket', the dense network included, that is at most so many percentage points less
-    accurate at the end of training than the dense network, as means over replicates; None without a dense network.
+    accurate at the end of training than the dense network, as means over the replicates that have finished the two;
+    None without a dense network.
 
     Args:
       summary: DataFrame of `summarise`.
       points: float, percentage points of test accuracy.
     """
-    reference = dense(summary)
-    if reference is None:
-        return None
-    # Accuracies are counts of examples: what lies on the edge is in, whatever a float makes of it.
-    least = reference['final_test_accuracy_mean'] - points / 100 - 1e-9
-    tickets = summary[(summary['branch'] == 'ticket') & (summary['final_test_accuracy_mean'] >= least)]
-    return tickets.loc[tickets['density'].idxmin()]
+    within = summary[(summary['branch'] == 'ticket') & (_gains(summary) >= -points / 100 - ROUNDING)]
+    return None if within.empty else within.loc[within['density'].idxmin()]
+
+
+def _gains(summary):
+    """How much more accurate each row is at the end of training than the dense networks of its replicates."""
+    return summary['paired_final_test_accuracy_mean'] - summary['dense_final_test_accuracy_mean']
 
 
 def level_to_ship(summaries, points=None):
     """What is exported unless another is asked for, of all rewinding steps.
 
-    The smallest winning ticket, else the ticket that is most accurate at the end of training; or, with `points`, the
-    ticket of `sparsest_within`.
+    The smallest winning ticket, else the ticket that is most accurate at the end of training, compared with the dense
+    networks of the same replicates; or, with `points`, the ticket of `sparsest_within`.
 
     Args:
       summaries: dict from rewinding step to DataFrame of `summarise`.
@@ -211,26 +258,29 @@ def level_to_ship(summaries, points=None):
       UsageError: there is no dense network for the points to count from.
     """
     if points is not None:
-        within = {step: sparsest_within(summary, points) for step, summary in summaries.items()}
-        if any(level is None for level in within.values()):
+        chosen = {step: sparsest_within(summary, points) for step, summary in summaries.items()}
+        if any(level is None for level in chosen.values()):
             raise UsageError(f'export.within_points is {points}, but no dense network has finished to compare with: '
                              'give --level.')
-        step = min(within, key=lambda step: within[step]['density'])
-        return step, int(within[step]['level'])
-    winners = {step: smallest_winning_ticket(summary) for step, summary in summaries.items()}
-    winners = {step: winner for step, winner in winners.items() if winner is not None}
-    if winners:
-        step = min(winners, key=lambda step: winners[step]['density'])
-        return step, int(winners[step]['level'])
-    best = {}
-    for step, summary in summaries.items():
-        tickets = summary[(summary['branch'] == 'ticket') & (summary['n'] > 0)]
-        if not tickets.empty:
-            best[step] = tickets.loc[tickets['final_test_accuracy_mean'].idxmax()]
-    if not best:
+    else:
+        chosen = {step: smallest_winning_ticket(summary) for step, summary in summaries.items()}
+        chosen = {step: winner for step, winner in chosen.items() if winner is not None}
+    if chosen:
+        step = min(chosen, key=lambda step: chosen[step]['density'])
+        return step, int(chosen[step]['level'])
+    return _most_accurate(summaries)
+
+
+def _most_accurate(summaries):
+    """The ticket that gains most on the dense network, as (rewinding step, level); where none has finished, level 0."""
+    rows = pd.concat([summary.assign(rewind_step=step) for step, summary in summaries.items()], ignore_index=True)
+    tickets = rows[(rows['branch'] == 'ticket') & (rows['n'] > 0)]
+    if tickets.empty:
         return next(iter(summaries)), 0
-    step = max(best, key=lambda step: best[step]['final_test_accuracy_mean'])
-    return step, int(best[step]['level'])
+    gains = _gains(tickets)
+    # Without a dense network to compare with, there is only what each level came to.
+    best = tickets.loc[(tickets['final_test_accuracy_mean'] if gains.isna().all() else gains).idxmax()]
+    return int(best['rewind_step']), int(best['level'])
 
 
 def percent(density):

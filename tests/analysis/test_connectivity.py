@@ -52,6 +52,50 @@ def test_the_verdicts(tmp_path):
             'yes') in table.rows
 
 
+def reorder(workdir, level, final, replicate=0, rewind=None):
+    """A ticket on another data order that ends so well, and its line to the original, without a barrier."""
+    save_run(str(workdir), 'ticket_reordered', level, replicate, final=final, rewind=rewind)
+    save_line(workdir, Run(replicate, level, 'ticket_reordered', 0, rewind), [0.1, 0.1, 0.1])
+
+
+def test_each_rewinding_step_has_its_own_copies_of_the_dense_network_and_shares_the_original(tmp_path):
+    save_experiment(str(tmp_path), branches=('ticket', 'ticket_reordered'), branch_levels=(0, 1))
+    save_run(str(tmp_path), final=0.90)
+    for rewind, dense, ticket in ((0, 0.80, 0.70), (500, 0.897, 0.899), (2000, 0.92, 0.91)):
+        save_run(str(tmp_path), 'ticket', 1, final=ticket, rewind=rewind)
+        reorder(tmp_path, 0, dense, rewind=rewind)
+        reorder(tmp_path, 1, ticket, rewind=rewind)
+    frame = results.load_results(tmp_path)
+    lines = connectivity.lines(frame)
+    rows = connectivity.table(frame, lines).set_index(['level', 'rewind_step'])
+    assert list(rows.index) == [(level, step) for level in (0, 1) for step in (0, 500, 2000)]
+    # At level 0 the mean of the one dense network and of its copy from W_k on.
+    assert list(rows['accuracy']) == pytest.approx([0.85, 0.8985, 0.91, 0.70, 0.899, 0.91])
+    assert list(rows['matching']) == [False, True, True, False, True, True]
+    assert list(rows['n']) == [1] * 6
+    (table,) = tables.tables(frame, stability.samples(str(tmp_path), frame), lines)
+    assert [(row[0], row[1], row[6], row[8]) for row in table.rows[:3]] == [
+        ('Dense network', '0', '85.00', 'no'), ('Dense network', '500', '89.85', 'yes'),
+        ('Dense network', '2,000', '91.00', 'yes')]
+
+
+@pytest.mark.parametrize(('ticket', 'matching'), [(0.899, True), (0.898, True), (0.897, False)])
+def test_matching_compares_with_the_dense_networks_of_the_same_replicates(tmp_path, ticket, matching):
+    save_experiment(str(tmp_path), branches=('ticket', 'ticket_reordered'), replicates=3)
+    # The second replicate has not come to the level, the third one's dense network has diverged.
+    for replicate, final in enumerate((0.90, 0.50)):
+        save_run(str(tmp_path), replicate=replicate, final=final)
+    save_run(str(tmp_path), replicate=2, diverged=True)
+    for replicate, final in ((0, ticket), (2, 0.99)):
+        save_run(str(tmp_path), 'ticket', 1, replicate, final=final)
+        reorder(tmp_path, 1, final, replicate=replicate)
+    save_run(str(tmp_path), 'ticket_reordered', 1, 0, 1, diverged=True)
+    frame = results.load_results(tmp_path)
+    (row,) = connectivity.table(frame, connectivity.lines(frame)).to_dict('records')
+    assert row['accuracy'] == pytest.approx((ticket + 0.99) / 2)
+    assert row['matching'] is matching
+
+
 def test_nothing_measured_is_an_empty_table(tmp_path):
     save_experiment(str(tmp_path))
     save_run(str(tmp_path))

@@ -81,6 +81,14 @@ def test_the_table_has_the_papers_shape(workdir):
     assert str(table).splitlines()[0] == 'Stability'
 
 
+def test_the_full_network_is_that_of_the_replicates_whose_subnetworks_are_there(workdir):
+    save_run(workdir, level=0, replicate=1, final=0.1)
+    save_run(workdir, 'one_shot', 1, replicate=1, final=0.1)
+    frame = results.load_results(workdir)
+    (row,) = stability.table(frame, stability.samples(workdir, frame)).to_dict('records')
+    assert (row['accuracy_full_mean'], row['accuracy_full_std']) == (0.9, 0)
+
+
 def _no_lines(frame):
     from tf_lottery.analysis import connectivity
     return connectivity.lines(frame)

@@ -9,6 +9,7 @@ import sys
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras
@@ -188,6 +189,22 @@ def test_a_form_that_is_not_the_ticket_is_no_export_and_harms_no_earlier_one(don
             written(done, 'trained', level, (form,))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert not [path for path in folder.parent.iterdir() if 'level_00' in path.name or '.tmp' in path.name]
+
+
+def test_the_card_compares_replicates_with_their_own_dense_networks(done):
+    frame = results.load_results(done.workdir)
+    dense, ticket = (frame[frame['level'] == level].iloc[0] for level in (0, 2))
+    # A second replicate has come to its dense network only, and of a third one that diverged.
+    others = [{**dense, 'replicate': 1, 'final_test_accuracy': 0.1}, {**dense, 'replicate': 2, 'diverged': True},
+              {**ticket, 'replicate': 2, 'final_test_accuracy': 0.1}]
+    summary = results.summarise(pd.concat([frame, pd.DataFrame(others)], ignore_index=True))
+    folder = export.export_run(
+        done.workdir, runs.read_config(done.workdir), runs.Run(0, 2, 'ticket'), summary,
+        options=export.Options(('ticket',), '', 0.0))
+    about = json.loads(pathlib.Path(folder, 'ticket.json').read_text())
+    assert about['replicates'] == 1
+    assert about['accuracy_over_replicates'] == {
+        'dense': [dense['final_test_accuracy']] * 3, 'ticket': [ticket['final_test_accuracy']] * 3}
 
 
 def test_a_level_that_is_not_there_is_told(done):

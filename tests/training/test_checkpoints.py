@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_lottery import storage
-from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.checkpoints import Checkpoint, Saved
 
 
 def state(value=0):
@@ -39,6 +39,14 @@ def test_the_newest_is_read_back(tmp_path):
     for step in (10, 20, 30):
         save(tmp_path, step, checkpoint=checkpoint)
         assert load(tmp_path) == expected(step)
+
+
+def test_the_position_of_the_input_is_read_back(tmp_path):
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.save(10, state(), [])
+    assert Checkpoint(tmp_path).load(state()) == Saved(10, [], hosts=1, shift=0)
+    checkpoint.save(20, state(), [], 4, -3)
+    assert Checkpoint(tmp_path).load(state()) == Saved(20, [], hosts=4, shift=-3)
 
 
 def test_only_the_newest_is_read_whole(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tf_lottery import storage
+from tf_lottery import results, storage
 from tf_lottery.branches import BRANCHES
 
 # 1912.05671, section 2: below so much more error on the line than at its ends, a network is stable; at most so much
@@ -53,23 +53,27 @@ def table(frame, lines):
     Returns:
       DataFrame with a row per branch, level and rewinding step: `density`, `n` (lines), mean, min and max over lines of
       the instability in training and in test error, `accuracy` (mean test accuracy at the end of the network's
-      runs), `stable` (mean instability in test error below STABLE) and `matching` (accuracy at most MATCHING below the
-      dense network's; both as means).
+      runs), `stable` (mean instability in test error below STABLE) and `matching` (at most MATCHING less accurate than
+      the dense networks of the same replicates; both as means over the runs that have one).
     """
-    frame = frame[~frame['diverged']]
-    trained = frame.assign(branch=frame['branch'].map(lambda branch: BRANCHES[branch].reorders or branch))
-    dense = frame[(frame['level'] == 0) & (frame['branch'] == 'ticket')]['final_test_accuracy'].mean()
+    by_step = {step: results.beside_dense(runs) for step, runs in results.by_rewinding_step(frame).items()}
     rows = []
     for (branch, level, rewind_step), place in lines.groupby(['branch', 'level', 'rewind_step']):
-        here = trained[(trained['branch'] == branch) & (trained['level'] == level)
-                       & ((trained['rewind_step'] == rewind_step) | (trained['level'] == 0))]
-        accuracy = here['final_test_accuracy'].mean()
+        here = by_step[rewind_step]
+        here = here[(here['branch'].map(_subnetwork) == branch) & (here['level'] == level)]
+        gains = here['final_test_accuracy'] - here['dense_final_test_accuracy']
         row = {'branch': branch, 'level': level, 'density': place['density'].mean(), 'rewind_step': rewind_step}
         for error in ('train', 'test'):
             barriers = place.groupby(['replicate', 'copy'])[f'{error}_error'].agg(
                 lambda errors: instability(errors.to_numpy()))
             row.update({'n': len(barriers), f'{error}_instability_mean': barriers.mean(),
                         f'{error}_instability_min': barriers.min(), f'{error}_instability_max': barriers.max()})
-        rows.append({**row, 'accuracy': accuracy, 'stable': row['test_instability_mean'] < STABLE,
-                     'matching': accuracy >= dense - MATCHING})
+        rows.append({**row, 'accuracy': here['final_test_accuracy'].mean(),
+                     'stable': row['test_instability_mean'] < STABLE,
+                     'matching': gains.mean() >= -MATCHING - results.ROUNDING})
     return pd.DataFrame(rows)
+
+
+def _subnetwork(branch):
+    """The branch whose subnetwork a branch trains, maybe on another data order."""
+    return BRANCHES[branch].reorders or branch

@@ -120,15 +120,17 @@ def table(frame, samples):
     Returns:
       DataFrame: `rewind_step`, `level`, `density`; for each of SUBNETWORKS the mean and the standard deviation over
       pairs of `l2` and `angle` under both kinds of stability, and their number; test accuracy at the end (mean, std) of
-      the full network and of each subnetwork over all its runs.
+      each subnetwork over all its runs, and of the full network over the replicates that these are of.
     """
     rows = []
     frame = frame[~frame['diverged']]
-    full = frame[(frame['level'] == 0) & (frame['branch'] == 'ticket')]['final_test_accuracy']
+    dense = frame[(frame['level'] == 0) & (frame['branch'] == 'ticket')]
     for (rewind_step, level), place in samples[samples['level'] > 0].groupby(['rewind_step', 'level']):
+        here = frame[(frame['level'] == level) & (frame['rewind_step'] == rewind_step)]
+        here = here[here['branch'].map(_subnetwork).notna()]
+        full = dense[dense['replicate'].isin(here['replicate'])]['final_test_accuracy']
         row = {'rewind_step': rewind_step, 'level': level, 'density': place['density'].mean(),
                'accuracy_full_mean': full.mean(), 'accuracy_full_std': full.std(ddof=0)}
-        here = frame[(frame['level'] == level) & (frame['rewind_step'] == rewind_step)]
         for subnetwork in SUBNETWORKS:
             accuracy = here[here['branch'].map(_subnetwork) == subnetwork]['final_test_accuracy']
             row.update({f'accuracy_{subnetwork}_mean': accuracy.mean(),

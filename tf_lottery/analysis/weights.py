@@ -50,7 +50,7 @@ def survivors(frame, layers):
     """The weights that the masks keep, before and after they were trained (appendices F.1 and F.2).
 
     Args:
-      frame: rows of `readable`, of one branch; their levels are the levels that are read.
+      frame: rows of `readable`, of one branch and rewinding step; their levels are the levels that are read.
       layers: names of prunable weights.
 
     Returns:
@@ -75,7 +75,7 @@ def movement(frame, layers):
     that grew, as the authors remark.
 
     Args:
-      frame: rows of `readable`, of one branch and one level, whose masks are the tickets.
+      frame: rows of `readable`, of one branch, level and rewinding step, whose masks are the tickets.
       layers: names of prunable weights.
 
     Returns:
@@ -101,7 +101,7 @@ def connectivity(frame, layers):
     """How much of its connections each unit keeps (appendix F.6, Figures 21 to 24).
 
     Args:
-      frame: rows of `readable`, of one branch; their levels are the levels that are read.
+      frame: rows of `readable`, of one branch and rewinding step; their levels are the levels that are read.
       layers: names of prunable weights.
 
     Returns:

@@ -109,7 +109,7 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
       workdir: folder of the experiment.
       stored: what `runs.read_config` returned.
       run: runs.Run, finished.
-      summary: DataFrame of `results.summarise`, for the accuracy over replicates.
+      summary: DataFrame of `results.summarise`, for the accuracy over the replicates that have it and a dense network.
       weights: 'trained', at the last step, or 'rewound', as the ticket starts.
       data_dir: where TFDS keeps data sets; the test images are what the exported forms are compared on.
       command: str, the command that made it.
@@ -158,14 +158,15 @@ def _about(stored, run, weights, result, accuracy, summary, command, dataset):
     else:
         what = f'the ticket as it starts, rewound to step {result["start_step"]}: train it before use'
     rows = summary[summary['branch'] == 'ticket'].set_index('level')
-    spread = {key: rows.loc[level, [f'final_test_accuracy_{name}' for name in ('mean', 'min', 'max')]].tolist()
-              for key, level in (('dense', 0), ('ticket', run.level))}
+    pairs = int(rows.loc[run.level, 'pairs'])
+    spread = {key: [float(rows.loc[run.level, f'{half}_final_test_accuracy_{name}']) for name in ('mean', 'min', 'max')]
+              for key, half in (('dense', 'dense'), ('ticket', 'paired')) if pairs}
     return {
         'what': what, 'weights': weights, 'run': run.folder, 'level': run.level, 'density': result['density'],
         'kept': result['kept'], 'prunable': result['size'], 'density_by_layer': result['layers'],
         'test_accuracy': accuracy, 'early_stop_step': result['early_stop_step'],
         'early_stop_test_accuracy': result['early_stop_test_accuracy'],
-        'replicates': int(rows.loc[run.level, 'n']), 'accuracy_over_replicates': spread, 'test': dataset.test,
+        'replicates': pairs, 'accuracy_over_replicates': spread, 'test': dataset.test,
         'input': f'image: float32 [n, {", ".join(map(str, dataset.shape))}], pixel values divided by '
                  f'{dataset.brightest}',
         'output': f'logits, probabilities: float32 [n, {dataset.classes}]; label: int64 [n]',

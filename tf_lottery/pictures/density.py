@@ -26,6 +26,9 @@ def draw(frame, summary):
       frame: DataFrame of `results.load_results`, of one experiment.
       summary: DataFrame of `results.summarise`.
     """
+    # The winner may seem to be on the wrong side of the dashed line.
+    judged = (' Whether a ticket wins is asked of each replicate beside its own dense network; the dashed line is the '
+              'mean of all of these.' if results.lacks_pairs(summary) else '')
     if (summary['n'][summary['level'] > 0] > 0).any():
         for name, measure, title, label, caption in (
                 ('accuracy_at_early_stop', 'early_stop_test_accuracy', 'Test accuracy at early stop',
@@ -37,7 +40,7 @@ def draw(frame, summary):
             yield pictures.Picture(
                 name, against_density(summary, measure, title, label), _describe(summary, measure, title),
                 f'{caption} Lines are means, bands reach from the lowest to the highest run; an arrow says how far a '
-                'line goes that leaves the picture.', 'How tickets train')
+                f'line goes that leaves the picture.{judged}', 'How tickets train')
     tickets = frame[frame['branch'] == 'ticket']
     if tickets['level'].any():
         yield pictures.Picture(
