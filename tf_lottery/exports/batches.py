@@ -2,10 +2,14 @@
 
 import numpy as np
 
+# Examples that are run at a time by what takes any number of them.
+SIZE = 1000
 
-def split(arrays, size):
-    """Yields dicts of at most `size` consecutive rows of each array of a dict of arrays [n, ...]."""
+
+def split(arrays, size=None):
+    """Yields dicts of at most `size`, or SIZE, consecutive rows of each array of a dict of arrays [n, ...]."""
     count = len(next(iter(arrays.values())))
+    size = size or SIZE
     for start in range(0, count, size):
         yield {name: array[start:start + size] for name, array in arrays.items()}
 

@@ -86,8 +86,8 @@ def _fitting(name, tensor, value):
     if tensor.shape[-1:] == [1] and fitting.ndim == tensor.shape.rank - 1:
         fitting = fitting[..., None]
     if not fitting.ndim or not tensor.shape[1:].is_compatible_with(fitting.shape[1:]):
-        raise UsageError(f'examples of input {name!r} are of shape {array.shape}: give '
-                         f'{("n", *tensor.shape[1:])}.'.replace("'", '').replace('None', 'any'))
+        wanted = ', '.join('any' if size is None else str(size) for size in tensor.shape[1:])
+        raise UsageError(f'examples of input {name!r} are of shape {array.shape}: give [n, {wanted}].')
     return fitting
 
 
@@ -108,7 +108,7 @@ def drawn(model):
         if tensor.dtype.is_floating:
             arrays.append(rng.standard_normal(shape, np.float32))
         elif tensor.dtype in (tf.uint8, tf.bool):
-            arrays.append(rng.integers(0, tensor.dtype.max + 1, shape))
+            arrays.append(rng.integers(0, 2 if tensor.dtype == tf.bool else 256, shape))
         else:
             raise UsageError(f'input {name!r} of model {model.name!r} takes {tensor.dtype.name}, of which nobody knows '
                              'what to draw: give examples=.')

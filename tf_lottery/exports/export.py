@@ -12,7 +12,7 @@ import tf_keras
 from tf_lottery import config, data, keras2, runs, shrinking, storage, ticket_file
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.exports import FORMS, card, examples, fresh, lending, saved_model, sizes, tflite, verify
-from tf_lottery.exports.subject import Images, Subject, argument_names, normalised, output_names, predict
+from tf_lottery.exports.subject import Images, Subject, argument_names, batch_size, normalised, output_names, predict
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket
 
@@ -100,9 +100,10 @@ def _lent(model, given, ticket):
             plain = _predicted(network, inputs, given is None)
         verify.unwrapped(outputs, plain, lowered)
         outputs = plain
-    subject = Subject(network, mask, values, inputs, outputs, _classifiers(model, outputs),
-                      calibration={name: array[:_CALIBRATION] for name, array in inputs.items()}, ticket=ticket)
-    return subject, lowered
+    batch = batch_size(model) or 1
+    calibration = {name: array[:max(_CALIBRATION // batch, 1) * batch] for name, array in inputs.items()}
+    return Subject(network, mask, values, inputs, outputs, _classifiers(model, outputs), calibration=calibration,
+                   ticket=ticket), lowered
 
 
 def _predicted(model, inputs, are_draws):
@@ -223,9 +224,17 @@ def _about(stored, run, weights, result, accuracy, summary, command, dataset):
         'input': f'image: float32 [n, {", ".join(map(str, dataset.shape))}], pixel values divided by '
                  f'{dataset.brightest}',
         'output': f'logits, probabilities: float32 [n, {dataset.classes}]; label: int64 [n]',
+        'files': _served_files(dataset),
         'config': stored['config'], 'versions': stored['versions'], 'command': command,
         'trained_by': stored.get('command'),
     }
+
+
+def _served_files(dataset):
+    """str, what becomes of encoded files, or None where pixels are not of 8 bits."""
+    if dataset.brightest != 255:
+        return None
+    return 'of which it takes the square in the centre, as evaluation does' if dataset.streamed else 'resized to fit'
 
 
 def _write(subject, folder, about, options):
@@ -295,25 +304,26 @@ def _verify(subject, calls, made, dense, place, options):
     found = {'latency': [], 'predictions_changed': {}, 'litert_accuracy': {}, 'int8_errors': {}, 'zeros_unseen': {},
              'fixed_batch': {}, 'keras_reads': None}
     chosen = {form: made / FORMS[form] for form in options.forms}
+    batch = batch_size(subject.network)
     lite = {form: path for form, path in chosen.items() if form.startswith('tflite')}
     if 'saved_model' in chosen:
         path = {'saved_model': chosen['saved_model']}
         inputs = {signature: each for signature, (each, _) in calls.items()}
         expected = {signature: each for signature, (_, each) in calls.items()}
-        answers, timed = fresh.run('in_tensorflow', place / 'tensorflow', path, inputs, subject.batch,
+        answers, timed = fresh.run('in_tensorflow', place / 'tensorflow', path, inputs, batch,
                                    {'dense': dense, **path}, options.latency_seconds)
         verify.saved_model(subject, _below(answers, 'saved_model'), expected)
         found['keras_reads'] = saved_model.keras_reads(subject, str(made))
         found['latency'].append(timed)
     if lite:
         answers, timed = fresh.run(
-            'in_litert', place / 'litert', lite, {'serving_default': subject.inputs}, subject.batch,
+            'in_litert', place / 'litert', lite, {'serving_default': subject.inputs}, batch,
             {'dense': dense / FORMS['tflite'], **lite}, options.latency_seconds, options.litert_python)
         for form, path in lite.items():
             _verify_tflite(subject, form, path.read_bytes(), _below(answers, form), found)
         found['latency'].append(timed)
     if 'ticket' in chosen:
-        answers, _ = fresh.run('in_numpy', place / 'numpy', {'ticket': chosen['ticket']}, {}, subject.batch, {}, 0)
+        answers, _ = fresh.run('in_numpy', place / 'numpy', {'ticket': chosen['ticket']}, {}, batch, {}, 0)
         verify.ticket(subject, _below(answers, 'ticket'))
     return {**found, 'latency': [each for each in found['latency'] if each['seconds']]}
 

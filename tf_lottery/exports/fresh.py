@@ -21,7 +21,7 @@ def run(program, folder, models, calls, batch, timed, seconds, python=None):
       folder: pathlib.Path, an empty local folder for what goes to and fro.
       models: {name: path} to run on all examples.
       calls: {signature: {argument: array [n, ...]}}, the examples for each signature.
-      batch: int, the examples that are run at a time.
+      batch: int, the batch size that the models are made for, or None if they take any.
       timed: {name: path} to measure the latency of, in the signature 'serving_default'.
       seconds: float, for how long each is measured per batch size; 0 for no measurement.
       python: str, the Python interpreter; None for this one.
@@ -44,7 +44,7 @@ def run(program, folder, models, calls, batch, timed, seconds, python=None):
         **{name.split('.')[0]: path for name, path in paths.items()}, 'batch': batch,
         'models': {name: str(path) for name, path in models.items()},
         'timed': {name: str(path) for name, path in timed.items()} if seconds else {},
-        'seconds': seconds, 'batches': [size for size in BATCHES if size <= count]})
+        'seconds': seconds, 'batches': [size for size in BATCHES if size <= count and size % (batch or 1) == 0]})
     _call([python or sys.executable, '-I', str(_HERE / f'{program}.py'), job], folder / 'empty')
     return storage.read_arrays(paths['answers.npz']), storage.read_json(paths['latency.json'])
 

@@ -38,6 +38,8 @@ def prepare(path, arrays):
     interpreter.allocate_tensors()
 
     def predict(inputs):
+        # LiteRT's own LSTM would go on from the state that the last sequence has left.
+        interpreter.reset_all_variables()
         for name, source in sources.items():
             interpreter.set_tensor(source['index'], inputs[name])
         interpreter.invoke()
@@ -52,9 +54,9 @@ def fixed_batch(path):
     return max(sizes) if min(sizes) > 0 else None
 
 
-def outputs(path, inputs, size):
+def outputs(path, inputs):
     """What a file makes of {argument: array [n, ...]}: {output: array [n, ...]}."""
-    parts, found = list(batches.split(inputs, fixed_batch(path) or size)), []
+    parts, found = list(batches.split(inputs, fixed_batch(path))), []
     predict = prepare(path, parts[0])
     for part in parts:
         if len(part[next(iter(part))]) != len(parts[0][next(iter(part))]):
@@ -74,7 +76,7 @@ def main(job):
     with np.load(job['inputs']) as file:
         inputs = {name.partition('/')[2]: file[name] for name in file.files}
     answers = {f'{form}/{name}': value for form, path in job['models'].items()
-               for name, value in outputs(path, inputs, job['batch']).items()}
+               for name, value in outputs(path, inputs).items()}
     np.savez(job['answers'], **{name: value.astype('S') if value.dtype == object else value
                                 for name, value in answers.items()})
 

@@ -21,7 +21,10 @@ def unchanged(model):
     """What a model computes with is afterwards as it was: all variables, states of recurrent layers among them, and
     the precision of its layers."""
     variables = [node for node in tf.train.TrackableView(model).descendants() if isinstance(node, tf.Variable)]
-    before = [(variable, tf.identity(variable)) for variable in variables if variable.dtype != tf.resource]
+    # Keras does not track these.
+    variables += [state for layer in _layers(model) if getattr(layer, 'stateful', False)
+                  for state in tf.nest.flatten(getattr(layer, 'states', [])) if state is not None]
+    before = [(variable, tf.identity(variable)) for variable in variables]
     policies = [(layer, layer.dtype_policy) for layer in _layers(model)]
     try:
         yield
@@ -93,7 +96,8 @@ def nonzero(network):
 def _prunable_weights(layer):
     if hasattr(layer, 'get_prunable_weights'):
         return layer.get_prunable_weights()
-    if not prune_registry.PruneRegistry.supports(layer):
+    # What a Bidirectional copies both of its layers from has no weights.
+    if not (layer.built and prune_registry.PruneRegistry.supports(layer)):
         return []
     try:
         return prune_registry.PruneRegistry.make_prunable(layer).get_prunable_weights()

@@ -10,9 +10,6 @@ import tf_keras
 from tf_lottery.exports import batches
 from tf_lottery.ticket import Mask, Ticket
 
-# Examples that are predicted at a time.
-_BATCH = 1000
-
 
 @dataclasses.dataclass(frozen=True)
 class Images:
@@ -73,11 +70,6 @@ class Subject:
     ticket: Ticket | None = None
     about: dict | None = None
 
-    @property
-    def batch(self):
-        """int, the examples that are run at a time."""
-        return batch_size(self.network) or _BATCH
-
 
 def normalised(pixels, brightest):
     """float32 array, pixel values divided by the one that becomes 1.0."""
@@ -135,7 +127,7 @@ def predict(model, inputs):
     bfloat16 becomes float32, and text an array of bytes, since no file of NumPy's holds them otherwise.
     """
     serve, parts = signature(model), []
-    for part in batches.split(inputs, batch_size(model) or _BATCH):
+    for part in batches.split(inputs, batch_size(model)):
         # The device may hold another number of bits than the array, which has no bfloat16.
         tensors = [tf.cast(tf.constant(part[name]), tensor.dtype)
                    for name, tensor in zip(argument_names(model), model.inputs, strict=True)]

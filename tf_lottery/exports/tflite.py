@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
@@ -89,7 +90,9 @@ def convert_int8(network, calibration, content):
         graph = model.subgraphs[0]
         names = [graph.tensors[number].name.decode() for operator in graph.operators for number in operator.outputs
                  if model.operatorCodes[operator.opcodeIndex].builtinCode in _CONTROL]
-        raise refusal.of('tflite_int8', network, 'int8 has no loops and no tables', refusal.layer_in(network, names))
+        loops = [layer for layer in network.submodules if isinstance(layer, tf_keras.layers.RNN)]
+        raise refusal.of('tflite_int8', network, 'int8 has no loops and no tables',
+                         refusal.layer_in(network, names) or next(iter(loops), None))
     batch = fixed_batch(content)
     converter = _converter(network, batch)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -132,11 +135,11 @@ def weights(content):
     found = []
     for graph in model.subgraphs:
         for operator, tensor, axes in _weighted(model, graph, _TO_KERAS):
-            values = _values(model, tensor)
+            values = _shifted(model, tensor)
             found.append(values.transpose(axes) if axes else values)
         for operator in graph.operators:
             if _code(model, operator) == _OPERATOR.UNIDIRECTIONAL_SEQUENCE_LSTM:
-                found += [np.concatenate([_values(model, graph.tensors[operator.inputs[gate]]).T for gate in gates], 1)
+                found += [np.concatenate([_shifted(model, graph.tensors[operator.inputs[gate]]).T for gate in gates], 1)
                           for gates in _OF_LSTM]
     return found
 
@@ -144,7 +147,7 @@ def weights(content):
 def constants(content):
     """All constant arrays in a TFLite file that may be weights, laid out as they are there."""
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    return [_values(model, tensor) for graph in model.subgraphs for tensor in graph.tensors
+    return [_shifted(model, tensor) for graph in model.subgraphs for tensor in graph.tensors
             if tensor.type in _DTYPES and _is_constant(model, tensor)]
 
 
@@ -294,6 +297,15 @@ def _values(model, tensor):
     rows = np.repeat(np.arange(len(values)), np.diff(np.asarray(last.arraySegments.values, np.int64)))
     values[rows, np.asarray(last.arrayIndices.values, np.int64)] = data
     return values.reshape(shape).transpose(np.argsort(order))
+
+
+def _shifted(model, tensor):
+    """The array of a constant tensor; of int8 the whole numbers that stand for zero are 0."""
+    values, quantization = _values(model, tensor), tensor.quantization
+    if values.dtype != np.int8 or quantization is None or quantization.zeroPoint is None:
+        return values
+    # Where there are several, of as many channels, all of them are 0.
+    return values.astype(np.int16) - int(quantization.zeroPoint[0])
 
 
 def _encode(values, axes):
