@@ -12,7 +12,7 @@ import tf_keras
 from tf_lottery import config, data, keras2, runs, shrinking, storage, ticket_file
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.exports import FORMS, card, examples, fresh, lending, saved_model, sizes, tflite, verify
-from tf_lottery.exports.subject import Images, Subject, argument_names, batch_size, normalised, output_names, predict
+from tf_lottery.exports.subject import Images, Subject, argument_names, batch_size, normalised, predict, signature
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket
 
@@ -78,8 +78,9 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
                  'prunable': subject.mask.size,
                  'density_by_layer': {name: float(array.mean()) for name, array in subject.mask.items()},
                  'examples': _count(subject.inputs), 'given_in': lowered,
-                 'input': _described(argument_names(model), subject.network.inputs),
-                 'output': _described(output_names(model), subject.network.outputs), 'versions': runs.versions()}
+                 'input': _described(dict(zip(argument_names(model), model.inputs, strict=True))),
+                 'output': _described(signature(subject.network).get_concrete_function().structured_outputs),
+                 'versions': runs.versions()}
         return _write(subject, str(path).rstrip('/'), about,
                       Options(tuple(forms), litert_python, latency_seconds, shrink))
 
@@ -126,10 +127,12 @@ def _count(inputs):
     return len(next(iter(inputs.values())))
 
 
-def _described(names, tensors):
-    """str, the name, dtype and shape of each."""
-    return '; '.join(f'{name}: {tensor.dtype.name} [n, {", ".join(map(str, tensor.shape[1:]))}]'.replace('None', 'any')
-                     for name, tensor in zip(names, tensors, strict=True))
+def _described(tensors):
+    """str, the name, dtype and shape of each of a dict."""
+    def sizes(tensor):
+        return ', '.join(['n', *('any' if size is None else str(size) for size in tensor.shape[1:])])
+
+    return '; '.join(f'{name}: {tensor.dtype.name} [{sizes(tensor)}]' for name, tensor in tensors.items())
 
 
 def _classifiers(model, outputs):

@@ -59,15 +59,23 @@ def convert(network):
     Raises:
       UsageError: TFLite cannot hold a layer.
     """
+    built_for = subject.batch_size(network)
+    # TensorFlow 2.21 takes ten seconds to say that it converts no loop over time of a dynamic batch size.
+    batch = built_for or (1 if _loops(network) else None)
     try:
-        return _converted(_converter(network))
+        return _converted(_converter(network, batch))
     except _Unconvertible as error:
-        if subject.batch_size(network) is not None:
+        if batch or 'TensorList' not in str(error.__cause__):
             raise refusal.after(error.__cause__, 'tflite', network) from error
     try:
         return _converted(_converter(network, 1))
     except _Unconvertible as error:
         raise refusal.after(error.__cause__, 'tflite', network) from error
+
+
+def _loops(network):
+    """The layers of a network that run a loop over time."""
+    return [layer for layer in network.submodules if isinstance(layer, tf_keras.layers.RNN) and not layer.unroll]
 
 
 def convert_int8(network, calibration, content):
@@ -90,9 +98,8 @@ def convert_int8(network, calibration, content):
         graph = model.subgraphs[0]
         names = [graph.tensors[number].name.decode() for operator in graph.operators for number in operator.outputs
                  if model.operatorCodes[operator.opcodeIndex].builtinCode in _CONTROL]
-        loops = [layer for layer in network.submodules if isinstance(layer, tf_keras.layers.RNN)]
         raise refusal.of('tflite_int8', network, 'int8 has no loops and no tables',
-                         refusal.layer_in(network, names) or next(iter(loops), None))
+                         refusal.layer_in(network, names) or next(iter(_loops(network)), None))
     batch = fixed_batch(content)
     converter = _converter(network, batch)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
