@@ -124,7 +124,12 @@ def _converted(converter):
 
 def _converter(network, batch=None):
     function = subject.signature(network, batch).get_concrete_function()
-    return tf.lite.TFLiteConverter.from_concrete_functions([function], network)
+    # The converter saves what holds the function's variables and tables. Of a Keras model it would save each layer's
+    # own functions as well, which takes ten seconds for an LSTM.
+    holder = tf.Module()
+    holder.held = [*function.graph.variables, *(node for node in tf.train.TrackableView(network).descendants()
+                                                if isinstance(node, tf.saved_model.experimental.TrackableResource))]
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
 
 
 def fixed_batch(content):
