@@ -405,7 +405,7 @@ def unlike_its_config(tmp_path_factory):
                                   wrapper.prunable_variables(model).items()}))
     # A mask holds wherever the variable is, at the time of export.
     model.get_layer('left').layers[0].layer.kernel.assign_add(np.ones((7, 6)))
-    model.compile('sgd', {'kind': 'sparse_categorical_crossentropy', 'price': 'mse'})
+    model.compile('sgd', ['mse', 'sparse_categorical_crossentropy'])
     before = model.optimizer, model.get_weights(), model.predict(given, verbose=0)
     folder = tf_lottery.export(model, str(tmp_path_factory.mktemp('mine') / 'export'), ('saved_model', 'tflite'), given,
                                shrink=False)
@@ -417,7 +417,7 @@ def test_an_export_is_the_model_that_was_given_and_no_copy(unlike_its_config):
     loaded = tf.saved_model.load(folder)
     serve = loaded.signatures['serving_default']
     found = serve(size_of=tf.constant(given['size-of'], tf.float32), word=tf.constant(given['word']))
-    assert set(found) == {'price', 'kind'} == set(model.output_names)
+    assert set(found) == {'price', 'kind'}
     np.testing.assert_allclose(found['price'], price, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found['kind'], kind, rtol=1e-3, atol=1e-5)
     mask = wrapper.get_mask(model)['left/fc/kernel']
@@ -431,7 +431,7 @@ def test_the_model_that_was_given_is_as_it_was(unlike_its_config):
     assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), weights, strict=True))
     assert all(layer.trainable for layer in model.layers)
     assert np.array_equal(model.predict(given, verbose=0)[0], price)
-    model.fit(given, {'price': np.ones((40, 1)), 'kind': np.ones(40)}, verbose=0)
+    model.fit(given, [np.ones((40, 1)), np.ones(40)], verbose=0)
 
 
 def test_the_card_says_what_goes_in_and_out(unlike_its_config):
@@ -449,7 +449,8 @@ def test_a_copy_that_is_not_the_model_is_no_export_and_harms_no_earlier_one(unli
     def copied(model):
         # The weights of the layers are copied, but not what the factor has become.
         network = plain(model)
-        network.get_layer('scaled').factor.assign(1.0)
+        if model.name == 'mine':
+            network.get_layer('scaled').factor.assign(1.0)
         return network
 
     monkeypatch.setattr(lending, 'plain', copied)

@@ -12,7 +12,16 @@ import tf_keras
 from tf_lottery import config, data, keras2, runs, shrinking, storage, ticket_file
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.exports import FORMS, card, examples, fresh, lending, saved_model, sizes, tflite, verify
-from tf_lottery.exports.subject import Images, Subject, argument_names, batch_size, normalised, predict, signature
+from tf_lottery.exports.subject import (
+    Images,
+    Subject,
+    argument_names,
+    batch_size,
+    normalised,
+    output_names,
+    predict,
+    signature,
+)
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket
 
@@ -95,6 +104,7 @@ def _lent(model, given, ticket):
     mask = wrapper.get_mask(model) if wrapped else lending.nonzero(model)
     lending.to_full_precision(model)
     network = lending.plain(model)
+    outputs = dict(zip(output_names(network), outputs.values(), strict=True))
     values = mask.apply(wrapper.get_weights(model))
     if wrapped or lowered:
         with lending.holding(network, values):
@@ -103,8 +113,8 @@ def _lent(model, given, ticket):
         outputs = plain
     batch = batch_size(model) or 1
     calibration = {name: array[:max(_CALIBRATION // batch, 1) * batch] for name, array in inputs.items()}
-    return Subject(network, mask, values, inputs, outputs, _classifiers(model, outputs), calibration=calibration,
-                   ticket=ticket), lowered
+    return Subject(network, mask, values, inputs, outputs, _classifiers(model, network.output_names, outputs),
+                   calibration=calibration, ticket=ticket), lowered
 
 
 def _predicted(model, inputs, are_draws):
@@ -135,9 +145,9 @@ def _described(tensors):
     return '; '.join(f'{name}: {tensor.dtype.name} [{sizes(tensor)}]' for name, tensor in tensors.items())
 
 
-def _classifiers(model, outputs):
+def _classifiers(model, names, outputs):
     """The names of the outputs that predict a class: trained with a cross-entropy over classes, or probabilities."""
-    loss, names = getattr(model, 'loss', None), model.output_names
+    loss = getattr(model, 'loss', None)
     losses = ([loss.get(name) for name in names] if isinstance(loss, dict) else
               loss if isinstance(loss, (list, tuple)) else [loss] * len(names))
     losses = [str(getattr(each, 'name', None) or getattr(each, '__name__', each)).replace('_', '').lower()

@@ -8,7 +8,7 @@ import contextlib
 
 import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
+from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry, pruning_wrapper
 from tensorflow_model_optimization.sparsity import keras as sparsity
 
 from tf_lottery.errors import UsageError
@@ -76,7 +76,30 @@ def _layers(model):
 
 def plain(model):
     """The model itself, or where it is wrapped for pruning, one of the same layers without the wrappers."""
-    return sparsity.strip_pruning(model) if wrapper.wrappers(model) else model
+    if not wrapper.wrappers(model):
+        return model
+    if isinstance(model, tf_keras.Sequential):
+        return sparsity.strip_pruning(model)
+    bare = {layer: _bare(layer) for layer in model.layers}
+    # As Keras runs a functional model, for `strip_pruning` stumbles over what `add_loss` and `add_metric` leave in it.
+    uses = model._tensor_usage_count
+    tensors = {str(id(tensor)): [tensor] * uses[str(id(tensor))] for tensor in model.inputs}
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input or node.layer not in bare or any(place not in tensors for place in node.flat_input_ids):
+                continue
+            arguments, options = node.map_arguments(tensors)
+            found = tf.nest.flatten(bare[node.layer](*arguments, **options))
+            tensors.update({place: [tensor] * uses[place]
+                            for place, tensor in zip(node.flat_output_ids, found, strict=True)})
+    outputs = [tensors[str(id(tensor))].pop() for tensor in model.outputs]
+    return tf_keras.Model(model.input, tf.nest.pack_sequence_as(model.output, outputs), name=model.name)
+
+
+def _bare(layer):
+    if isinstance(layer, tf_keras.Model):
+        return plain(layer)
+    return layer.layer if isinstance(layer, pruning_wrapper.PruneLowMagnitude) else layer
 
 
 def nonzero(network):

@@ -131,7 +131,8 @@ def predict(model, inputs):
         # The device may hold another number of bits than the array, which has no bfloat16.
         tensors = [tf.cast(tf.constant(part[name]), tensor.dtype)
                    for name, tensor in zip(argument_names(model), model.inputs, strict=True)]
-        parts.append({name: _array(tensor) for name, tensor in serve(tensors).items()})
+        found = serve(tensors)
+        parts.append({name: _array(found[name]) for name in output_names(model)})
     return batches.join(parts)
 
 
