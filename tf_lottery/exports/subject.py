@@ -126,7 +126,8 @@ def predict(model, inputs):
 
     bfloat16 becomes float32, and text an array of bytes, since no file of NumPy's holds them otherwise.
     """
-    serve, parts = signature(model), []
+    # Traced here, for TensorFlow warns of functions that are called once each.
+    serve, parts = signature(model).get_concrete_function(), []
     for part in batches.split(inputs, batch_size(model)):
         # The device may hold another number of bits than the array, which has no bfloat16.
         tensors = [tf.cast(tf.constant(part[name]), tensor.dtype)

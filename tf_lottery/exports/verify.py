@@ -202,7 +202,7 @@ def _same(expected, found, what, share=CLOSE):
             raise ExportError(f'{what} does not compute what the network computes: it returns no {name!r} of shape '
                               f'{output.shape}.')
         if not is_close(found[name], output, share):
-            apart = '' if output.dtype.kind != 'f' else f' by up to {np.nanmax(np.abs(found[name] - output)):.3g}'
+            apart = '' if output.dtype.kind != 'f' else f' by up to {np.max(np.abs(found[name] - output)):.3g}'
             raise ExportError(f'{what} does not compute what the network computes: {name!r} differs{apart}.')
 
 
