@@ -140,7 +140,8 @@ def _count(inputs):
 def _described(tensors):
     """str, the name, dtype and shape of each of a dict."""
     def sizes(tensor):
-        return ', '.join(['n', *('any' if size is None else str(size) for size in tensor.shape[1:])])
+        batch, *others = tensor.shape
+        return ', '.join([str(batch or 'n'), *('any' if size is None else str(size) for size in others)])
 
     return '; '.join(f'{name}: {tensor.dtype.name} [{sizes(tensor)}]' for name, tensor in tensors.items())
 
