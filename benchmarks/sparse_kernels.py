@@ -17,9 +17,7 @@ from absl import app, flags, logging
 from tf_lottery import keras2  # selects Keras 2 before TensorFlow is imported
 import tf_keras
 from tf_lottery.exports import fresh, tflite
-from tf_lottery.exports.subject import Subject
 from tf_lottery.pruning import wrapper
-from tf_lottery.ticket import Mask
 
 SECONDS = flags.DEFINE_float('seconds', 2, 'For how long each file is timed per batch size.')
 DENSITIES = (0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
@@ -61,9 +59,8 @@ def measure(network, folder):
             content = tflite.convert(network)
         files[density] = folder / f'{density}.tflite'
         files[density].write_bytes(content if density == 1 else tflite.sparse(content))
-    examples = np.random.default_rng(0).random((max(fresh.BATCHES), *network.input_shape[1:]), np.float32)
-    subject = Subject(network, Mask({}), {}, examples)
-    _, found = fresh.run('in_litert', folder / 'fresh', subject, {}, files, SECONDS.value)
+    examples = {'inputs': np.random.default_rng(0).random((max(fresh.BATCHES), *network.input_shape[1:]), np.float32)}
+    _, found = fresh.run('in_litert', folder / 'fresh', {}, {'serving_default': examples}, None, files, SECONDS.value)
     for density, path in files.items():
         cells = []
         for batch in map(str, fresh.BATCHES):

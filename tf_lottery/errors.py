@@ -53,5 +53,9 @@ class ClusterError(RuntimeError):
 
 def reason(error):
     """The first line of an error of TensorFlow's, without the names of the operations that it begins and ends with."""
-    lines = re.sub(r'{{.*?}}|\[Op:.*|Graph execution error:', '', str(error)).strip().splitlines()
+    text = str(error)
+    # Of a function that Keras has built, the reason comes after where each of its lines was called.
+    if 'Detected at node' in text and '\n\t [[' in text:
+        text = text.split('\n\t [[')[0].splitlines()[-1]
+    lines = re.sub(r'{{.*?}}|\[Op:.*|Graph execution error:', '', text).strip().splitlines()
     return lines[0].strip(' ."') if lines else type(error).__name__

@@ -18,10 +18,11 @@ from test_experiment import experiment
 import tf_lottery
 from tf_lottery import command, config, results, runs, storage
 from tf_lottery.errors import CorruptFileError, ExportError, StorageError, UsageError
-from tf_lottery.exports import FORMS, export, fresh, saved_model, tflite, verify
-from tf_lottery.exports.subject import Subject
+from tf_lottery.exports import FORMS, export, fresh, lending, saved_model, tflite
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask, Ticket
+
+layers = tf_keras.layers
 
 
 @pytest.fixture(scope='module')
@@ -312,32 +313,11 @@ def test_a_folder_that_cannot_be_reached_is_told_before_a_form_is_made(monkeypat
 
 
 def test_a_model_that_cannot_be_exported_is_told():
-    two = [tf_keras.Input((3,)), tf_keras.Input((3,))]
-    with pytest.raises(UsageError, match='2 inputs and 1 outputs: export a model of one each'):
-        tf_lottery.export(tf_keras.Model(two, tf_keras.layers.Dense(1)(two[0] + two[1])), 'ram://no')
     model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(4,))])
     with pytest.raises(UsageError, match="forms are .*'onnx'.*choose some of saved_model, tflite"):
         tf_lottery.export(model, 'ram://no', ('onnx',))
     with pytest.raises(UsageError, match="the form 'ticket' needs a ticket"):
         tf_lottery.export(model, 'ram://no', ('ticket',))
-
-
-def test_images_files_and_numbers_are_served_alike(tmp_path):
-    network = tf_keras.Sequential([tf_keras.layers.Flatten(input_shape=(5, 4, 3)), tf_keras.layers.Dense(3, name='fc')])
-    images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), np.uint8)
-    subject = Subject(network, Mask.ones({'fc/kernel': (60, 3)}), wrapper.get_weights(network), images, brightest=255)
-    saved_model.write(subject, str(tmp_path / 'model'))
-    found, _ = fresh.run('in_tensorflow', tmp_path / 'fresh', subject, {'saved_model': tmp_path / 'model'}, {}, 0)
-    found = {key.removeprefix('saved_model/'): value for key, value in found.items()}
-    expected = images.reshape(7, 60) / 255 @ network.get_weights()[0]
-    for signature in ('serving_default', 'serving_images', 'serving_jpeg'):
-        np.testing.assert_allclose(found[f'{signature}/logits'], expected, rtol=1e-4, atol=1e-5)
-    verify.saved_model(subject, found)
-    # A file of another size is resized.
-    large = np.repeat(np.repeat(images[:1], 2, axis=1), 2, axis=2)
-    serve = tf.saved_model.load(str(tmp_path / 'model')).signatures['serving_jpeg']
-    served = serve(image_bytes=tf.stack([tf.io.encode_png(image) for image in (large[0], images[1])]))
-    np.testing.assert_allclose(served['logits'][1], expected[1], rtol=1e-4, atol=1e-5)
 
 
 def test_the_checksums_cover_every_file(every_form):
@@ -356,7 +336,7 @@ def test_a_shrunk_export_computes_the_same_with_fewer_units(done, tmp_path):
     readers = np.array([[1, 0], [2, 0], [0, 3], [0, 0]], np.float32)
     model.set_weights([kernel, np.array([0, 5, 0, 0], np.float32), readers, np.zeros(2, np.float32)])
     folder = tf_lottery.export(model, str(tmp_path / 'small'), ('saved_model', 'tflite_sparse', 'ticket'),
-                               ticket=Ticket(export._nonzero(model), wrapper.get_weights(model), 0))
+                               ticket=Ticket(lending.nonzero(model), wrapper.get_weights(model), 0))
     small = tf_lottery.load_model(folder)
     assert [array.tolist() for array in small.get_weights()] == [
         [[1, 2], [0, 1], [1, 0]], [0, 0], [[1, 0], [0, 3]], [10, 0]]
@@ -416,3 +396,144 @@ def test_shrinking_that_changes_an_output_is_no_export(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match='the shrunk network does not compute .* Export it whole: shrink=False'):
         tf_lottery.export(model, str(tmp_path / 'model'))
     assert not (tmp_path / 'model').exists()
+
+
+@pytest.fixture(scope='module')
+def unlike_its_config(tmp_path_factory):
+    """A model that no copy from its config is, and its export: adapted, with functions, two inputs and two outputs."""
+    class Scaled(layers.Layer):
+        """Has a variable that a config knows nothing of."""
+
+        def __init__(self, factor):
+            super().__init__(name='scaled')
+            self.factor = tf.Variable(1.0)
+            self.factor.assign(factor)
+
+        def call(self, inputs):
+            return inputs * self.factor
+
+    tf_keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    given = {'size-of': 10 * rng.normal(size=(40, 3)) + 5, 'word': rng.choice(['a', 'b', 'c'], (40, 2))}
+    size, word = tf_keras.Input((3,), name='size-of'), tf_keras.Input((2,), name='word', dtype='string')
+    normalization = layers.Normalization()
+    normalization.adapt(given['size-of'])
+    tokens = layers.StringLookup(vocabulary=['a', 'b'])(word)
+    hidden = layers.concatenate([normalization(size), layers.Flatten()(layers.Embedding(4, 2, name='embed')(tokens))])
+    for name in ('left', 'right'):
+        hidden = tf_keras.Sequential([layers.Dense(6, lambda inputs: tf.nn.relu(3 * inputs), name='fc',
+                                                   input_shape=hidden.shape[1:])], name=name)(hidden)
+    outputs = [layers.Dense(1, name='price', kernel_initializer='ones')(Scaled(7.0)(hidden)),
+               layers.Dense(4, 'softmax', name='kind')(hidden)]
+    model = tf_keras.Model([size, word], outputs, name='mine')
+    model.add_loss(tf.reduce_mean(outputs[0]))
+    model = tf_lottery.prunable(model)
+    wrapper.set_mask(model, Mask({name: rng.random(weight.shape) < 0.6 for name, (_, weight, *_) in
+                                  wrapper.prunable_variables(model).items()}))
+    # A mask holds wherever the variable is, at the time of export.
+    model.get_layer('left').layers[0].layer.kernel.assign_add(np.ones((7, 6)))
+    model.compile(tf_keras.optimizers.SGD(1e-9), ['mse', 'sparse_categorical_crossentropy'])
+    before = model.optimizer, model.get_weights(), model.predict(given, verbose=0)
+    folder = tf_lottery.export(model, str(tmp_path_factory.mktemp('mine') / 'export'), ('saved_model', 'tflite'), given,
+                               shrink=False)
+    return model, given, before, folder
+
+
+def test_an_export_is_the_model_that_was_given_and_no_copy(unlike_its_config):
+    model, given, (_, _, (price, kind)), folder = unlike_its_config
+    loaded = tf.saved_model.load(folder)
+    serve = loaded.signatures['serving_default']
+    found = serve(size_of=tf.constant(given['size-of'], tf.float32), word=tf.constant(given['word']))
+    assert set(found) == {'price', 'kind'}
+    np.testing.assert_allclose(found['price'], price, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found['kind'], kind, rtol=1e-3, atol=1e-5)
+    mask = wrapper.get_mask(model)['left/fc/kernel']
+    kernels = [variable.numpy() for variable in loaded.variables if variable.name == 'fc/kernel:0']
+    assert len(kernels) == 2 and any(not kernel[~mask].any() for kernel in kernels if kernel.shape == mask.shape)
+
+
+def test_the_model_that_was_given_is_as_it_was(unlike_its_config):
+    model, given, (optimizer, weights, (price, _)), _ = unlike_its_config
+    assert model.optimizer is optimizer and model.compiled_loss is not None and wrapper.wrappers(model)
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), weights, strict=True))
+    assert all(layer.trainable for layer in model.layers)
+    assert np.array_equal(model.predict(given, verbose=0)[0], price)
+    model.fit(given, [np.ones((40, 1)), np.ones(40)], verbose=0)
+
+
+def test_the_card_says_what_goes_in_and_out(unlike_its_config):
+    card = pathlib.Path(unlike_its_config[-1], 'README.md').read_text()
+    assert ('`serving_default` takes size_of: float32 [n, 3]; word: string [n, 2], and returns price: float32 [n, 1]; '
+            'kind: float32 [n, 4].') in card
+    assert 'run on 40 examples' in card and 'load_model` does not make' not in card
+
+
+def test_a_copy_that_is_not_the_model_is_no_export_and_harms_no_earlier_one(unlike_its_config, monkeypatch):
+    model, given, _, folder = unlike_its_config
+    before = {path: path.read_bytes() for path in pathlib.Path(folder).rglob('*') if path.is_file()}
+    plain, weights = lending.plain, model.get_weights()
+
+    def copy(layer):
+        return layer.from_config(layer.get_config()) if isinstance(layer, layers.Normalization) else layer
+
+    def copied(model):
+        # Its weights go to the copy, but not what the layer has computed of them when it was adapted.
+        network = plain(model)
+        return tf_keras.models.clone_model(network, clone_function=copy) if model.name == 'mine' else network
+
+    monkeypatch.setattr(lending, 'plain', copied)
+    with pytest.raises(ExportError, match="the model without wrappers .* does not compute .*: 'kind' differs by"):
+        tf_lottery.export(model, folder, examples=given, shrink=False)
+    assert {path: path.read_bytes() for path in pathlib.Path(folder).rglob('*') if path.is_file()} == before
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), weights, strict=True))
+
+
+def test_a_model_in_mixed_precision_is_exported_in_float32(tmp_path):
+    policy = tf_keras.mixed_precision.Policy('mixed_bfloat16')
+    model = tf_keras.Sequential([layers.Dense(30, 'relu', input_shape=(20,), dtype=policy),
+                                 layers.Dense(2, dtype=policy)])
+    examples = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
+    folder = tf_lottery.export(model, str(tmp_path / 'mine'), examples=examples, shrink=False)
+    found = tf.saved_model.load(folder).signatures['serving_default'](inputs=tf.constant(examples))['outputs']
+    (first, bias), (second, shift) = (map(np.float64, layer.get_weights()) for layer in model.layers)
+    np.testing.assert_allclose(found, np.maximum(examples @ first + bias, 0) @ second + shift, rtol=1e-4, atol=1e-5)
+    assert model.layers[0].compute_dtype == 'bfloat16' and tf_lottery.load_model(folder).layers[0].compute_dtype == (
+        'float32')
+    card = pathlib.Path(folder, 'README.md').read_text()
+    assert 'given in mixed_bfloat16 and is exported in float32' in card and 'outputs: float32 [n, 2]' in card
+
+
+@pytest.mark.parametrize('layer, sentence', [
+    (layers.Embedding(5, 2, input_length=3), r'does not run on 100 draws \(indices.*give examples='),
+    (layers.Lambda(lambda inputs: tf.math.log(inputs), input_shape=(3,)),
+     "output 'outputs' of .* is not a number for some of 100 draws: give examples=")])
+def test_draws_that_a_model_is_not_made_for_are_told(layer, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        tf_lottery.export(tf_keras.Sequential([layer, layers.Flatten(), layers.Dense(2)]), 'ram://no')
+    assert not storage.exists('ram://no')
+
+
+def test_what_a_form_cannot_hold_is_told_before_anything_is_written():
+    class Determinant(layers.Layer):
+        def call(self, inputs):
+            return tf.linalg.svd(tf.reshape(inputs, (-1, 2, 2)), compute_uv=False)
+
+    class Unspeakable(layers.Layer):
+        def get_config(self):
+            raise KeyError('secret')
+
+    for layer, form, sentence in (
+            (Determinant(name='odd'), 'tflite', "tflite cannot hold layer 'odd', a Determinant .TFLite has no Svd"),
+            (Unspeakable(name='odd'), 'saved_model', "cannot hold layer 'odd', a Unspeakable .KeyError: 'secret'")):
+        with pytest.raises(UsageError, match=sentence):
+            tf_lottery.export(tf_keras.Sequential([layers.Dense(4, input_shape=(4,)), layer]), 'ram://no', (form,),
+                              shrink=False)
+    assert not storage.exists('ram://no')
+
+
+def test_a_recurrent_network_takes_one_sequence_at_a_time_in_litert(tmp_path):
+    model = tf_keras.Sequential([layers.LSTM(4, input_shape=(5, 3)), layers.Dense(2)])
+    folder = tf_lottery.export(model, str(tmp_path / 'mine'), ('tflite', 'tflite_int8'), shrink=False)
+    card = pathlib.Path(folder, 'README.md').read_text()
+    assert 'LiteRT takes batches of exactly 1 in `model.tflite`, `model_int8.tflite`' in card
+    assert re.search(r'The error of int8 in `outputs` is [0-2]\.\d\d% of its range, .*; 3% may be\.', card)

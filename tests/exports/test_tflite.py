@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from tensorflow.lite.tools import flatbuffer_utils
 
 import tf_lottery
-from tf_lottery.exports import tflite
+from tf_lottery.errors import ExportError, UsageError
+from tf_lottery.exports import lending, tflite, verify
+from tf_lottery.exports.subject import Subject
+from tf_lottery.pruning import wrapper
+from tf_lottery.ticket import Mask
+
+keras = tf_keras.layers
 
 
 def network(density, seed=0):
@@ -102,3 +109,73 @@ def test_a_1x1_convolution_with_few_survivors_is_a_sparse_layer_of_each_place(tm
 @pytest.mark.parametrize('other', [{'density': 0.04}, {'density': 0.02, 'strides': 2}, {'density': 0.01, 'groups': 2}])
 def test_other_1x1_convolutions_stay_convolutions(other):
     assert {name for name, _ in operators(tflite.sparse(tflite.convert(pointwise(**other))))} == {'CONV_2D', 'DENSIFY'}
+
+
+def sequential(*layers):
+    return tf_keras.Sequential(layers)
+
+
+def attention():
+    inputs = tf_keras.Input((5, 8))
+    return tf_keras.Model(inputs, tf_keras.layers.MultiHeadAttention(2, 4)(inputs, inputs))
+
+
+def tied():
+    """An embedding whose table is the last layer's kernel."""
+    embed, inputs = tf_keras.layers.Embedding(20, 6), tf_keras.Input((5,), dtype='int32')
+    hidden = tf_keras.layers.GlobalAveragePooling1D()(embed(inputs))
+    logits = tf_keras.layers.Lambda(lambda values: values @ tf.transpose(embed.embeddings))(hidden)
+    return tf_keras.Model(inputs, logits)
+
+
+LAYERS = {
+    'transposed 2-D': lambda: sequential(
+        keras.Conv2DTranspose(3, 3, 2, 'same', input_shape=(4, 4, 2)), keras.BatchNormalization()),
+    '3-D': lambda: sequential(keras.Conv3D(4, 2, input_shape=(4, 4, 4, 2))),
+    'transposed 3-D': lambda: sequential(keras.Conv3DTranspose(3, 2, input_shape=(3, 3, 3, 2))),
+    'embedding': lambda: sequential(keras.Embedding(20, 6, input_length=5), keras.Dense(2)),
+    'separable': lambda: sequential(keras.SeparableConv2D(5, 3, depth_multiplier=2, input_shape=(6, 6, 3))),
+    'grouped': lambda: sequential(keras.Conv2D(6, 3, groups=3, input_shape=(6, 6, 6))),
+    'causal 1-D': lambda: sequential(keras.Conv1D(4, 3, padding='causal', dilation_rate=2, input_shape=(8, 3))),
+    'locally connected': lambda: sequential(keras.LocallyConnected1D(6, 3, input_shape=(8, 2))),
+    'attention': attention,
+    'tied': tied,
+    'LSTM': lambda: sequential(keras.LSTM(4, input_shape=(6, 3)), keras.Dense(2)),
+    'both ways': lambda: sequential(keras.Bidirectional(keras.LSTM(4), input_shape=(6, 3))),
+    'unrolled GRU': lambda: sequential(keras.GRU(4, unroll=True, input_shape=(3, 3))),
+    'GRU': lambda: sequential(keras.GRU(4, input_shape=(6, 3)), keras.Dense(2)),
+}
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+def test_the_zeros_of_a_layer_are_where_its_operator_holds_them(kind):
+    model, rng = LAYERS[kind](), np.random.default_rng(0)
+    weights = wrapper.get_weights(model)
+    prunable = lending.nonzero(model)
+    mask = Mask({name: rng.random(array.shape) < 0.5 for name, array in prunable.items()})
+    subject = Subject(model, mask, mask.apply(weights), {}, {})
+    with lending.holding(model, subject.weights):
+        content = tflite.convert(model)
+    for form, file in (('tflite', content), ('tflite_sparse', tflite.sparse(content))):
+        assert verify.zeros(subject, form, tflite.weights(file), tflite.constants(file)) == []
+    assert tflite.fixed_batch(content) == (1 if kind in ('LSTM', 'both ways', 'GRU') else None)
+    # The same file without the zeros of one weight.
+    name = next(iter(mask))
+    with lending.holding(model, {**subject.weights, name: weights[name]}):
+        unpruned = tflite.convert(model)
+    with pytest.raises(ExportError, match=f'does not hold the zeros of {name} where the mask says'):
+        verify.zeros(subject, 'tflite', tflite.weights(unpruned), tflite.constants(unpruned))
+
+
+def test_int8_has_no_loops():
+    model = tf_keras.Sequential([keras.GRU(4, input_shape=(6, 3), name='loop'), keras.Dense(2)])
+    with pytest.raises(UsageError, match="tflite_int8 cannot hold layer 'loop', a GRU .int8 has no loops.*leave the"):
+        tflite.convert_int8(model, {'inputs': np.ones((3, 6, 3), np.float32)}, tflite.convert(model))
+
+
+def test_a_weight_that_other_operators_read_stays_dense():
+    model = tied()
+    model.get_layer(index=1).embeddings.assign(np.eye(20, 6))
+    content = tflite.convert(model)
+    assert len(tflite.sparse(content)) <= len(content)
+    assert 'DENSIFY' not in [name for name, _ in operators(tflite.sparse(content))]

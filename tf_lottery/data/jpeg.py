@@ -42,16 +42,28 @@ def central_view(jpeg, size):
     Returns:
       uint8 tensor [size, size, 3].
     """
-    extent = tf.io.extract_jpeg_shape(jpeg)[:2]
+    return _resized(jpeg, _centre(tf.io.extract_jpeg_shape(jpeg)[:2]), size)
+
+
+def central_view_of_pixels(image, size):
+    """`central_view` of a file of another format that has been decoded: uint8 tensor [height, width, 3]."""
+    window = _centre(tf.shape(image)[:2])
+    return _to_size(tf.slice(image, tf.concat([window[:2], [0]], axis=0), tf.concat([window[2:], [3]], axis=0)), size)
+
+
+def _centre(extent):
+    """The window (top, left, height, width) that evaluation sees of an image of extent (height, width)."""
     side = tf.cast(tf.round(CENTRE * tf.cast(tf.reduce_min(extent), tf.float32)), tf.int32)
-    window = tf.concat([(extent - side) // 2, [side, side]], axis=0)
-    return _resized(jpeg, window, size)
+    return tf.concat([(extent - side) // 2, [side, side]], axis=0)
 
 
 def _resized(jpeg, window, size):
     """What a window of a file shows, uint8 [size, size, 3]; `window` is (top, left, height, width)."""
     # libjpeg's faster transforms save no time that can be measured.
-    image = tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method='INTEGER_ACCURATE')
+    return _to_size(tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method='INTEGER_ACCURATE'), size)
+
+
+def _to_size(image, size):
     # Bytes from here on: a batch of floats would be copied, kept and sent to the device at four times the size.
     # TensorFlow resizes floats with vector instructions, bytes without: that is worth the copy.
     return tf.cast(tf.round(tf.image.resize(tf.cast(image, tf.float32), [size, size])), tf.uint8)

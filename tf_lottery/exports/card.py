@@ -4,6 +4,7 @@ import os
 import platform
 
 from tf_lottery.exports import FORMS
+from tf_lottery.exports.verify import CLOSE_IN, INT8_ERROR
 
 _NAMES = {'saved_model': 'SavedModel', 'tflite': 'TFLite', 'tflite_sparse': 'TFLite, zeros left out',
           'tflite_int8': 'TFLite int8', 'ticket': 'rewound ticket'}
@@ -57,18 +58,42 @@ def _files(about):
     lines += [f'| `{FORMS[form]}` | {uses[form]} |' for form in about['forms']]
     lines += ['', 'Each was loaded in a fresh process, the SavedModel without tf_lottery and Keras 2, the TFLite files '
               f'in LiteRT without TensorFlow, and run on {about["examples"]:,} examples: it predicts what the network '
-              'in memory predicted, and its zeros are where the mask says.']
-    if 'tflite_int8' in about['predictions_changed']:
-        lines[-1] += (f' int8 predicts {about["predictions_changed"]["tflite_int8"]:,} of them in another way, and '
-                      'rounds some small weights to zero as well.')
-        if about['litert_accuracy']:
-            lines[-1] += f' It has {about["litert_accuracy"]["tflite_int8"]:.2%} of them right.'
-    lines += ['', '`sha256sum -c SHA256SUMS` checks them again.']
-    if 'input' in about:
-        encoded = ', `serving_jpeg` encoded files, resized to fit.' if about['input'].endswith(' 255') else '.'
-        lines += ['', f'`serving_default` takes {about["input"]}, and returns {about["output"]}. `serving_images` '
-                  f'takes the pixel values as they are, uint8{encoded}']
+              'in memory predicted, and its zeros are where the mask says.' + _exceptions(about)]
+    lines += ['', '`sha256sum -c SHA256SUMS` checks them again.', '',
+              f'`serving_default` takes {about["input"]}, and returns {about["output"]}.' + _serving(about)]
     return '\n'.join(lines)
+
+
+def _exceptions(about):
+    """What is not so of each form, and sentences about int8."""
+    said = ''
+    if 'tflite_int8' in about['predictions_changed']:
+        said += (f' int8 predicts {about["predictions_changed"]["tflite_int8"]:,} of them in another way, and '
+                 'rounds some small weights to zero as well.')
+        if about['litert_accuracy']:
+            said += f' It has {about["litert_accuracy"]["tflite_int8"]:.2%} of them right.'
+    for name, error in about['int8_errors'].get('tflite_int8', {}).items():
+        said += (f' The error of int8 in `{name}` is {error:.2%} of its range, as a root mean square; {INT8_ERROR:.0%} '
+                 'may be.')
+    for form, names in about['zeros_unseen'].items():
+        said += (f' `{FORMS[form]}` holds {", ".join(f"`{name}`" for name in names)} in a way in which zeros cannot be '
+                 'compared: there the predictions speak alone.')
+    if about['fixed_batch']:
+        files = ', '.join(f'`{FORMS[form]}`' for form in about['fixed_batch'])
+        said += (f' LiteRT takes batches of exactly {max(about["fixed_batch"].values())} in {files}, where an LSTM '
+                 'goes on from the state of the call before unless `interpreter.reset_all_variables()` is called.')
+    if about['keras_reads'] is False:
+        said += (' `tf_keras.models.load_model` does not make the same model of this folder again: load it with '
+                 '`tf.saved_model.load`.')
+    return said
+
+
+def _serving(about):
+    """What the other signatures of an image classifier take."""
+    if 'config' not in about:
+        return ''
+    encoded = f', `serving_jpeg` encoded files, {about["files"]}.' if about['files'] else '.'
+    return f' `serving_images` takes the pixel values as they are, uint8{encoded}'
 
 
 def _sizes(about):
@@ -155,4 +180,8 @@ def _limits(about):
             lines.append('- It was trained in mixed precision and is exported in float32, in which it was verified.')
     else:
         lines.append(f'- It was compared on {about["examples"]:,} examples only.')
+        if about['given_in']:
+            given = about['given_in']
+            lines.append(f'- It was given in {given} and is exported in float32, which computes what {given} computes '
+                         f'within {CLOSE_IN[given]:.0%} of the size of an output; the forms compute what float32 does.')
     return '\n'.join([*lines, '- Latencies are those of the machine that exported it.'])

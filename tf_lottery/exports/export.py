@@ -6,15 +6,24 @@ import pathlib
 import tempfile
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.sparsity import keras as sparsity
 
 from tf_lottery import config, data, keras2, runs, shrinking, storage, ticket_file
-from tf_lottery.errors import CorruptFileError, UsageError
-from tf_lottery.exports import FORMS, card, fresh, saved_model, sizes, tflite, verify
-from tf_lottery.exports.subject import Subject, normalised
+from tf_lottery.errors import CorruptFileError, UsageError, reason
+from tf_lottery.exports import FORMS, card, examples, fresh, lending, saved_model, sizes, tflite, verify
+from tf_lottery.exports.subject import (
+    Images,
+    Subject,
+    argument_names,
+    batch_size,
+    normalised,
+    output_names,
+    predict,
+    signature,
+)
 from tf_lottery.pruning import wrapper
-from tf_lottery.ticket import Mask, Ticket
+from tf_lottery.ticket import Ticket
 
 METADATA = 'ticket.json'
 CHECKSUMS = 'SHA256SUMS'
@@ -44,13 +53,20 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
            shrink=True):
     """Writes a model of one's own as `main.py --mode=export` does that of a run: verified, with sizes and a README.md.
 
+    Every form is compared with what this very model predicts, before anything of it is taken apart. The model, its
+    variables, states and compilation are afterwards as they were. A model in mixed precision is exported in float32,
+    and compared in both.
+
     Args:
-      model: a Sequential or functional `tf_keras` model of one input and one output, wrapped by `prunable` or already
-        stripped; its mask is the wrappers', or where there are none, the places of the weights that are not zero.
+      model: a Sequential or functional `tf_keras` model, wrapped by `prunable` or already stripped; its mask is the
+        wrappers', or where there are none, the places of the weights that are not zero. Its inputs and outputs may be
+        of any structure and dtype; one of each are called 'inputs' and 'outputs' in the signatures, several as Keras
+        names them.
       path: folder to write, local or remote; an earlier export there is replaced once the new one has been verified.
       forms: names of `tf_lottery.exports.FORMS`.
-      examples: array [n, ...] of inputs that the forms are compared with the model on, and int8 takes its ranges from;
-        None for 100 draws from a normal distribution.
+      examples: what the forms are compared with the model on, and int8 takes its ranges from: arrays [n, ...] in the
+        structure of the model's inputs. None for 100 draws: from a normal distribution for real numbers, evenly for
+        uint8 and bool.
       ticket: Ticket to write for the form 'ticket': what another researcher trains.
       litert_python: str, a Python interpreter that has ai-edge-litert; '' for this one.
       latency_seconds: float, for how long each form is timed per batch size; 0 for not at all.
@@ -60,37 +76,87 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
       `path`.
 
     Raises:
-      UsageError: the model or a form cannot be exported.
+      UsageError: the model or a form cannot be exported, or the examples do not fit the model.
       ExportError: a form does not do in a fresh process what the model does; `path` is as it was before.
     """
     keras2.require_model(model)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise UsageError(f'model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: '
-                         'export a model of one each.')
     _check_forms(forms, ticket)
-    mask = wrapper.get_mask(model) if wrapper.wrappers(model) else _nonzero(model)
-    network = _plain(model)
+    with lending.unchanged(model):
+        subject, lowered = _lent(model, examples, ticket)
+        about = {'what': f'the model {model.name!r}', 'density': subject.mask.density, 'kept': subject.mask.kept,
+                 'prunable': subject.mask.size,
+                 'density_by_layer': {name: float(array.mean()) for name, array in subject.mask.items()},
+                 'examples': _count(subject.inputs), 'given_in': lowered,
+                 'input': _described(dict(zip(argument_names(model), model.inputs, strict=True))),
+                 'output': _described(signature(subject.network).get_concrete_function().structured_outputs),
+                 'versions': runs.versions()}
+        return _write(subject, storage.without_slash(path), about,
+                      Options(tuple(forms), litert_python, latency_seconds, shrink))
+
+
+def _lent(model, given, ticket):
+    """The Subject of a user's model, which shares its layers, and the mixed precision that it is in, or None."""
+    examples.require_dense(model)
+    inputs = examples.drawn(model) if given is None else examples.given(model, given)
+    outputs = _predicted(model, inputs, given is None)
+    lowered = lending.lowered(model)
+    wrapped = bool(wrapper.wrappers(model))
+    mask = wrapper.get_mask(model) if wrapped else lending.nonzero(model)
+    lending.to_full_precision(model)
+    network = lending.plain(model)
+    outputs = dict(zip(output_names(network), outputs.values(), strict=True))
     values = mask.apply(wrapper.get_weights(model))
-    _assign(network, values)
-    if examples is None:
-        examples = np.random.default_rng(0).standard_normal((100, *model.input_shape[1:]), np.float32)
-    subject = Subject(network, mask, values, np.asarray(examples),
-                      calibration=normalised(np.asarray(examples)[:_CALIBRATION], None), ticket=ticket)
-    about = {'what': f'the model {model.name!r}', 'density': mask.density, 'kept': mask.kept, 'prunable': mask.size,
-             'density_by_layer': {name: float(array.mean()) for name, array in mask.items()},
-             'examples': len(subject.examples), 'versions': runs.versions()}
-    return _write(subject, storage.without_slash(path), about,
-                  Options(tuple(forms), litert_python, latency_seconds, shrink))
+    if wrapped or lowered:
+        with lending.holding(network, values):
+            plain = _predicted(network, inputs, given is None)
+        verify.unwrapped(outputs, plain, lowered)
+        outputs = plain
+    batch = batch_size(model) or 1
+    calibration = {name: array[:max(_CALIBRATION // batch, 1) * batch] for name, array in inputs.items()}
+    return Subject(network, mask, values, inputs, outputs, _classifiers(model, network.output_names, outputs),
+                   calibration=calibration, ticket=ticket), lowered
 
 
-def _plain(model):
-    """A copy of a model without wrappers, with weights of its own."""
-    return tf_keras.models.clone_model(sparsity.strip_pruning(model))
+def _predicted(model, inputs, are_draws):
+    """What a model makes of examples: {output: array}; its states stay as they are."""
+    what = f'{_count(inputs)} draws' if are_draws else 'these examples'
+    try:
+        with lending.unchanged(model):
+            outputs = predict(model, inputs)
+    except (tf.errors.OpError, ValueError, TypeError) as error:
+        raise UsageError(f'model {model.name!r} does not run on {what} ({reason(error)}): give examples= that it is '
+                         'made for.') from error
+    for name, output in outputs.items():
+        if output.dtype.kind == 'f' and np.isnan(output).any():
+            raise UsageError(f'output {name!r} of model {model.name!r} is not a number for some of {what}: give '
+                             'examples= that it is made for.')
+    return outputs
 
 
-def _assign(network, values):
-    for name, variable in wrapper.variables(network).items():
-        variable.assign(values[name])
+def _count(inputs):
+    return len(next(iter(inputs.values())))
+
+
+def _described(tensors):
+    """str, the name, dtype and shape of each of a dict."""
+    def sizes(tensor):
+        batch, *others = tensor.shape
+        return ', '.join([str(batch or 'n'), *('any' if size is None else str(size) for size in others)])
+
+    return '; '.join(f'{name}: {tensor.dtype.name} [{sizes(tensor)}]' for name, tensor in tensors.items())
+
+
+def _classifiers(model, names, outputs):
+    """The names of the outputs that predict a class: trained with a cross-entropy over classes, or probabilities."""
+    loss = getattr(model, 'loss', None)
+    losses = ([loss.get(name) for name in names] if isinstance(loss, dict) else
+              loss if isinstance(loss, (list, tuple)) else [loss] * len(names))
+    losses = [str(getattr(each, 'name', None) or getattr(each, '__name__', each)).replace('_', '').lower()
+              for each in losses]
+    return tuple(name for (name, output), trained_with in zip(outputs.items(), losses, strict=True)
+                 if output.ndim == 2 and output.shape[1] > 1 and output.dtype.kind == 'f' and (
+                     'categoricalcrossentropy' in trained_with or
+                     (np.all(output >= 0) and np.allclose(output.sum(axis=1), 1, atol=1e-3))))
 
 
 def _check_forms(forms, ticket):
@@ -132,8 +198,8 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     train, test = data.examples(protocol.config.data, protocol.dataset, protocol.validation, _CALIBRATION, data_dir)
     subject = _subject(workdir, stored, run, weights, result, protocol, train, test)
     folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
-    about = {**_about(stored, run, weights, result, subject.accuracy(subject.outputs), summary, command,
-                      protocol.dataset), 'examples': len(test)}
+    about = {**_about(stored, run, weights, result, subject.images.accuracy(subject.outputs['outputs']), summary,
+                      command, protocol.dataset), 'examples': len(test)}
     return _write(subject, folder, about, options or Options())
 
 
@@ -146,10 +212,13 @@ def _subject(workdir, stored, run, weights, result, protocol, train, test):
     arrays = rewound if weights == 'rewound' else runs.read_weights(source, mask)
     network = protocol.model.build(dataset.shape, dataset.classes, 0)
     values = mask.apply(arrays)
-    _assign(network, values)
-    return Subject(network, mask, values, test.images, test.labels, dataset.brightest,
-                   normalised(train.images, dataset.brightest), Ticket(mask, rewound, result['start_step']),
-                   stored['config'])
+    for name, variable in wrapper.variables(network).items():
+        variable.assign(values[name])
+    images = Images(test.images, test.labels, dataset.brightest, cropped=dataset.streamed)
+    inputs = {'inputs': images.inputs}
+    return Subject(network, mask, values, inputs, predict(network, inputs), ('outputs',), images,
+                   {'inputs': normalised(train.images, dataset.brightest)},
+                   Ticket(mask, rewound, result['start_step']), stored['config'])
 
 
 def _about(stored, run, weights, result, accuracy, summary, command, dataset):
@@ -170,9 +239,17 @@ def _about(stored, run, weights, result, accuracy, summary, command, dataset):
         'input': f'image: float32 [n, {", ".join(map(str, dataset.shape))}], pixel values divided by '
                  f'{dataset.brightest}',
         'output': f'logits, probabilities: float32 [n, {dataset.classes}]; label: int64 [n]',
+        'files': _served_files(dataset),
         'config': stored['config'], 'versions': stored['versions'], 'command': command,
         'trained_by': stored.get('command'),
     }
+
+
+def _served_files(dataset):
+    """str, what becomes of encoded files, or None where pixels are not of 8 bits."""
+    if dataset.brightest != 255:
+        return None
+    return 'of which it takes the square in the centre, as evaluation does' if dataset.streamed else 'resized to fit'
 
 
 def _write(subject, folder, about, options):
@@ -182,13 +259,15 @@ def _write(subject, folder, about, options):
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         made, dense = place / 'made', place / 'dense'
-        shipped, changes = _shrunk(subject) if options.shrink else (subject, {})
+        with lending.holding(subject.network, subject.weights):
+            shipped, changes = _shrunk(subject) if options.shrink else (subject, {})
+            calls = saved_model.calls(subject)
         with storage.one_sentence('write', folder), keras2.quiet_start():
             _make(shipped, made, options.forms)
             # Only what is timed beside the forms, in their runtimes.
             beside = {'tflite' if form.startswith('tflite') else form for form in options.forms} - {'ticket'}
             _make(_dense(subject), dense, beside)
-        verdict = _verify(shipped, made, dense, place, options)
+        verdict = _verify(shipped, calls, made, dense, place, options)
         about = {**about, 'forms': list(options.forms), **verdict,
                  'shrunk': {name: dataclasses.asdict(change) for name, change in changes.items()},
                  'sizes': _sizes(subject, shipped, made, dense, options.forms)}
@@ -205,29 +284,24 @@ def _write(subject, folder, about, options):
 def _shrunk(subject):
     """The same with units and channels removed that compute nothing, and the shrinking.Change of each layer."""
     network, changes = shrinking.shrink(subject.network)
-    weights = wrapper.get_weights(network)
-    small = dataclasses.replace(subject, network=network, weights=weights, mask=_nonzero(network))
-    verify.shrunk(subject, small)
-    return small, changes
-
-
-def _nonzero(network):
-    """The mask of a network without wrappers: where its prunable weights are not zero."""
-    weights = wrapper.prunable_variables(wrapper.prunable(network))
-    return Mask({name: weight.numpy() != 0 for name, (_, weight, *_) in weights.items()})
+    verify.shrunk(subject, predict(network, subject.inputs))
+    return dataclasses.replace(subject, network=network, weights=wrapper.get_weights(network),
+                               mask=lending.nonzero(network)), changes
 
 
 def _make(subject, folder, forms):
     """Writes forms to a new local folder, each to its place in `FORMS`."""
     folder.mkdir()
-    if 'saved_model' in forms:
-        saved_model.write(subject, str(folder))
     files = {}
-    if {'tflite', 'tflite_sparse'} & set(forms):
-        files['tflite'] = tflite.convert(subject.network)
-        files['tflite_sparse'] = tflite.sparse(files['tflite'])
-    if 'tflite_int8' in forms:
-        files['tflite_int8'] = tflite.convert_int8(subject.network, subject.calibration)
+    with lending.holding(subject.network, subject.weights), lending.unchanged(subject.network):
+        if 'saved_model' in forms:
+            saved_model.write(subject, str(folder))
+        if any(form.startswith('tflite') for form in forms):
+            files['tflite'] = tflite.convert(subject.network)
+        if 'tflite_sparse' in forms:
+            files['tflite_sparse'] = tflite.sparse(files['tflite'])
+        if 'tflite_int8' in forms:
+            files['tflite_int8'] = tflite.convert_int8(subject.network, subject.calibration, files['tflite'])
     for form in set(files) & set(forms):
         (folder / FORMS[form]).write_bytes(files[form])
     if 'ticket' in forms:
@@ -239,41 +313,53 @@ def _dense(subject):
     rng = np.random.default_rng(0)
     values = {name: np.where(subject.mask[name], array, rng.normal(0, 0.05, array.shape).astype(array.dtype))
               if name in subject.mask else array for name, array in subject.weights.items()}
-    network = _plain(subject.network)
-    _assign(network, values)
-    return dataclasses.replace(subject, network=network, weights=values)
+    return dataclasses.replace(subject, weights=values)
 
 
-def _verify(subject, made, dense, place, options):
-    """Runs each form in a fresh process and compares; returns what is known of latencies and of int8."""
-    latency, changed, accuracy = [], {}, {}
+def _verify(subject, calls, made, dense, place, options):
+    """Runs each form in a fresh process and compares; returns what is known of latencies, of int8 and of the files."""
+    found = {'latency': [], 'predictions_changed': {}, 'litert_accuracy': {}, 'int8_errors': {}, 'zeros_unseen': {},
+             'fixed_batch': {}, 'keras_reads': None}
     chosen = {form: made / FORMS[form] for form in options.forms}
+    batch = batch_size(subject.network)
     lite = {form: path for form, path in chosen.items() if form.startswith('tflite')}
     if 'saved_model' in chosen:
         path = {'saved_model': chosen['saved_model']}
-        found, timed = fresh.run('in_tensorflow', place / 'tensorflow', subject, path,
-                                 {'dense': dense, **path}, options.latency_seconds)
-        verify.saved_model(subject, _below(found, 'saved_model'))
-        latency.append(timed)
+        inputs = {signature: each for signature, (each, _) in calls.items()}
+        expected = {signature: each for signature, (_, each) in calls.items()}
+        answers, timed = fresh.run('in_tensorflow', place / 'tensorflow', path, inputs, batch,
+                                   {'dense': dense, **path}, options.latency_seconds)
+        verify.saved_model(subject, _below(answers, 'saved_model'), expected)
+        found['keras_reads'] = saved_model.keras_reads(subject, str(made))
+        found['latency'].append(timed)
     if lite:
-        found, timed = fresh.run('in_litert', place / 'litert', subject, lite,
-                                 {'dense': dense / FORMS['tflite'], **lite}, options.latency_seconds,
-                                 options.litert_python)
+        answers, timed = fresh.run(
+            'in_litert', place / 'litert', lite, {'serving_default': subject.inputs}, batch,
+            {'dense': dense / FORMS['tflite'], **lite}, options.latency_seconds, options.litert_python)
         for form, path in lite.items():
-            changed[form] = verify.tflite(
-                subject, form, found[f'{form}/outputs'], tflite.weights(path.read_bytes()))
-            if subject.labels is not None:
-                accuracy[form] = subject.accuracy(found[f'{form}/outputs'])
-        latency.append(timed)
+            _verify_tflite(subject, form, path.read_bytes(), _below(answers, form), found)
+        found['latency'].append(timed)
     if 'ticket' in chosen:
-        found, _ = fresh.run('in_numpy', place / 'numpy', subject, {'ticket': chosen['ticket']}, {}, 0)
-        verify.ticket(subject, _below(found, 'ticket'))
-    return {'latency': [each for each in latency if each['seconds']], 'predictions_changed': changed,
-            'litert_accuracy': accuracy}
+        answers, _ = fresh.run('in_numpy', place / 'numpy', {'ticket': chosen['ticket']}, {}, batch, {}, 0)
+        verify.ticket(subject, _below(answers, 'ticket'))
+    return {**found, 'latency': [each for each in found['latency'] if each['seconds']]}
+
+
+def _verify_tflite(subject, form, content, outputs, found):
+    """Verifies one TFLite file, and adds to what is `found`, by form."""
+    changed, errors = verify.tflite(subject, form, outputs)
+    unseen = verify.zeros(subject, form, tflite.weights(content), tflite.constants(content))
+    if subject.classifies:
+        found['predictions_changed'][form] = max(changed.values(), default=0)
+    for key, value in (('int8_errors', errors), ('zeros_unseen', unseen), ('fixed_batch', tflite.fixed_batch(content))):
+        if value:
+            found[key][form] = value
+    if subject.images is not None:
+        found['litert_accuracy'][form] = subject.images.accuracy(outputs['outputs'])
 
 
 def _below(found, name):
-    return {key.removeprefix(f'{name}/'): value for key, value in found.items()}
+    return {key.removeprefix(f'{name}/'): value for key, value in found.items() if key.startswith(f'{name}/')}
 
 
 def _sizes(subject, shipped, made, dense, forms):

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 
-import numpy as np
-
 from tf_lottery import storage
 from tf_lottery.errors import ExportError, UsageError
 
@@ -15,15 +13,16 @@ _HERE = pathlib.Path(__file__).parent
 BATCHES = (1, 32)
 
 
-def run(program, folder, subject, models, timed, seconds, python=None):
+def run(program, folder, models, calls, batch, timed, seconds, python=None):
     """Runs models in a fresh, isolated process (`python -I`, an empty working directory).
 
     Args:
       program: 'in_tensorflow' or 'in_litert', a file beside this one.
       folder: pathlib.Path, an empty local folder for what goes to and fro.
-      subject: subject.Subject, whose examples they are run on.
       models: {name: path} to run on all examples.
-      timed: {name: path} to measure the latency of.
+      calls: {signature: {argument: array [n, ...]}}, the examples for each signature.
+      batch: int, the batch size that the models are made for, or None if they take any.
+      timed: {name: path} to measure the latency of, in the signature 'serving_default'.
       seconds: float, for how long each is measured per batch size; 0 for no measurement.
       python: str, the Python interpreter; None for this one.
 
@@ -36,15 +35,16 @@ def run(program, folder, subject, models, timed, seconds, python=None):
     """
     folder.mkdir()
     (folder / 'empty').mkdir()
-    paths = {name: str(folder / name) for name in ('inputs.npy', 'examples.npy', 'answers.npz', 'latency.json')}
-    np.save(paths['inputs.npy'], subject.inputs)
-    np.save(paths['examples.npy'], subject.examples)
+    paths = {name: str(folder / name) for name in ('inputs.npz', 'answers.npz', 'latency.json')}
+    storage.write_arrays(paths['inputs.npz'], {f'{signature}/{name}': array for signature, arrays in calls.items()
+                                               for name, array in arrays.items()})
+    count = min((len(array) for array in calls.get('serving_default', {}).values()), default=0)
     job = str(folder / 'job.json')
     storage.write_json(job, {
-        **{name.split('.')[0]: path for name, path in paths.items()}, 'here': str(_HERE),
+        **{name.split('.')[0]: path for name, path in paths.items()}, 'batch': batch,
         'models': {name: str(path) for name, path in models.items()},
         'timed': {name: str(path) for name, path in timed.items()} if seconds else {},
-        'seconds': seconds, 'batches': [batch for batch in BATCHES if batch <= len(subject.examples)]})
+        'seconds': seconds, 'batches': [size for size in BATCHES if size <= count and size % (batch or 1) == 0]})
     _call([python or sys.executable, '-I', str(_HERE / f'{program}.py'), job], folder / 'empty')
     return storage.read_arrays(paths['answers.npz']), storage.read_json(paths['latency.json'])
 

@@ -10,13 +10,15 @@ import sys
 import numpy as np
 
 sys.modules['tensorflow'] = None
+# An isolated process does not see the files beside its program.
+_HERE = pathlib.Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parents[1])]
+import timing  # noqa: E402
+
+from tf_lottery import ticket_file  # noqa: E402
 
 
 def main(job):
-    sys.path[:0] = [job['here'], str(pathlib.Path(job['here']).parents[1])]
-    import timing
-
-    from tf_lottery import ticket_file
     answers = {}
     for name, path in job['models'].items():
         ticket = ticket_file.load_ticket(path)

@@ -2,20 +2,38 @@
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-# Operators with weights, and how their layout in the file becomes that of Keras.
+from tf_lottery.exports import batches, refusal, subject
+
+_OPERATOR = schema.BuiltinOperator
+_AS_IS = ()
+# Operators with weights: which of their inputs these are, and how their layout in the file becomes that of Keras.
+# Source: the comments on the kernels in tensorflow/lite/kernels.
 _TO_KERAS = {
-    schema.BuiltinOperator.FULLY_CONNECTED: (1, 0),
-    schema.BuiltinOperator.CONV_2D: (1, 2, 3, 0),
-    schema.BuiltinOperator.DEPTHWISE_CONV_2D: (1, 2, 3, 0),
+    _OPERATOR.FULLY_CONNECTED: (1, (1, 0)),
+    _OPERATOR.CONV_2D: (1, (1, 2, 3, 0)),
+    _OPERATOR.DEPTHWISE_CONV_2D: (1, (1, 2, 3, 0)),
+    _OPERATOR.TRANSPOSE_CONV: (1, (1, 2, 0, 3)),
+    _OPERATOR.CONV_3D: (1, _AS_IS),
+    _OPERATOR.CONV_3D_TRANSPOSE: (1, _AS_IS),
+    _OPERATOR.BATCH_MATMUL: (1, _AS_IS),
+    _OPERATOR.GATHER: (0, _AS_IS),
 }
+# Those whose zeros `sparse` leaves out.
+_ENCODED = (_OPERATOR.FULLY_CONNECTED, _OPERATOR.CONV_2D, _OPERATOR.DEPTHWISE_CONV_2D)
+# The inputs of a fused LSTM that make up Keras's kernel and its recurrent kernel: of the gates input, forget, cell and
+# output, each [units, inputs].
+_OF_LSTM = ((1, 2, 3, 4), (5, 6, 7, 8))
 _DTYPES = {schema.TensorType.FLOAT32: np.dtype('<f4'), schema.TensorType.INT8: np.dtype('i1')}
 # Below this share of survivors LiteRT's sparse kernel for dense layers is faster than XNNPACK's dense kernel, for
 # single examples and for the many places of an image: benchmarks/sparse_kernels.py.
 _FEW = 0.05
 _FEW_OF_PLACES = 0.025
+# Operators that run another graph, or what it has filled.
+_CONTROL = (_OPERATOR.WHILE, _OPERATOR.IF, _OPERATOR.CALL_ONCE, _OPERATOR.HASHTABLE_FIND)
 # The version of the operator that may have sparse weights.
 _SPARSE_VERSION = 8
 # The smallest unsigned integers that the format has for places.
@@ -27,38 +45,122 @@ _PLACES = (
 
 
 def convert(network):
-    """bytes of a float32 TFLite file of dynamic batch size, whose signature is that of the network."""
-    return _converter(network).convert()
+    """A float32 TFLite file whose signature is that of the network.
 
-
-def convert_int8(network, calibration):
-    """bytes of a TFLite file that computes in int8, with float32 inputs and outputs; zeros stay zeros.
+    Its batch size is dynamic; or where a layer cannot be converted so, as recurrent ones that are not unrolled, it
+    takes one example at a time, and LSTMs become LiteRT's own.
 
     Args:
       network: Keras model.
-      calibration: float32 array [n, ...], inputs that the ranges of activations are measured on.
+
+    Returns:
+      bytes.
+
+    Raises:
+      UsageError: TFLite cannot hold a layer.
     """
-    converter = _converter(network)
+    built_for = subject.batch_size(network)
+    # TensorFlow 2.21 takes ten seconds to say that it converts no loop over time of a dynamic batch size.
+    batch = built_for or (1 if _loops(network) else None)
+    try:
+        return _converted(_converter(network, batch))
+    except _Unconvertible as error:
+        if batch or 'TensorList' not in str(error.__cause__):
+            raise refusal.after(error.__cause__, 'tflite', network) from error
+    try:
+        return _converted(_converter(network, 1))
+    except _Unconvertible as error:
+        raise refusal.after(error.__cause__, 'tflite', network) from error
+
+
+def _loops(network):
+    """The layers of a network that run a loop over time."""
+    return [layer for layer in network.submodules if isinstance(layer, tf_keras.layers.RNN) and not layer.unroll]
+
+
+def convert_int8(network, calibration, content):
+    """A TFLite file that computes in int8, with inputs and outputs as in the float32 file; zeros stay zeros.
+
+    Args:
+      network: Keras model.
+      calibration: {argument: array [n, ...]}, inputs that the ranges of activations are measured on.
+      content: bytes that `convert` made of the network.
+
+    Returns:
+      bytes, for batches as in `content`.
+
+    Raises:
+      UsageError: int8 cannot hold a layer.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    if len(model.subgraphs) > 1:
+        # TensorFlow 2.21 quantizes no loops: the process would end by a segmentation fault.
+        graph = model.subgraphs[0]
+        names = [graph.tensors[number].name.decode() for operator in graph.operators for number in operator.outputs
+                 if model.operatorCodes[operator.opcodeIndex].builtinCode in _CONTROL]
+        raise refusal.of('tflite_int8', network, 'int8 has no loops and no tables',
+                         refusal.layer_in(network, names) or next(iter(_loops(network)), None))
+    batch = fixed_batch(content)
+    converter = _converter(network, batch)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.representative_dataset = lambda: ([example[None]] for example in calibration)
-    return converter.convert()
+    converter.representative_dataset = lambda: batches.split(calibration, batch or 1)
+    try:
+        return _converted(converter)
+    except _Unconvertible as error:
+        raise refusal.after(error.__cause__, 'tflite_int8', network) from error
 
 
-def _converter(network):
-    (inputs,) = network.inputs
+class _Unconvertible(Exception):
+    """TFLite's converter has failed, for which it has no error of its own."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype, name='inputs')])
-    def serve(inputs):
-        return {'outputs': network(inputs, training=False)}
 
-    return tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], network)
+def _converted(converter):
+    try:
+        return converter.convert()
+    except Exception as error:
+        raise _Unconvertible from error
+
+
+def _converter(network, batch=None):
+    function = subject.signature(network, batch).get_concrete_function()
+    # The converter saves what holds the function's variables and tables. Of a Keras model it would save each layer's
+    # own functions as well, which takes ten seconds for an LSTM.
+    holder = tf.Module()
+    holder.held = [*function.graph.variables, *(node for node in tf.train.TrackableView(network).descendants()
+                                                if isinstance(node, tf.saved_model.experimental.TrackableResource))]
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+
+
+def fixed_batch(content):
+    """int, the batch size that a TFLite file is made for, or None if it takes any."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    graph = model.subgraphs[0]
+    shapes = [graph.tensors[number] for number in graph.inputs]
+    sizes = {int((tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature)[0]) for tensor in shapes}
+    return max(sizes) if min(sizes) > 0 else None
 
 
 def weights(content):
     """The weights in a TFLite file, sparse or not: arrays, laid out as in Keras, in the order of the operators."""
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    return [_values(model, tensor).transpose(axes) for _, tensor, axes in _weighted(model)]
+    found = []
+    for graph in model.subgraphs:
+        for operator, tensor, axes in _weighted(model, graph, _TO_KERAS):
+            values = _shifted(model, tensor)
+            found.append(values.transpose(axes) if axes else values)
+        for operator in graph.operators:
+            if _code(model, operator) == _OPERATOR.UNIDIRECTIONAL_SEQUENCE_LSTM:
+                found += [np.concatenate([_shifted(model, graph.tensors[operator.inputs[gate]]).T for gate in gates], 1)
+                          for gates in _OF_LSTM]
+    return found
+
+
+def constants(content):
+    """All constant arrays in a TFLite file that may be weights, laid out as they are there."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    return [_shifted(model, tensor) for graph in model.subgraphs for tensor in graph.tensors
+            if tensor.type in _DTYPES and _is_constant(model, tensor)]
 
 
 def sparse(content):
@@ -86,9 +188,12 @@ def sparse(content):
     densify_code = _operator_code(model, schema.BuiltinOperator.DENSIFY)
     # Under an older version XNNPACK would take the layer, and the survivors for the dense tensor.
     sparse_code = _operator_code(model, schema.BuiltinOperator.FULLY_CONNECTED, _SPARSE_VERSION)
-    graph, = model.subgraphs
+    # Loops, which are graphs of their own, stay as they are.
+    graph = model.subgraphs[0]
     before = []
-    for operator, tensor, _ in _weighted(model):
+    for operator, tensor, _ in _weighted(model, graph, _ENCODED):
+        if _is_read_elsewhere(model, graph, tensor):
+            continue
         values = _values(model, tensor)
         few = values.dtype == np.float32 and np.count_nonzero(values) < _few(graph, operator, values) * values.size
         if few:
@@ -160,18 +265,37 @@ def _leave_out_names(model, graph):
     model.metadata = None
 
 
-def _weighted(model):
+def _code(model, operator):
+    return model.operatorCodes[operator.opcodeIndex].builtinCode
+
+
+def _is_constant(model, tensor):
+    return model.buffers[tensor.buffer].data is not None
+
+
+def _weighted(model, graph, codes):
     """Yields (operator, its weight tensor, the axes that make it Keras's) where the weights are a constant."""
-    graph, = model.subgraphs
-    codes = [model.operatorCodes[operator.opcodeIndex].builtinCode for operator in graph.operators]
-    encoded = {operator.outputs[0]: operator.inputs[0] for operator, code in zip(graph.operators, codes, strict=True)
-               if code == schema.BuiltinOperator.DENSIFY}
-    for operator, code in zip(graph.operators, codes, strict=True):
-        if code in _TO_KERAS:
-            number = operator.inputs[1]
+    encoded = {operator.outputs[0]: operator.inputs[0] for operator in graph.operators
+               if _code(model, operator) == _OPERATOR.DENSIFY}
+    for operator in graph.operators:
+        code = _code(model, operator)
+        if code in codes:
+            place, axes = _TO_KERAS[code]
+            number = operator.inputs[place]
             tensor = graph.tensors[encoded.get(number, number)]
-            if model.buffers[tensor.buffer].data is not None:
-                yield operator, tensor, _TO_KERAS[code]
+            if tensor.type in _DTYPES and _is_constant(model, tensor):
+                yield operator, tensor, axes
+
+
+def _is_read_elsewhere(model, graph, tensor):
+    """Whether something reads a weight that would not understand it without its zeros, such as a tied embedding."""
+    for other in graph.tensors:
+        if other is not tensor and other.buffer == tensor.buffer:
+            return True
+    readers = [(operator, place) for operator in graph.operators for place, number in enumerate(operator.inputs)
+               if number >= 0 and graph.tensors[number] is tensor]
+    return any(_code(model, operator) not in _ENCODED + (_OPERATOR.DENSIFY,) or
+               (place != 1 and _code(model, operator) != _OPERATOR.DENSIFY) for operator, place in readers)
 
 
 def _values(model, tensor):
@@ -185,6 +309,15 @@ def _values(model, tensor):
     rows = np.repeat(np.arange(len(values)), np.diff(np.asarray(last.arraySegments.values, np.int64)))
     values[rows, np.asarray(last.arrayIndices.values, np.int64)] = data
     return values.reshape(shape).transpose(np.argsort(order))
+
+
+def _shifted(model, tensor):
+    """The array of a constant tensor; of int8 the whole numbers that stand for zero are 0."""
+    values, quantization = _values(model, tensor), tensor.quantization
+    if values.dtype != np.int8 or quantization is None or quantization.zeroPoint is None:
+        return values
+    # Where there are several, of as many channels, all of them are 0.
+    return values.astype(np.int16) - int(quantization.zeroPoint[0])
 
 
 def _encode(values, axes):

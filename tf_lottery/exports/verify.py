@@ -1,50 +1,79 @@
-"""Compares what the forms of an export do in a fresh process with the network in memory."""
+"""Compares what the forms of an export do in a fresh process with the model that was given."""
 
 import numpy as np
 
 from tf_lottery.errors import ExportError
 from tf_lottery.pruning import wrapper
 
-# Another order of the same float32 additions.
-_CLOSE = {'rtol': 1e-4, 'atol': 1e-4}
+# Another order of the same float32 additions, relative to the size of an output.
+CLOSE = 1e-4
+# The same of a model that computes in 8 or 11 significant bits, in each of its layers.
+CLOSE_IN = {'mixed_bfloat16': 6e-2, 'mixed_float16': 1e-2}
 # The share of examples whose prediction int8 may change.
 INT8_CHANGES = 0.03
+# The error of int8 in an output that is no prediction of a class: root mean square, relative to its range.
+INT8_ERROR = 0.03
 
 
-def saved_model(subject, answers):
-    """Checks variables bit by bit, zeros included, and the predictions of every signature.
+def saved_model(subject, answers, expected):
+    """Checks variables bit by bit, zeros included, and what every signature returns.
 
     Args:
       subject: subject.Subject.
-      answers: dict of arrays, 'variable/<name>' and '<signature>/<output>'.
+      answers: dict of arrays, 'variable/<number>/<name>' and '<signature>/<output>'.
+      expected: {signature: {output: array}}, as the model that was given computes them.
 
     Raises:
-      ExportError: they are not the network's.
+      ExportError: they are not the model's.
     """
+    left = {}
+    for key, value in answers.items():
+        if key.startswith('variable/'):
+            left.setdefault(key.split('/', 2)[2], []).append(value)
     for name, variable in wrapper.variables(subject.network).items():
-        value = answers.get(f'variable/{variable.name}')
-        if value is None or not np.array_equal(value, subject.weights[name], equal_nan=True):
+        # Layers of two nested models may have the same name, and so their variables.
+        same = left.get(variable.name, [])
+        weights = np.asarray(subject.weights[name])
+        weights = weights.astype(np.float32) if weights.dtype == 'bfloat16' else weights
+        place = next((place for place, value in enumerate(same) if np.array_equal(value, weights, equal_nan=(
+            weights.dtype.kind == 'f'))), None)
+        if place is None:
             raise ExportError(f'the SavedModel does not hold the weights of {name}.')
+        value = same.pop(place)
         if name in subject.mask and np.any(value[~subject.mask[name]]):
             raise ExportError(f'the SavedModel holds weights of {name} that the mask has pruned.')
-    for key, value in answers.items():
-        signature, _, output = key.partition('/')
-        if output in ('logits', 'outputs'):
-            _same(subject, value, f'the SavedModel, by its signature {signature},')
-        elif output == 'label' and not np.array_equal(value, _predictions(subject.outputs)):
+    for signature, outputs in expected.items():
+        what = f'the SavedModel, by its signature {signature},'
+        _same(outputs, {key: answers.get(f'{signature}/{key}') for key in outputs}, what)
+        label = answers.get(f'{signature}/label')
+        if label is not None and not _are_largest(outputs['logits'], label):
             raise ExportError(f'the SavedModel, by its signature {signature}, labels examples in another way.')
 
 
-def shrunk(subject, smaller):
-    """Checks that a shrunk network computes what the whole one computes: both are subject.Subjects.
+def shrunk(subject, outputs):
+    """Checks that a shrunk network computes, in memory, what the model that was given computes.
 
     Raises:
       ExportError: it computes something else.
     """
     try:
-        _same(subject, smaller.outputs, 'the shrunk network')
+        _same(subject.outputs, outputs, 'the shrunk network')
     except ExportError as error:
         raise ExportError(f'{error} Export it whole: shrink=False.') from error
+
+
+def unwrapped(outputs, network_outputs, lowered):
+    """Checks that the network to be exported, in full precision and without wrappers, computes what was given.
+
+    Args:
+      outputs: {output: array}, of the model that was given.
+      network_outputs: the same of the network.
+      lowered: str, the mixed precision of the model that was given, or None.
+
+    Raises:
+      ExportError: it computes something else.
+    """
+    _same(outputs, network_outputs, 'the model without wrappers and in float32', CLOSE_IN.get(lowered, CLOSE))
 
 
 def ticket(subject, answers):
@@ -60,45 +89,84 @@ def ticket(subject, answers):
         raise ExportError('the ticket file does not hold the ticket.')
 
 
-def tflite(subject, form, outputs, constants):
-    """Checks the predictions of a TFLite file, and that its zeros are where the mask says.
+def tflite(subject, form, outputs):
+    """Checks what a TFLite file computes.
 
     Args:
       subject: subject.Subject.
       form: str, of `exports.FORMS`.
-      outputs: float array [n, ...], what LiteRT made of the examples.
-      constants: list of arrays, the weights in the file, laid out as in Keras.
+      outputs: {output: array [n, ...]}, what LiteRT made of the examples.
 
     Returns:
-      int, the examples whose prediction differs; 0 unless the form is int8.
+      (changed, errors): {output: int}, the examples whose predicted class differs, and {output: float}, the root mean
+      square error relative to the range, of the outputs that predict no class; both without outputs where the form is
+      not int8.
 
     Raises:
       ExportError: too much differs.
     """
-    left = list(constants)
-    for name, kept in subject.mask.items():
-        survives = kept & (subject.weights[name] != 0)
-        match = next((number for number, value in enumerate(left) if _fits(value, survives, form)), None)
-        if match is None:
-            raise ExportError(f'the form {form} does not hold the zeros of {name} where the mask says.')
-        del left[match]
     if form == 'tflite_int8':
         return _nearly_the_same(subject, outputs)
-    _same(subject, outputs, f'the form {form}')
-    return 0
+    _same(subject.outputs, outputs, f'the form {form}')
+    return {}, {}
+
+
+def zeros(subject, form, weights, constants):
+    """Checks that the zeros in a TFLite file are where the mask says.
+
+    Args:
+      subject: subject.Subject.
+      form: str, of `exports.FORMS`.
+      weights: list of arrays, the weights of the file's operators, laid out as in Keras.
+      constants: list of arrays, all that the file holds, laid out in any way.
+
+    Returns:
+      list of the names of weights that are in the file in a way that cannot be compared.
+
+    Raises:
+      ExportError: a weight lacks zeros.
+    """
+    kept = {name: np.asarray(array) != 0 for name, array in subject.weights.items() if np.ndim(array) > 1}
+    kept.update({name: mask & kept[name] for name, mask in subject.mask.items()})
+    left, lost = list(weights), []
+    # The sparsest first, for a full one fits whatever has its size; then what is not pruned at all.
+    for name in sorted(kept, key=lambda name: (name not in subject.mask, kept[name].mean())):
+        match = next((number for number, value in enumerate(left) if _fits(value, kept[name], form)), None)
+        if match is not None:
+            del left[match]
+        elif name in subject.mask and not any(_holds(array, subject.weights[name] * kept[name]) for array in constants):
+            lost.append(name)
+    for name in lost:
+        # What belongs to nobody else is this weight: with other zeros, unless as many lie elsewhere in another layout.
+        pruned = kept[name].size - np.count_nonzero(kept[name])
+        for value in left:
+            zeros_there = value.size - np.count_nonzero(value)
+            if value.size == kept[name].size and zeros_there != pruned and (
+                    zeros_there < pruned or form != 'tflite_int8'):
+                raise ExportError(f'the form {form} does not hold the zeros of {name} where the mask says.')
+    return lost
+
+
+def _holds(array, weight):
+    """Whether an array has the numbers of a weight, zeros too, in whatever order."""
+    return array.size == weight.size and np.array_equal(np.sort(array, axis=None), np.sort(weight, axis=None))
 
 
 def _fits(value, survives, form):
     """Whether a weight tensor is zero where the mask says and, unless rounding made more zeros, nowhere else."""
-    if value.size != survives.size or value.shape[-2:] != survives.shape[-2:]:
+    if value.size != survives.size:
         return False
-    # A 1x1 convolution may have become the dense layer of each place.
+    # A 1x1 convolution may have become the dense layer of each place, and attention a dense layer of all heads.
     value = value.reshape(survives.shape)
     if np.any(value[~survives]):
         return False
-    # A batch normalisation folded into the layer may have put out a whole channel, the last axis.
-    alive = np.any(value, axis=tuple(range(value.ndim - 1)))
-    return form == 'tflite_int8' or not np.any((value == 0) & survives & alive)
+    if form == 'tflite_int8':
+        return True
+    # A batch normalisation folded into the layer may have put out a whole channel: the last axis, or the last but one
+    # of a transposed convolution.
+    channels = [np.any(value, axis=tuple(other for other in range(value.ndim) if other != axis), keepdims=True)
+                for axis in ((-1 % value.ndim,) if value.ndim < 3 else (value.ndim - 1, value.ndim - 2))]
+    return not np.any((value == 0) & survives & np.logical_and.reduce(np.broadcast_arrays(*channels)))
 
 
 def _predictions(outputs):
@@ -106,15 +174,61 @@ def _predictions(outputs):
 
 
 def _nearly_the_same(subject, outputs):
-    changed = _predictions(outputs) != _predictions(subject.outputs)
-    if changed.mean() > INT8_CHANGES:
-        raise ExportError(f'int8 predicts {changed.sum()} of {changed.size} examples in another way, more than '
-                          f'{INT8_CHANGES:.0%}: leave tflite_int8 out of --config.export.forms.')
-    return int(changed.sum())
+    changed, errors = {}, {}
+    for name, expected in subject.outputs.items():
+        found = outputs.get(name)
+        if found is None or found.shape != expected.shape:
+            raise ExportError(f'int8 returns no {name!r} of shape {expected.shape}.')
+        if name in subject.classifies or expected.dtype.kind != 'f':
+            differs = (_predictions(found) != _predictions(expected) if name in subject.classifies else
+                       np.any((found != expected).reshape(len(expected), -1), axis=1))
+            if differs.mean() > INT8_CHANGES:
+                raise ExportError(f'int8 predicts {differs.sum()} of {differs.size} examples in another way, more than '
+                                  f'{INT8_CHANGES:.0%}: leave the form tflite_int8 out.')
+            changed[name] = int(differs.sum())
+        else:
+            spread = float(np.ptp(expected)) or float(np.abs(expected).max()) or 1.0
+            errors[name] = float(np.sqrt(np.mean(np.square(np.float64(found) - expected)))) / spread
+            # Not a number is no small error either.
+            if not errors[name] <= INT8_ERROR:
+                raise ExportError(f'int8 is {errors[name]:.1%} of the range of {name!r} off, more than '
+                                  f'{INT8_ERROR:.0%}: leave the form tflite_int8 out.')
+    return changed, errors
 
 
-def _same(subject, outputs, what):
-    if outputs.shape != subject.outputs.shape or not np.allclose(outputs, subject.outputs, **_CLOSE):
-        raise ExportError(f'{what} does not compute what the network computes.')
-    if not np.array_equal(_predictions(outputs), _predictions(subject.outputs)):
-        raise ExportError(f'{what} predicts another class of some example than the network.')
+def _same(expected, found, what, share=CLOSE):
+    for name, output in expected.items():
+        if found.get(name) is None or found[name].shape != output.shape:
+            raise ExportError(f'{what} does not compute what the network computes: it returns no {name!r} of shape '
+                              f'{output.shape}.')
+        if not is_close(found[name], output, share):
+            apart = '' if output.dtype.kind != 'f' else f' by up to {np.max(np.abs(found[name] - output)):.3g}'
+            raise ExportError(f'{what} does not compute what the network computes: {name!r} differs{apart}.')
+
+
+def is_close(found, expected, share=CLOSE):
+    """bool, whether an output is equal to rounding; whole numbers, truths and text have to be equal."""
+    if found.shape != expected.shape:
+        return False
+    if expected.dtype.kind != 'f':
+        return np.array_equal(found, expected)
+    # Infinities are no distance, but may be equal.
+    return bool(np.all(np.isclose(found, expected, rtol=share, atol=share * _size(expected))))
+
+
+def _size(output):
+    """How large an output is, [columns] of its last axis: the root mean square of each, and at least a tenth of that
+    of all, so that a column of little more than rounding is no output of its own."""
+    squares = np.square(np.where(np.isfinite(output), output, 0), dtype=np.float64)
+    if not squares.any():
+        # There is no size to go by.
+        return 1.0
+    columns = squares.mean(axis=tuple(range(output.ndim - 1))) if output.ndim > 1 else squares.mean()
+    return np.sqrt(np.maximum(columns, squares.mean() / 10**2))
+
+
+def _are_largest(scores, labels):
+    """Whether labels [n] are the places of the largest of scores [n, classes], or of one that is as large to rounding.
+    """
+    chosen = np.take_along_axis(scores, labels[:, None], axis=-1)[:, 0]
+    return labels.shape == scores.shape[:1] and is_close(chosen, scores.max(axis=-1))

@@ -411,7 +411,9 @@ def variables(model):
                 add(layer.weights, layer.name, f'{path}{layer.name}/')
 
     def add(weights, layer, path):
-        weights = [weight for weight in weights if id(weight) not in kept_by_wrappers]
+        # A vocabulary is among the weights of its layer, and no variable.
+        weights = [weight for weight in weights
+                   if isinstance(weight, tf.Variable) and id(weight) not in kept_by_wrappers]
         for weight, suffix in zip(weights, _suffixes(weights, layer), strict=True):
             # A layer that is used in two places is still one set of variables.
             if id(weight) not in seen:
