@@ -41,7 +41,7 @@ class Course:
         # is trained beside the model.
         self._optimizers, self._begun = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
         self._states, self._others = _states(model), {}
-        self._counter, self._at_step_k = None, False
+        self._counter, self._at_step_k, self._seen = None, False, False
 
     @contextlib.contextmanager
     def watched(self):
@@ -60,6 +60,9 @@ class Course:
 
     def _notice(self, optimizer):
         """Notes an optimizer that applies gradients for the first time: traced before its first step, or just after."""
+        if self.weights is None and not self._seen:
+            # Nobody would see step k: the fit is not worth its time.
+            self._model.stop_training = True
         if tf.executing_eagerly():
             self._note(optimizer, optimizer_state.fresh_state(optimizer, self._weights(), taken=1), taken=1)
             return
@@ -101,7 +104,7 @@ class Course:
           trainer: the model that is fitted.
           steps_per_epoch: int, or None where it is not known.
         """
-        self._trainer, self._counter = trainer, None
+        self._trainer, self._counter, self._seen = trainer, None, True
         for variable in _beside(trainer, self._model):
             if variable.ref() not in self._others:
                 self._others[variable.ref()] = variable.numpy()
