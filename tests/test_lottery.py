@@ -531,3 +531,12 @@ def test_fractions_are_of_variables_not_of_layers():
     assert {name: int(kept.sum()) for name, kept in level.mask.items()} == {
         'lstm/kernel': 48, 'lstm/recurrent_kernel': 32, 'last/kernel': 3}
     assert model.layers[0].pruning_schedule.fraction == 0.5
+
+
+def test_a_model_may_be_frozen_and_compiled_anew_after_a_level(examples):
+    model = make()
+    for level in tf_lottery.levels(model, n=2):
+        fit(model, examples, level)
+        model.get_layer('first').trainable = False
+        model.compile('adam', 'mse')
+    assert (level.start, level.end) == (0, END)

@@ -173,6 +173,8 @@ class Level(tf_keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._open = False
+        # From the optimizer that has trained, before the model may be compiled anew.
+        self._course.count()
         self._ended_by_callback |= self.model.stop_training and not self._stops
 
     def finish(self):

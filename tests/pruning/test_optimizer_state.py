@@ -149,3 +149,33 @@ def test_an_optimizer_that_cannot_be_made_anew_is_told_of():
 
     with pytest.raises(UsageError, match=r'Named cannot be started anew.*define get_config\(\)'):
         optimizer_state.fresh_state(Named(0.1, 2), variables(1))
+
+
+@pytest.mark.parametrize('make', [optimizers.SGD, optimizers.legacy.SGD])
+def test_a_schedule_that_has_no_config_goes_along(make):
+    class Halving(optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.5 ** tf.cast(step, tf.float32)
+
+    weight, optimizer = tf.Variable(0.0), make(Halving())
+    for _ in range(3):
+        optimizer.apply_gradients([(tf.constant(1.0), weight)])
+    assert float(weight) == -1.75
+    optimizer_state.reset(optimizer, [weight], optimizer_state.fresh_state(optimizer, [weight]), step=1)
+    weight.assign(0.0)
+    optimizer.apply_gradients([(tf.constant(1.0), weight)])
+    assert float(weight) == -0.5
+
+
+def test_a_schedule_under_a_loss_scale_goes_along():
+    class Halving(optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.5 ** tf.cast(step, tf.float32)
+
+    weight, optimizer = tf.Variable([0.0]), LossScale(optimizers.SGD(Halving()), dynamic=False, initial_scale=2)
+    optimizer.minimize(lambda: weight[0], [weight])
+    assert weight.numpy().tolist() == [-1]
+    optimizer_state.reset(optimizer, [weight], optimizer_state.fresh_state(optimizer, [weight]), step=1)
+    weight.assign([0.0])
+    optimizer.minimize(lambda: weight[0], [weight])
+    assert weight.numpy().tolist() == [-0.5]

@@ -210,8 +210,9 @@ class Course:
 
     def has_moved(self, ticket):
         """Whether the model has been trained since it started from a ticket."""
-        if self.count() is not None:
-            return self.count() != (self.first if self.end is None else self.step)
+        count = self.count()
+        if count is not None and count != (self.first if self.end is None else self.step):
+            return True
         now, start = wrapper.get_weights(self._model), ticket.start
         return any(not np.array_equal(now[name], start[name]) for name in start)
 

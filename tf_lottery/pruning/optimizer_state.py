@@ -1,5 +1,7 @@
 """What an optimizer holds, wherever it keeps it, and how it goes back to what it held before."""
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -204,17 +206,36 @@ def _counts(optimizer):
 def _another(optimizer):
     """A new optimizer of the same configuration."""
     try:
-        config = optimizer.get_config()
-        # A schedule has no state, and somebody's own may not be known to Keras by name.
-        rate = vars(optimizer).get('_learning_rate')
-        if isinstance(rate, tf_keras.optimizers.schedules.LearningRateSchedule):
-            config['learning_rate'] = rate
-        return type(optimizer).from_config(config)
+        with _without_schedules(optimizer) as schedules:
+            another = type(optimizer).from_config(optimizer.get_config())
+        for new, schedule in zip(nested(another), schedules, strict=True):
+            if schedule is not None:
+                new.learning_rate = schedule
+        return another
     # Whatever a class of somebody's own raises.
     except Exception as error:
         name = type(optimizer).__name__
         raise UsageError(f'{name} cannot be started anew at each level, since {name}.from_config(get_config()) fails '
                          f'({error}): define get_config() so that it holds every argument of {name}().') from error
+
+
+@contextlib.contextmanager
+def _without_schedules(optimizer):
+    """Takes the learning-rate schedules away: somebody's own may have no config. Yields them, or None, by optimizer."""
+    places = [(each._hyper, 'learning_rate') if '_hyper' in vars(each) else (vars(each), '_learning_rate')
+              for each in nested(optimizer)]
+    found = [place.get(name) for place, name in places]
+    schedules = [each if isinstance(each, tf_keras.optimizers.schedules.LearningRateSchedule) else None
+                 for each in found]
+    for (place, name), schedule in zip(places, schedules, strict=True):
+        if schedule is not None:
+            place[name] = 0.0
+    try:
+        yield schedules
+    finally:
+        for (place, name), schedule in zip(places, schedules, strict=True):
+            if schedule is not None:
+                place[name] = schedule
 
 
 def _build(optimizer, weights):
