@@ -17,6 +17,7 @@ from tf_keras.src.utils.object_identity import ObjectIdentityDictionary
 
 from tf_lottery import keras2
 from tf_lottery.errors import UsageError, reason
+from tf_lottery.pruning import constraint
 
 _tracking = tf.__internal__.tracking
 # What Keras notes of the calls of a layer: they make up the graph of a model, and a clone has its own.
@@ -175,9 +176,12 @@ class _Copies:
 
 
 def _of_variable(variable):
-    """A variable with the same value, of the strategy whose scope this is in, which need not be the original's."""
+    """A variable with the same value, of the strategy whose scope this is in, which need not be the original's.
+
+    What is zero under the original's mask is free: a mask is of one variable.
+    """
     return tf.Variable(variable.numpy(), variable.trainable, name=variable.name.split(':')[0], dtype=variable.dtype,
-                       constraint=variable.constraint, synchronization=variable.synchronization,
+                       constraint=constraint.own(variable), synchronization=variable.synchronization,
                        aggregation=variable.aggregation, shape=variable.shape)
 
 

@@ -1,5 +1,7 @@
 """One mask per variable, which is zero where the mask is after every update, whatever moved it."""
 
+import copy
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tf_keras
 from tensorflow_model_optimization.sparsity.keras import strip_pruning
 
 import tf_lottery
+from tf_lottery import clones
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import constraint, wrapper
 from tf_lottery.ticket import Mask
@@ -132,3 +135,27 @@ def test_all_wrappers_around_a_variable_share_its_mask():
     mask = Mask({'fc/kernel': np.eye(4, 3)})
     wrapper.set_mask(first, mask)
     assert wrapper.get_mask(second) == wrapper.get_mask(wrapper.prunable(strip_pruning(second))) == mask
+
+
+def test_a_copy_of_a_variable_has_a_mask_of_its_own():
+    seen = []
+    variable = held([1.0, 2.0], [1, 0], lambda weight: seen.append(1) or weight)
+    for copied in (copy.deepcopy(variable), tf.Variable([1.0, 2.0], constraint=variable.constraint)):
+        assert constraint.of(copied) is None
+        assert copied.constraint(copied).numpy().tolist() == [1, 2] and seen
+        constraint.hold(copied, tf.Variable([0.0, 1.0]), tf.Variable(0.0))
+        assert copied.constraint(copied).numpy().tolist() == [0, 2]
+        assert variable.constraint(variable).numpy().tolist() == [1, 0]
+
+
+def test_a_clone_and_a_smaller_network_are_free_of_masks():
+    model = wrapper.prunable(tf_keras.Sequential([
+        layers.Dense(3, 'relu', input_shape=(4,), name='fc'), layers.Dense(2, name='output')]))
+    wrapper.set_mask(model, Mask({'fc/kernel': np.eye(4, 3), 'output/kernel': np.eye(3, 2)}))
+    plain = strip_pruning(model)
+    for copied in (clones.clone(plain), tf_lottery.shrink(plain)[0]):
+        assert not any(constraint.of(weight) for weight in copied.trainable_weights)
+        copied.compile(optimizers.SGD(0.1), 'mse')
+        copied.fit(INPUTS, INPUTS[:, :2], verbose=0)
+        assert wrapper.get_mask(wrapper.prunable(copied)).density == 1
+    assert wrapper.get_mask(model).kept == 5

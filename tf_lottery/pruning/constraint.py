@@ -35,11 +35,18 @@ class HeldZeros:
       listener: function that is told each optimizer that applies it for the first time, or None.
     """
 
-    def __init__(self, mask, threshold, constraint=None):
-        self.mask, self.threshold, self.constraint = mask, threshold, constraint
+    def __init__(self, variable, mask, threshold):
+        self.mask, self.threshold, self.constraint = mask, threshold, own(variable)
         self.optimizers, self.listener = weakref.WeakSet(), None
+        self._parts = _parts(variable)
+
+    def holds(self, variable):
+        """Whether it is the variable's own: Python copies a variable with the constraint of the original."""
+        return any(part is each for part in _parts(variable) for each in self._parts)
 
     def __call__(self, weight):
+        if not self.holds(weight):
+            return self.constraint(weight) if self.constraint else weight
         caller = sys._getframe(1).f_locals.get('self')
         if caller not in self.optimizers:
             for optimizer in _applying():
@@ -92,7 +99,13 @@ def _parts(variable):
 def of(variable):
     """The HeldZeros of a variable, or None."""
     constraint = variable.constraint
-    return constraint if isinstance(constraint, HeldZeros) else None
+    return constraint if isinstance(constraint, HeldZeros) and constraint.holds(variable) else None
+
+
+def own(variable):
+    """The constraint that a variable has beside its mask, or None."""
+    constraint = variable.constraint
+    return constraint.constraint if isinstance(constraint, HeldZeros) else constraint
 
 
 def hold(variable, mask, threshold):
@@ -101,7 +114,7 @@ def hold(variable, mask, threshold):
     Raises:
       UsageError: the variable takes no constraint.
     """
-    held = HeldZeros(mask, threshold, variable.constraint)
+    held = HeldZeros(variable, mask, threshold)
     for part in _parts(variable):
         part._constraint = held
     if of(variable) is not held:
