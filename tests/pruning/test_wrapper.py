@@ -424,3 +424,164 @@ def test_what_is_not_a_built_keras_2_model_is_refused(make, sentence):
 def test_a_model_without_wrappers_is_refused():
     with pytest.raises(UsageError, match=r'has no prunable layer: wrap it first'):
         wrapper.prunable_variables(sequential()[0])
+
+
+class Tuned(tf_keras.Model):
+    """A functional model with a constructor, a training step, a layer beside the graph, and layers kept by name."""
+
+    def __init__(self, scale, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.scale, self._notes = scale, {'author': 'somebody'}
+        self.head = layers.Dense(2)
+
+    def train_step(self, data):
+        return {**super().train_step(data), 'features': tf.reduce_sum(self.features[0](data[0])), 'scale': self.scale}
+
+
+@pytest.mark.parametrize('compiled', [False, True])
+def test_a_model_of_ones_own_class_stays_what_it_is(compiled):
+    inputs = tf_keras.Input((5,))
+    first = layers.Dense(4, name='fc')
+    model = Tuned(3.0, inputs=inputs, outputs=layers.Dense(1, name='output')(first(inputs)))
+    model.features, model.by_name = [first], {'fc': (first, None)}
+    if compiled:
+        model.compile('sgd', 'mse')
+        model.fit(values(8, 5), np.ones((8, 1)), verbose=0)
+    wrapped = wrapper.prunable(model)
+    assert type(wrapped) is Tuned and wrapped.optimizer is None
+    assert wrapped.scale == 3.0 and wrapped._notes == {'author': 'somebody'} and wrapped.head is model.head
+    assert wrapped.features[0] is wrapped.by_name['fc'][0] is wrapped.get_layer('fc') is not first
+    wrapped.compile('sgd', 'mse')
+    assert {'features', 'scale', 'loss'} <= set(wrapped.fit(values(8, 5), np.ones((8, 1)), verbose=0).history)
+    assert model.features[0] is first
+
+
+class OwnSequential(tf_keras.Sequential):
+    def train_step(self, data):
+        return {**super().train_step(data), 'mine': tf.constant(1.0)}
+
+
+def test_a_sequential_model_of_ones_own_keeps_its_training_step():
+    wrapped = wrapper.prunable(OwnSequential([layers.Dense(2, input_shape=(5,))]))
+    wrapped.compile('sgd', 'mse')
+    assert 'mine' in wrapped.fit(values(8, 5), np.ones((8, 2)), verbose=0).history
+
+
+def test_losses_and_metrics_in_the_graph_stay():
+    inputs = tf_keras.Input((5,))
+    hidden = layers.Dense(4, name='fc')(inputs)
+    model = tf_keras.Model(inputs, layers.Dense(1, name='output')(hidden))
+    model.add_loss(tf.reduce_mean(hidden ** 2))
+    model.add_metric(tf.reduce_mean(hidden), name='mean')
+    found = []
+    for each in (model, wrapper.prunable(model)):
+        each.compile('sgd', 'mse')
+        found.append(each.evaluate(values(8, 5), np.ones((8, 1)), verbose=0, return_dict=True))
+    assert found[0].keys() == found[1].keys() == {'loss', 'mean'}
+    assert list(found[0].values()) == pytest.approx(list(found[1].values()))
+
+
+def test_states_and_attributes_are_the_layers():
+    model = tf_keras.Sequential([layers.LSTM(3, stateful=True, batch_input_shape=(4, 5, 2), name='lstm')])
+    wrapped, inputs = wrapper.prunable(model), values(4, 5, 2)
+    lstm = wrapped.get_layer('lstm')
+    assert lstm.stateful and lstm.units == 3 and lstm.states[0] is model.layers[0].states[0]
+    first = wrapped.predict(inputs, batch_size=4, verbose=0)
+    assert np.any(wrapped.predict(inputs, batch_size=4, verbose=0) != first)
+    wrapped.reset_states()
+    assert np.array_equal(wrapped.predict(inputs, batch_size=4, verbose=0), first)
+    with pytest.raises(AttributeError):
+        _ = wrapped.get_layer('lstm').nothing_of_the_kind
+
+
+def two_submodels():
+    shared = layers.Dense(6, name='shared')
+    one, two, inputs = tf_keras.Input((4,)), tf_keras.Input((4,)), tf_keras.Input((4,))
+    first, second = tf_keras.Model(one, shared(one), name='first'), tf_keras.Model(two, shared(two), name='second')
+    return shared.kernel, tf_keras.Model(inputs, first(inputs) + second(inputs) + shared(inputs)), 'first/shared/kernel'
+
+
+class Transposed(layers.Layer):
+    """The transpose of another layer's weight, which it lets be pruned, or not."""
+
+    def __init__(self, other, prunes, **options):
+        super().__init__(**options)
+        self.other = other
+        self.get_prunable_weights = lambda: [other.kernel] if prunes else []
+
+    def call(self, inputs):
+        return tf.matmul(inputs, self.other.kernel, transpose_b=True)
+
+
+def tied(prunes):
+    encode, inputs = layers.Dense(6, 'relu', name='encode'), tf_keras.Input((4,))
+    outputs = Transposed(encode, prunes, name='decode')(encode(inputs))
+    return encode.kernel, tf_keras.Model(inputs, outputs), 'encode/kernel'
+
+
+def tied_by_a_function():
+    encode, inputs = layers.Dense(6, 'relu', name='encode'), tf_keras.Input((4,))
+    outputs = layers.Lambda(lambda x: tf.matmul(x, encode.kernel, transpose_b=True))(encode(inputs))
+    return encode.kernel, tf_keras.Model(inputs, outputs), 'encode/kernel'
+
+
+@pytest.mark.parametrize('make', [two_submodels, lambda: tied(True), lambda: tied(False), tied_by_a_function])
+def test_a_weight_of_several_places_has_one_mask(make):
+    weight, plain, name = make()
+    model = wrapper.prunable(plain)
+    assert list(wrapper.prunable_variables(model)) == [name]
+    mask = Mask({name: np.arange(24).reshape(4, 6) % 3 == 0})
+    wrapper.set_mask(model, mask)
+    model.compile(tf_keras.optimizers.SGD(0.1, momentum=0.9), 'mse')
+    inputs = values(16, 4)
+    model.fit(inputs, np.ones((16, model.output_shape[-1])), epochs=2, verbose=0)
+    assert np.array_equal(weight.numpy() != 0, mask[name])
+    assert np.array_equal(sparsity.strip_pruning(model)(inputs), model(inputs))
+
+
+class Block(layers.Layer):
+    """Makes its layers' weights when it is called."""
+
+    def __init__(self, wraps, **options):
+        super().__init__(**options)
+        own = wrapper.PruneWithMask if wraps else lambda layer: layer
+        self.first, self.second = own(layers.Dense(8, name='first')), own(layers.Dense(8, name='second'))
+        if not wraps:
+            self.get_prunable_weights = lambda: [self.first.kernel, self.second.kernel]
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+class OfBlocks(tf_keras.Model):
+    def __init__(self):
+        super().__init__(name='of_blocks')
+        self.inside, self.around = Block(True, name='inside'), wrapper.PruneWithMask(Block(False, name='around'))
+        self.attention = wrapper.PruneWithMask(layers.MultiHeadAttention(1, 2, name='attention'))
+
+    def call(self, inputs):
+        x = self.around(self.inside(inputs))[:, None]
+        return self.attention(query=x, value=x)[:, 0]
+
+
+def test_wrappers_in_layers_and_models_of_ones_own_are_found():
+    model = OfBlocks()
+    with pytest.raises(UsageError, match="'inside/first' of model 'of_blocks' has no weights yet: call the model once"):
+        wrapper.prunable_variables(model)
+    model(values(2, 4))
+    assert list(wrapper.prunable_variables(model)) == [
+        'inside/first/kernel', 'inside/second/kernel', 'around/first/kernel', 'around/second/kernel',
+        *(f'attention/{part}/kernel' for part in ('query', 'key', 'value', 'attention_output'))]
+    wrapper.set_mask(model, half(model))
+    mask = wrapper.get_mask(model)
+    assert mask.kept == mask.size / 2
+    model.compile('adam', 'mse')
+    model.fit(values(8, 4), values(8, 8), verbose=0)
+    for name, kept in mask.items():
+        assert np.array_equal(wrapper.get_weights(model)[name] != 0, kept), name
+
+
+def test_a_layer_that_holds_wrappers_needs_no_other():
+    inputs = tf_keras.Input((4,))
+    model = wrapper.prunable(tf_keras.Model(inputs, layers.Dense(1, name='output')(Block(True, name='block')(inputs))))
+    assert list(wrapper.prunable_variables(model)) == ['block/first/kernel', 'block/second/kernel', 'output/kernel']

@@ -148,6 +148,7 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
         self.supports_masking = layer.supports_masking
         parameters = inspect.signature(layer.call).parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self._first = next(iter(parameters), None)
         self._autocast = layer._autocast
         self._arguments = None
         self._drops = [name for name in ('training', 'mask') if name not in parameters and not takes_any]
@@ -167,15 +168,17 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
         self.layer.stateful = value
 
     def __call__(self, *args, **kwargs):
-        first = next(iter(inspect.signature(self.layer.call).parameters), None)
-        if not args and first in kwargs:
+        if not args and self._first in kwargs:
             # Keras wants the first argument by the name that it has here, or by none.
-            args = (kwargs.pop(first),)
-        self._arguments = (args, kwargs)
+            args = (kwargs.pop(self._first),)
+        if self.built:
+            return super().__call__(*args, **kwargs)
+        # Past Keras's own attribute handling, which would track them.
+        object.__setattr__(self, '_arguments', (args, kwargs))
         try:
             return super().__call__(*args, **kwargs)
         finally:
-            self._arguments = None
+            object.__setattr__(self, '_arguments', None)
 
     def build(self, input_shape=None):
         _build_attention(self.layer)
@@ -254,36 +257,64 @@ def prunable(model, skip=()):
     unknown = set(skip) - {layer.name for layer in model.submodules if isinstance(layer, tf_keras.layers.Layer)}
     if unknown:
         raise UsageError(f'no layer is called {sorted(unknown)[0]!r}: skip takes names of layers of the model.')
-    wrapped = {}
-
-    def wrap(layer):
-        if id(layer) not in wrapped:
-            wrapped[id(layer)] = layer if layer.name in skip else _wrapped(layer, wrap)
-        return wrapped[id(layer)]
-
-    return _cloned(model, wrap)
+    return _Wrapping(skip).of_model(model)
 
 
-def _wrapped(layer, wrap):
-    """A wrapper around a layer, or a layer that needs none."""
-    if isinstance(layer, PruneWithMask):
+class _Wrapping:
+    """The layers that take the places of a model's layers; of each there is one, however often the layer is used."""
+
+    def __init__(self, skip):
+        self._skip, self._made = skip, {}
+
+    def of_model(self, model):
+        """A model of the same class and attributes."""
+        # A model of somebody's own may keep other layers beside its graph, for a training step of its own.
+        called = {id(node.layer) for nodes in getattr(model, '_nodes_by_depth', {}).values() for node in nodes}
+        clone = tf_keras.models.clone_model(
+            model, clone_function=lambda layer: self._of_layer(layer) if not called or id(layer) in called else layer)
+        if type(clone) is not type(model):
+            # Its constructor may want anything.
+            clone.__class__ = type(model)
+            clone._init_call_fn_args()
+        known = {*vars(clone), *_set_by_keras()}
+        for name, value in vars(model).items():
+            if name not in known:
+                setattr(clone, name, self._of_attribute(value))
+        return clone
+
+    def _of_layer(self, layer):
+        if id(layer) not in self._made:
+            self._made[id(layer)] = layer if layer.name in self._skip else self._wrapped(layer)
+        return self._made[id(layer)]
+
+    def _of_attribute(self, value):
+        """What a model of somebody's own keeps, with the layers that are in the model replaced."""
+        if isinstance(value, dict):
+            return {key: self._of_attribute(each) for key, each in value.items()}
+        if type(value) is tuple or isinstance(value, list):
+            return (tuple if type(value) is tuple else list)(map(self._of_attribute, value))
+        return self._made.get(id(value), value)
+
+    def _wrapped(self, layer):
+        """A wrapper around a layer, or a layer that needs none."""
+        if isinstance(layer, PruneWithMask):
+            return layer
+        if isinstance(layer, pruning_wrapper.PruneLowMagnitude):
+            return _ours(layer)
+        if isinstance(layer, tf_keras.Model):
+            keras2.require_model(layer)
+            return self.of_model(layer)
+        if not hasattr(layer, 'get_prunable_weights') and prune_registry.PruneRegistry.supports(layer):
+            prune_registry.PruneRegistry.make_prunable(layer)
+        # A layer without prunable weights has the method too once a model was wrapped before.
+        if hasattr(layer, 'get_prunable_weights'):
+            return PruneWithMask(layer) if layer.get_prunable_weights() else layer
+        if any(weight.shape.rank and weight.shape.rank > 1 and constraint.of(weight) is None
+               for weight in layer.trainable_weights):
+            raise UsageError(
+                f'{layer.name} is a {type(layer).__name__}, whose weights TF-MOT does not know: define '
+                f'get_prunable_weights() on it, or leave it dense with skip=[{layer.name!r}].')
         return layer
-    if isinstance(layer, pruning_wrapper.PruneLowMagnitude):
-        return _ours(layer)
-    if isinstance(layer, tf_keras.Model):
-        keras2.require_model(layer)
-        return _cloned(layer, wrap)
-    if not hasattr(layer, 'get_prunable_weights') and prune_registry.PruneRegistry.supports(layer):
-        prune_registry.PruneRegistry.make_prunable(layer)
-    # A layer without prunable weights has the method too once a model was wrapped before.
-    if hasattr(layer, 'get_prunable_weights'):
-        return PruneWithMask(layer) if layer.get_prunable_weights() else layer
-    if any(weight.shape.rank and weight.shape.rank > 1 and constraint.of(weight) is None
-           for weight in layer.trainable_weights):
-        raise UsageError(
-            f'{layer.name} is a {type(layer).__name__}, whose weights TF-MOT does not know: define '
-            f'get_prunable_weights() on it, or leave it dense with skip=[{layer.name!r}].')
-    return layer
 
 
 def _ours(stock):
@@ -297,36 +328,11 @@ def _ours(stock):
     return ours
 
 
-def _cloned(model, wrap):
-    """A model of the same class and attributes in which `wrap` has replaced layers."""
-    clone = tf_keras.models.clone_model(model, clone_function=wrap)
-    if type(clone) is not type(model):
-        # Its constructor may want anything.
-        clone.__class__ = type(model)
-        clone._init_call_fn_args()
-    known = {*vars(clone), *_set_by_keras()}
-    for name, value in vars(model).items():
-        if name not in known:
-            setattr(clone, name, _with_wrapped(value, wrap))
-    return clone
-
-
 def _set_by_keras():
     """The attributes that Keras gives a model when it is compiled and trained."""
     model = tf_keras.Sequential()
     model.compile()
     return {*vars(model), 'history', '_training_state', '_eval_data_handler'}
-
-
-def _with_wrapped(value, wrap):
-    """An attribute of a model, with the wrapped layers in the place of its layers."""
-    if isinstance(value, tf_keras.layers.Layer) and not isinstance(value, tf_keras.metrics.Metric):
-        return wrap(value)
-    if isinstance(value, dict):
-        return {key: _with_wrapped(each, wrap) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_with_wrapped(each, wrap) for each in value]
-    return value
 
 
 def _below(layer):
