@@ -375,14 +375,17 @@ def test_a_loss_that_is_not_finite_ends_its_run_and_not_the_experiment(tmp_path,
 
 
 def test_runs_made_from_a_diverged_one_are_left_out(tmp_path, monkeypatch):
-    done = experiment(tmp_path, ('ticket', 'random_mask'), 2, **{'training.learning_rate': 1e30})
+    done = experiment(tmp_path, ('ticket', 'random_mask', 'ticket_reordered'), 2, branch_levels=(1, 2), **{
+        'training.learning_rate': 1e30})
     warnings = []
     monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
     done.run()
     assert storage.read_json(done.path(runs.Run(0, 0, 'ticket'), 'result.json'))['diverged'] is True
     assert warnings[0] == ('replicate_0/level_01/ticket is left out: replicate_0/level_00/ticket ended in a loss that '
                            'is not finite.')
-    assert warnings[2] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
+    assert warnings[3] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
+    assert warnings[6:] == [f'The line to replicate_0/level_0{level}/ticket_reordered_0 is left out: '
+                            f'replicate_0/level_0{level}/ticket was left out too.' for level in (1, 2)]
 
 
 def test_a_dense_network_that_diverges_before_step_k_leaves_nothing_to_rewind_to(tmp_path, monkeypatch):
