@@ -159,6 +159,18 @@ def test_copies_and_levels_draw_different_weights_and_repeat_their_own(finished)
     assert weights_equal(ticket(finished, 'random_reinit', 2, 1).weights, drawn[3])
 
 
+@pytest.mark.parametrize('branch', BRANCHES)
+def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finished, branch, monkeypatch):
+    before = ticket(finished, branch)
+    monkeypatch.setattr(At, 'seed', 5)
+    after = ticket(finished, branch)
+    draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
+                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3')
+    assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
+    # A shuffled mask and new weights are each drawn.
+    assert (before.mask == after.mask) is not (branch in ('random_mask', 'random_mask_reordered', 'random_sparse'))
+
+
 def test_one_shot_prunes_the_dense_network_once(finished):
     dense = finished.weights(runs.Run(0, 0, 'ticket'))
     mask = ticket(finished, 'one_shot').mask['fc2/kernel'].ravel()

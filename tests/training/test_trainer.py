@@ -307,6 +307,22 @@ def test_a_run_that_diverges_stops_and_says_so(tmp_path, make):
     assert repr(trainer.train(half(trainer), SEEDS, END).rows) == repr(trained.rows)
 
 
+@pytest.mark.parametrize(('losses', 'diverged'), [
+    ((1.0, 1.0, 1.0), False), ((math.nan, 1.0, 1.0), True), ((1.0, math.inf, 1.0), True),
+    ((1.0, 1.0, math.nan), False)])
+def test_a_run_has_diverged_by_its_training_or_its_validation_loss(losses, diverged):
+    train, validation, test = losses
+    rows, mean = [], tf_keras.metrics.Mean()
+    mean.update_state(train)
+    evaluation = Evaluation(types.SimpleNamespace(
+        settings=SETTINGS, strategy=tf.distribute.get_strategy(), model=types.SimpleNamespace(mean_loss=mean),
+        evaluate=lambda: {'validation_loss': validation, 'test_loss': test}), rows, END)
+    evaluation.set_model(types.SimpleNamespace(stop_training=False))
+    evaluation.at_step(20, {'loss': train})
+    assert [row['step'] for row in rows] == [20]
+    assert evaluation.diverged is evaluation.model.stop_training is diverged
+
+
 def test_a_worker_leaves_the_others_at_an_evaluation_only(monkeypatch):
     """The losses that a worker sees between evaluations are its own, and it must not stop or evaluate alone."""
     monkeypatch.setattr(callbacks, 'has_workers', lambda strategy: True)
