@@ -14,6 +14,7 @@ from tf_lottery import config, runs, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
 from tf_lottery.experiment import At, Experiment, replicate_seeds
+from tf_lottery.initialisations import noisy
 from tf_lottery.metrics import from_csv
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
@@ -196,6 +197,10 @@ def test_resampled_weights_are_survivors_at_the_rewinding_step(finished, branch)
 def test_noise_is_on_the_weights_of_the_rewinding_step(finished, scale):
     noise = ticket(finished, f'noise_{scale}').weights['fc2/kernel'] - rewound(finished)['fc2/kernel']
     assert noise.std() == pytest.approx(scale * initial(finished)['fc2/kernel'].std(), rel=0.03)
+    # Of the deviation in W_0, not in W_k, which are close.
+    own = At(finished, runs.Run(0, 2, f'noise_{scale}'))
+    assert weights_equal(own.ticket().weights, noisy(
+        rewound(finished), initial(finished), list(finished.protocol.shapes), scale, own.seed))
 
 
 def test_continued_training_takes_the_masks_of_the_network_that_went_on(finished):
