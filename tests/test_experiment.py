@@ -15,6 +15,7 @@ from tf_lottery import config, distribute, runs, storage
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
 from tf_lottery.experiment import At, Experiment, _write_tensorboard, replicate_seeds
+from tf_lottery.initialisations import noisy
 from tf_lottery.metrics import from_csv
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
@@ -160,6 +161,18 @@ def test_copies_and_levels_draw_different_weights_and_repeat_their_own(finished)
     assert weights_equal(ticket(finished, 'random_reinit', 2, 1).weights, drawn[3])
 
 
+@pytest.mark.parametrize('branch', BRANCHES)
+def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finished, branch, monkeypatch):
+    before = ticket(finished, branch)
+    monkeypatch.setattr(At, 'seed', 5)
+    after = ticket(finished, branch)
+    draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
+                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3')
+    assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
+    # A shuffled mask and new weights are each drawn.
+    assert (before.mask == after.mask) is not (branch in ('random_mask', 'random_mask_reordered', 'random_sparse'))
+
+
 def test_one_shot_prunes_the_dense_network_once(finished):
     dense = finished.weights(runs.Run(0, 0, 'ticket'))
     mask = ticket(finished, 'one_shot').mask['fc2/kernel'].ravel()
@@ -185,6 +198,10 @@ def test_resampled_weights_are_survivors_at_the_rewinding_step(finished, branch)
 def test_noise_is_on_the_weights_of_the_rewinding_step(finished, scale):
     noise = ticket(finished, f'noise_{scale}').weights['fc2/kernel'] - rewound(finished)['fc2/kernel']
     assert noise.std() == pytest.approx(scale * initial(finished)['fc2/kernel'].std(), rel=0.03)
+    # Of the deviation in W_0, not in W_k, which are close.
+    own = At(finished, runs.Run(0, 2, f'noise_{scale}'))
+    assert weights_equal(own.ticket().weights, noisy(
+        rewound(finished), initial(finished), list(finished.protocol.shapes), scale, own.seed))
 
 
 def test_continued_training_takes_the_masks_of_the_network_that_went_on(finished):
@@ -444,14 +461,17 @@ def test_a_loss_that_is_not_finite_ends_its_run_and_not_the_experiment(tmp_path,
 
 
 def test_runs_made_from_a_diverged_one_are_left_out(tmp_path, monkeypatch):
-    done = experiment(tmp_path, ('ticket', 'random_mask'), 2, **{'training.learning_rate': 1e30})
+    done = experiment(tmp_path, ('ticket', 'random_mask', 'ticket_reordered'), 2, branch_levels=(1, 2), **{
+        'training.learning_rate': 1e30})
     warnings = []
     monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
     done.run()
     assert storage.read_json(done.path(runs.Run(0, 0, 'ticket'), 'result.json'))['diverged'] is True
     assert warnings[0] == ('replicate_0/level_01/ticket is left out: replicate_0/level_00/ticket ended in a loss that '
                            'is not finite.')
-    assert warnings[2] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
+    assert warnings[3] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
+    assert warnings[6:] == [f'The line to replicate_0/level_0{level}/ticket_reordered_0 is left out: '
+                            f'replicate_0/level_0{level}/ticket was left out too.' for level in (1, 2)]
 
 
 def test_a_dense_network_that_diverges_before_step_k_leaves_nothing_to_rewind_to(tmp_path, monkeypatch):

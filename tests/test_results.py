@@ -175,7 +175,7 @@ def test_different_experiments_are_not_averaged(tmp_path):
 
 def test_different_rewinding_steps_are_not_averaged(tmp_path):
     frame = sweep(str(tmp_path))
-    with pytest.raises(UsageError, match=r'The rewinding steps 0, 50 cannot be averaged: .*by_rewinding_step') as error:
+    with pytest.raises(UsageError, match=r'^rewinding steps 0, 50 cannot be averaged: .*by_rewinding_step') as error:
         results.summarise(frame)
     # The remedy works as it is written.
     remedy = str(error.value).split(' as in ')[1].rstrip('.')

@@ -137,7 +137,7 @@ def summarise(frame):
                          f'summarise(frame[frame.workdir == {workdirs[0]!r}]).')
     steps = _rewinding_steps(frame)
     if len(steps) > 1:
-        raise UsageError(f'The rewinding steps {", ".join(map(str, steps))} cannot be averaged: summarise one, as in '
+        raise UsageError(f'rewinding steps {", ".join(map(str, steps))} cannot be averaged: summarise one, as in '
                          f'summarise(by_rewinding_step(frame)[{steps[0]}]).')
     beside = beside_dense(frame)
     halves = {f'paired_{measure}': beside[measure].where(beside[f'dense_{measure}'].notna()) for measure in MEASURES}

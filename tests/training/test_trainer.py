@@ -104,6 +104,7 @@ def test_a_run_resumed_anywhere_ends_in_the_same_bits(tmp_path, make, changes, s
     for step in stops:
         folder = tmp_path / str(step)
         ends.append(interrupted(trainer, ticket, Checkpoint(folder), END, step))
+        assert Checkpoint(folder).load(trainer.state).step == step
         use_otherwise(trainer)
         resumed = trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(folder))
         assert same(resumed.weights, whole.weights), step
@@ -305,6 +306,22 @@ def test_a_run_that_diverges_stops_and_says_so(tmp_path, make):
     assert storage.list_folder(tmp_path) == []
     # Nothing of it is left when the same trainer trains again.
     assert repr(trainer.train(half(trainer), SEEDS, END).rows) == repr(trained.rows)
+
+
+@pytest.mark.parametrize(('losses', 'diverged'), [
+    ((1.0, 1.0, 1.0), False), ((math.nan, 1.0, 1.0), True), ((1.0, math.inf, 1.0), True),
+    ((1.0, 1.0, math.nan), False)])
+def test_a_run_has_diverged_by_its_training_or_its_validation_loss(losses, diverged):
+    train, validation, test = losses
+    rows, mean = [], tf_keras.metrics.Mean()
+    mean.update_state(train)
+    evaluation = Evaluation(types.SimpleNamespace(
+        settings=SETTINGS, strategy=tf.distribute.get_strategy(), model=types.SimpleNamespace(mean_loss=mean),
+        evaluate=lambda: {'validation_loss': validation, 'test_loss': test}), rows, END)
+    evaluation.set_model(types.SimpleNamespace(stop_training=False))
+    evaluation.at_step(20, {'loss': train})
+    assert [row['step'] for row in rows] == [20]
+    assert evaluation.diverged is evaluation.model.stop_training is diverged
 
 
 def test_a_worker_leaves_the_others_at_an_evaluation_only(monkeypatch):

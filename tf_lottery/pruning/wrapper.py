@@ -291,8 +291,8 @@ class _Wrapping:
         """What a model of somebody's own keeps, with the layers that are in the model replaced."""
         if isinstance(value, dict):
             return {key: self._of_attribute(each) for key, each in value.items()}
-        if type(value) is tuple or isinstance(value, list):
-            return (tuple if type(value) is tuple else list)(map(self._of_attribute, value))
+        if isinstance(value, (list, tuple)) and not hasattr(value, '_fields'):
+            return (list if isinstance(value, list) else tuple)(map(self._of_attribute, value))
         return self._made.get(id(value), value)
 
     def _wrapped(self, layer):
