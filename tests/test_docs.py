@@ -163,7 +163,7 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
         assert '--workdir' in done.stdout if '--help' in line else done.returncode == 0, done.stderr
         return
     values = options(line)
-    if values.mode != 'plan' or (values.workdir and (folder / values.workdir).exists()):
+    if values.mode != 'plan' or (folder / (values.workdir or f'runs/{values.config.name}')).exists():
         shorten(values.config)
         if values.mode == 'run':
             # The SavedModel at the end of a run takes longer than the run; the exports of the docs have it.

@@ -92,7 +92,7 @@ def test_a_chief_and_a_worker_stop_together_while_lines_are_measured(tmp_path):
     # More places on a line than anybody waits for.
     flags = ('--jit=off', '--config.training.length=20it', '--config.training.evaluate_every=20it',
              "--config.branches=('ticket_reordered',)", '--config.branch_levels=(1,)',
-             '--config.connectivity.examples=100', '--config.connectivity.points=1000000')
+             '--config.connectivity.examples=100', '--config.connectivity.points=10000')
     worker, chief = start(tmp_path, flags, flags, jobs=('worker', 'chief'))
     last = tmp_path / 'run' / 'replicate_0' / 'level_01' / 'ticket_reordered_0' / 'result.json'
     while not last.exists() and worker.poll() is chief.poll() is None:

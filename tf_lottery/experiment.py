@@ -75,6 +75,8 @@ class Experiment:
                 f'the experiment in {workdir}': runs.is_claimed(workdir) and runs.read_config(workdir)['config'],
                 'the data set': feed.fingerprint()})
         self.trainer = Trainer(functools.partial(self.network, seed=0), feed, settings, strategy)
+        wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
+                              protocol.rewind_steps[0])
 
     def network(self, seed):
         """Builds the dense network with the initial weights of a seed."""

@@ -8,7 +8,6 @@ from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import check, prune
 from tf_lottery.pruning.course import Course
-from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.ticket import Ticket
 
 
@@ -60,8 +59,8 @@ def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fracti
             course.begin_level(level.ticket if number else None)
             yield level
             level.finish()
-            if not number:
-                _describe(model, by_name, n, course)
+            if not number and course.end is not None:
+                wrapper.set_schedules(model, by_name, n, course.end - course.first, course.step - course.first)
 
 
 def _mask(model):
@@ -91,17 +90,6 @@ def _fractions(model, fraction, exceptions):
             raise UsageError(f'the fraction of {key} is {value}: give the share pruned per level, in [0, 1).')
         by_name.update(dict.fromkeys(matches, value))
     return by_name
-
-
-def _describe(model, by_name, n, course):
-    """Tells the wrappers the schedule that their masks follow: of several weights the one that is pruned most."""
-    if course.end is None:
-        return
-    length = course.end - course.first
-    for holder in wrapper.wrappers(model).values():
-        own = [by_name[name] for name, (_, weight, *_) in wrapper.prunable_variables(model).items()
-               if any(weight is each for each, *_ in holder.pruning_vars)]
-        holder.pruning_schedule = IterativePruning(max(own), n, length, course.step - course.first)
 
 
 class Level(tf_keras.callbacks.Callback):

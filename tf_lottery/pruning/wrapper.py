@@ -461,6 +461,20 @@ def get_mask(model):
     return Mask({name: mask.numpy() != 0 for name, (_, _, mask, _) in prunable_variables(model).items()})
 
 
+def set_schedules(model, fractions, levels, steps, rewind_to):
+    """Tells the wrappers of a model the schedule that its masks follow: of several weights the one that is pruned most.
+
+    Args:
+      model: a model made by `prunable`.
+      fractions: mapping from the name of each prunable weight to the fraction of it pruned per level.
+      levels, steps, rewind_to: int, as in `IterativePruning`.
+    """
+    by_weight = {id(weight): fractions[name] for name, (_, weight, *_) in prunable_variables(model).items()}
+    for wrapper in wrappers(model).values():
+        fraction = max(by_weight[id(weight)] for weight, *_ in wrapper.pruning_vars)
+        wrapper.pruning_schedule = IterativePruning(fraction, levels, steps, rewind_to)
+
+
 def hold_mask(model, mask):
     """Gives a wrapped model the mask that its weights have been trained under, and leaves all else as it is.
 
