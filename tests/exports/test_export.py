@@ -537,3 +537,15 @@ def test_a_recurrent_network_takes_one_sequence_at_a_time_in_litert(tmp_path):
     card = pathlib.Path(folder, 'README.md').read_text()
     assert 'LiteRT takes batches of exactly 1 in `model.tflite`, `model_int8.tflite`' in card
     assert re.search(r'The error of int8 in `outputs` is [0-2]\.\d\d% of its range, .*; 3% may be\.', card)
+
+
+def test_a_model_of_text_with_an_adapted_vocabulary_is_exported(tmp_path):
+    words = layers.TextVectorization(9, output_sequence_length=3, name='words')
+    words.adapt(['a b c', 'd e f'])
+    model = tf_keras.Sequential([
+        tf_keras.Input((1,), dtype='string'), words, layers.Embedding(9, 2), layers.GlobalAveragePooling1D(),
+        layers.Dense(2)])
+    text = np.array([['a b'], ['f e d'], ['g']])
+    path = tf_lottery.export(model, str(tmp_path / 'export'), examples=text)
+    served = tf.saved_model.load(path).signatures['serving_default'](inputs=tf.constant(text))['outputs']
+    assert np.allclose(served, model.predict(text, verbose=0), atol=1e-6)
