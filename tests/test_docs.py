@@ -292,6 +292,8 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
         assert 0 < units < 100
     elif 'load_results' in block:
         assert 'final_test_accuracy' in printed
+    elif 'tf_lottery.export(' in block:
+        assert (folder / re.fullmatch(r'exported to (\S+)\n', printed)[1] / 'SHA256SUMS').exists()
     elif 'load_ticket' in block:
         assert 'lenet_300_100; Mask(' in printed
     else:
