@@ -22,8 +22,7 @@ def unchanged(model):
     the precision of its layers."""
     variables = [node for node in tf.train.TrackableView(model).descendants() if isinstance(node, tf.Variable)]
     # Keras does not track these.
-    variables += [state for layer in _layers(model) if getattr(layer, 'stateful', False)
-                  for state in tf.nest.flatten(getattr(layer, 'states', [])) if state is not None]
+    variables += wrapper.states(model)
     before = [(variable, tf.identity(variable)) for variable in variables]
     policies = [(layer, layer.dtype_policy) for layer in _layers(model)]
     try:

@@ -40,7 +40,8 @@ class Course:
         # What held at the beginning, or at step k once it has come: of optimizers, of layers with states, and of what
         # is trained beside the model.
         self._optimizers, self._begun = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
-        self._states, self._others = _states(model), {}
+        self._noticed = weakref.WeakSet()
+        self._states, self._others = _valued(wrapper.states(model)), {}
         self._counter, self._at_step_k, self._seen = None, False, False
 
     @contextlib.contextmanager
@@ -63,6 +64,10 @@ class Course:
         if self.weights is None and not self._seen:
             # Nobody would see step k: the fit is not worth its time.
             self._model.stop_training = True
+        # Each of the weights tells of it.
+        if optimizer in self._noticed:
+            return
+        self._noticed.add(optimizer)
         if tf.executing_eagerly():
             self._note(optimizer, optimizer_state.fresh_state(optimizer, self._weights(), taken=1), taken=1)
             return
@@ -85,7 +90,7 @@ class Course:
         if ticket:
             self._rewind(ticket)
         for optimizer in (self._model.optimizer, *self._applied()):
-            if optimizer is not None:
+            if optimizer is not None and optimizer not in self._optimizers:
                 self._note(optimizer)
 
     def _rewind(self, ticket):
@@ -108,14 +113,14 @@ class Course:
         for variable in _beside(trainer, self._model):
             if variable.ref() not in self._others:
                 self._others[variable.ref()] = variable.numpy()
+        late = self.end is not None
         for optimizer in vars(trainer).values():
-            if isinstance(optimizer, optimizer_state.OPTIMIZERS):
-                new = optimizer not in self._optimizers
-                if new and self.end is not None:
+            if isinstance(optimizer, optimizer_state.OPTIMIZERS) and optimizer not in self._optimizers:
+                if late:
                     # Compiled anew for a later level: it starts fresh, but at step k.
                     optimizer_state.build(optimizer, self._weights())
                 self._note(optimizer)
-                if new and self.end is not None:
+                if late:
                     optimizer_state.reset(optimizer, self._weights(), self._optimizers[optimizer], self.step)
                     self._optimizers[optimizer] = optimizer_state.state(optimizer, self._weights())
         if self.weights is None:
@@ -160,7 +165,7 @@ class Course:
             raise UsageError(f'step {self._k}, to which rewind_to={self._rewind_to!r} rewinds, lies inside one '
                              'execution of several steps: choose a multiple of steps_per_execution.')
         self.weights, self.step, self.place = wrapper.get_weights(self._model), self.count(), place
-        self._states = _states(self._model)
+        self._states = _valued(wrapper.states(self._model))
         self._others = {variable.ref(): variable.numpy() for variable in _beside(self._trainer, self._model)}
         self._at_step_k = True
 
@@ -223,12 +228,5 @@ def _beside(trainer, model):
     return [variable for variable in trainer.variables if id(variable) not in own]
 
 
-def _states(model):
-    """The states of stateful layers: list of (tf.Variable, array)."""
-    found = {}
-    for layer in model._flatten_layers():
-        if getattr(layer, 'stateful', False):
-            for state in tf.nest.flatten(getattr(layer, 'states', None)):
-                if isinstance(state, tf.Variable):
-                    found[id(state)] = (state, state.numpy())
-    return list(found.values())
+def _valued(variables):
+    return [(variable, variable.numpy()) for variable in variables]

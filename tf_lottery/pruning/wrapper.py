@@ -451,6 +451,16 @@ def prunable_variables(model):
     return found
 
 
+def states(model):
+    """Returns the tf.Variables that hold the states of stateful layers, which Keras does not count as weights."""
+    found = {}
+    for layer in model._flatten_layers():
+        if getattr(layer, 'stateful', False):
+            found.update({id(state): state for state in tf.nest.flatten(getattr(layer, 'states', None))
+                          if isinstance(state, tf.Variable)})
+    return list(found.values())
+
+
 def get_weights(model):
     """Returns the values of `variables(model)` as numpy arrays."""
     return {name: variable.numpy() for name, variable in variables(model).items()}
