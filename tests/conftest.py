@@ -17,10 +17,12 @@ hypothesis.settings.load_profile('tests')
 
 
 @pytest.fixture(autouse=True)
-def fresh_names():
-    """The first dense layer of a test is called 'dense', whatever ran before it in this process."""
+def fresh_keras():
+    """A test's first dense layer is called 'dense' and starts from the same weights, whatever ran before it."""
     if 'tf_keras' in sys.modules:
-        sys.modules['tf_keras'].backend.reset_uids()
+        tf_keras = sys.modules['tf_keras']
+        tf_keras.backend.reset_uids()
+        tf_keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def recurrent(unroll=False):
 
 def attention(call):
     text = tf_keras.Input((3,), dtype='int32')
-    x = layers.Embedding(7, 4, mask_zero=True, name='embedding')(text)
+    # Of Keras's own small embeddings the gradient of the queries may be too small to move a weight.
+    x = layers.Embedding(7, 4, tf_keras.initializers.RandomNormal(stddev=1), mask_zero=True, name='embedding')(text)
     x = call(layers.MultiHeadAttention(2, 3, name='attention'), x)
     x = layers.GlobalAveragePooling1D(name='pool')(x)
     return tf_keras.Model(text, layers.Dense(CLASSES, name='output')(x)), tokens()
