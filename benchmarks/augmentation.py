@@ -14,7 +14,7 @@ import tf_lottery  # noqa: F401  selects Keras 2 before TensorFlow is imported
 import tensorflow as tf
 from absl import app
 from benchmarks import measure, training
-from tf_lottery.data.order import block_dataset
+from tf_lottery.training.order import block_dataset
 from tf_lottery.models import resnet
 
 BATCH, STEPS, BLOCK = 128, 12, 4

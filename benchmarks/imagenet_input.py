@@ -22,6 +22,7 @@ from benchmarks import measure
 from tf_lottery import data
 from tf_lottery.data import jpeg
 from tf_lottery.data.streaming import ImageStream
+from tf_lottery.training.order import quiet_options
 
 BATCH, SIZE = 64, 224
 # Images in work at a time, on all sides.
@@ -75,7 +76,7 @@ def repeated(source, folder):
 
 def consumed(dataset):
     """Returns a function that takes every batch of a dataset and returns the seconds that those after `WARM` took."""
-    dataset = dataset.with_options(data.quiet_options(tf.data.Options()))
+    dataset = dataset.with_options(quiet_options(tf.data.Options()))
 
     def work():
         for number, batch in enumerate(dataset):

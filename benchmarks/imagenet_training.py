@@ -18,7 +18,9 @@ import tensorflow as tf
 from absl import app
 from benchmarks import measure, training
 from configs import imagenet_rehearsal
-from tf_lottery import config, data, models
+from tf_lottery.experiment import config
+from tf_lottery import models
+from tf_lottery.steps import per_epoch
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket
 from tf_lottery.training import optimizers
@@ -79,7 +81,7 @@ def rehearsal(folder):
     with its first batch."""
     protocol = config.check(imagenet_rehearsal.get_config())
     source, size, batch = protocol.config.data, protocol.dataset.shape[0], protocol.config.training.batch_size
-    epoch, strategy = data.steps_per_epoch(protocol.examples, batch), tf.distribute.get_strategy()
+    epoch, strategy = per_epoch(protocol.examples, batch), tf.distribute.get_strategy()
     own = settings(batch, jit=False, every=epoch)
     trainer = Trainer(functools.partial(build, size), StreamFeed(
         source, protocol.dataset, protocol.validation, own, strategy), own, strategy)

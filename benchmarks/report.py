@@ -16,8 +16,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import numpy as np
 from absl import app
 from benchmarks import measure
-from tf_lottery import config, report, runs, storage
-from tf_lottery.metrics import COLUMNS, to_csv
+from tf_lottery.experiment import config, runs
+from tf_lottery.reporting import report
+from tf_lottery.runtime import storage
+from tf_lottery.training.metrics import COLUMNS, to_csv
 from tf_lottery.pruning.allocation import layerwise_counts
 from tf_lottery.ticket import Mask, pack
 

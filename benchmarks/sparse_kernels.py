@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import numpy as np
 from absl import app, flags, logging
-from tf_lottery import keras2  # selects Keras 2 before TensorFlow is imported
+from tf_lottery.runtime import keras2  # selects Keras 2 before TensorFlow is imported
 import tf_keras
 from tf_lottery.exports import fresh, tflite
 from tf_lottery.pruning import wrapper

@@ -21,8 +21,9 @@ import tensorflow as tf
 import tf_keras
 from absl import app
 from benchmarks import measure
-from tf_lottery import data, distribute
-from tf_lottery.data.order import block_dataset
+from tf_lottery import data
+from tf_lottery.runtime import distribute
+from tf_lottery.training.order import block_dataset
 from tf_lottery.models import lenet, resnet
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket

@@ -32,7 +32,8 @@ def work():
     import tf_keras
     from benchmarks import training
     from tensorflow_model_optimization.sparsity import keras as sparsity
-    from tf_lottery import data, distribute
+    from tf_lottery import data
+    from tf_lottery.runtime import distribute
     from tf_lottery.pruning import wrapper
     from tf_lottery.training.feeds import MemoryFeed
     from tf_lottery.training.trainer import Seeds, TrainingModel

@@ -7,7 +7,7 @@ import sys
 import hypothesis
 import pytest
 
-from tf_lottery import distribute
+from tf_lottery.runtime import distribute
 
 # Before anything imports TensorFlow, so that a run in a test's process has the bits of one in a process of its own.
 distribute.prefer_eigen()
@@ -30,7 +30,7 @@ def files(monkeypatch):
     """fake_files.Files in the place of `tf.io.gfile`; any path with '://' is on it."""
     from fake_files import Files
 
-    from tf_lottery import storage
+    from tf_lottery.runtime import storage
     fake = Files()
     monkeypatch.setattr(storage, '_gfile', lambda: fake)
     return fake

@@ -1,9 +1,11 @@
 """Writes runs that never were: as small as a test needs, in the layout of real ones."""
 
-from tf_lottery import config, results, storage
-from tf_lottery.metrics import to_csv
-from tf_lottery.runs import Run
+from tf_lottery.experiment import config
+from tf_lottery.experiment.runs import Run
+from tf_lottery.reporting import results
+from tf_lottery.runtime import storage
 from tf_lottery.ticket import Mask, pack
+from tf_lottery.training.metrics import to_csv
 
 METRICS = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
 

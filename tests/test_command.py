@@ -6,7 +6,8 @@ import sys
 import pytest
 from absl import flags
 
-from tf_lottery import command, config
+from tf_lottery import command
+from tf_lottery.experiment import config
 from tf_lottery.flags import define_flags
 
 # As they are written in a config file; on the command line as str() has them.

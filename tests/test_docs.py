@@ -12,8 +12,8 @@ import pytest
 import yaml
 from absl import flags
 
-from tf_lottery import distribute
 from tf_lottery.flags import define_flags
+from tf_lottery.runtime import distribute
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), *sorted((ROOT / 'configs').glob('*.py'))]

@@ -77,7 +77,7 @@ def test_the_wheel_has_every_file_and_no_other(wheel):
     files = {str(path.relative_to(ROOT)) for folder in ('tf_lottery', 'configs') for path in (ROOT / folder).rglob('*')
              if path.is_file() and path.parent.name != '__pycache__'}
     assert contents(wheel) == {re.sub('^configs/', 'tf_lottery/configs/', name) for name in files}
-    assert {'tf_lottery/report.html.j2', 'tf_lottery/configs/mnist_lenet.py'} <= contents(wheel)
+    assert {'tf_lottery/reporting/report.html.j2', 'tf_lottery/configs/mnist_lenet.py'} <= contents(wheel)
     assert any(name.endswith('/licenses/LICENSE') for name in zipfile.ZipFile(wheel).namelist())
 
 

@@ -106,7 +106,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, without_tensorflow):
 
 
 def test_a_folder_of_another_experiment_is_refused(tmp_path, without_tensorflow):
-    from tf_lottery import config, runs
+    from tf_lottery.experiment import config, runs
 
     settings = config.defaults()
     settings.data.name = 'digits'
@@ -119,7 +119,8 @@ def test_a_folder_of_another_experiment_is_refused(tmp_path, without_tensorflow)
 
 def test_a_job_that_finds_nothing_free_leaves_before_tensorflow(tmp_path, without_tensorflow):
     from configs import digits_lenet
-    from tf_lottery import config, locks, runs
+    from tf_lottery.experiment import config, runs
+    from tf_lottery.runtime import locks
 
     workdir = str(tmp_path / 'run')
     runs.claim(workdir, config.check(digits_lenet.get_config()), 'python main.py')

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tf_lottery import storage
 from tf_lottery.errors import CorruptFileError
+from tf_lottery.runtime import storage
 from tf_lottery.ticket import Mask, Ticket, pack, unpack
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=5)

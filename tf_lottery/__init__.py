@@ -6,7 +6,7 @@ command line can refuse a bad flag without waiting for TensorFlow.
 
 import importlib
 
-from tf_lottery import keras2
+from tf_lottery.runtime import keras2
 
 __version__ = '0.1.0'
 
@@ -18,15 +18,16 @@ _HOMES = {
     'PruneWithMask': 'tf_lottery.pruning.wrapper',
     'RewindCallback': 'tf_lottery.pruning.rewind',
     'Ticket': 'tf_lottery.ticket',
+    'config': 'tf_lottery.experiment.config',
     'export': 'tf_lottery.exports.export',
     'hold_zeros': 'tf_lottery.pruning.zeros',
     'levels': 'tf_lottery.lottery',
     'load_model': 'tf_lottery.exports.export',
-    'load_results': 'tf_lottery.results',
-    'load_ticket': 'tf_lottery.ticket_file',
+    'load_results': 'tf_lottery.reporting.results',
+    'load_ticket': 'tf_lottery.exports.ticket_file',
     'prunable': 'tf_lottery.pruning.wrapper',
-    'save_ticket': 'tf_lottery.ticket_file',
-    'shrink': 'tf_lottery.shrinking',
+    'save_ticket': 'tf_lottery.exports.ticket_file',
+    'shrink': 'tf_lottery.exports.shrinking',
 }
 
 __all__ = sorted(_HOMES)
@@ -37,4 +38,6 @@ keras2.select()
 def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home = importlib.import_module(_HOMES[name])
+    # A config file begins with `tf_lottery.config`, a module.
+    return home if _HOMES[name].endswith(f'.{name}') and not hasattr(home, name) else getattr(home, name)

@@ -8,7 +8,7 @@ dense network, which all branches share.
 import dataclasses
 from collections.abc import Callable
 
-from tf_lottery import initialisations
+from tf_lottery.pruning import initialisations
 
 
 def pruned(at):

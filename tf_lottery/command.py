@@ -7,10 +7,11 @@ import sys
 
 from absl import flags
 
-from tf_lottery import clusters, config, data, distribute, keras2, locks, plan, runs, steps, storage
-from tf_lottery.claims import Claims
-from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError
-from tf_lottery.values import in_one_line
+from tf_lottery import steps
+from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError, in_one_line
+from tf_lottery.experiment import config, plan, runs
+from tf_lottery.experiment.claims import Claims
+from tf_lottery.runtime import clusters, distribute, keras2, locks, storage
 
 MODES = ('run', 'plan', 'report', 'export')
 
@@ -213,10 +214,10 @@ def _train(workdir, protocol, options, claims=None):
     """Trains what `claims` takes; a worker that is not the first has none and is told by the first."""
     from tqdm import tqdm
 
-    from tf_lottery.interrupt import on_signals
+    from tf_lottery.runtime.interrupt import on_signals
 
     with keras2.quiet_start():
-        from tf_lottery.experiment import Experiment
+        from tf_lottery.experiment.experiment import Experiment
         strategy = distribute.build(options.strategy, options.cpu_devices, options.tpu)
     # After the cluster, which brings TensorFlow's own handler of SIGTERM: that one only takes a note, for a
     # PreemptionCheckpointHandler.
@@ -262,7 +263,7 @@ def _train(workdir, protocol, options, claims=None):
 
 def _report(workdir):
     """Prints the tables and writes the report; returns the summary of each rewinding step."""
-    from tf_lottery import report, results, tables
+    from tf_lottery.reporting import report, results, tables
 
     found = report.find(workdir)
     for step, summary in found.summaries.items():
@@ -276,7 +277,7 @@ def _report(workdir):
 
 
 def _export(workdir, options, command_line, replicate, summaries=None):
-    from tf_lottery import results
+    from tf_lottery.reporting import results
 
     with keras2.quiet_start():
         from tf_lottery.exports import export
@@ -284,7 +285,7 @@ def _export(workdir, options, command_line, replicate, summaries=None):
     protocol = config.restore(stored['config'])
     summaries = summaries or results.summaries(results.load_results(workdir))
     if options.rewind_to:
-        wish = steps.parse(options.rewind_to, data.steps_per_epoch(
+        wish = steps.parse(options.rewind_to, steps.per_epoch(
             protocol.examples, protocol.config.training.batch_size))
         if wish not in summaries:
             raise UsageError(f'--rewind_to={options.rewind_to} is step {wish:,}, to which no finished run of {workdir} '

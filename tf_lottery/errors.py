@@ -59,3 +59,19 @@ def reason(error):
         text = text.split('\n\t [[')[0].splitlines()[-1]
     lines = re.sub(r'{{.*?}}|\[Op:.*|Graph execution error:', '', text).strip().splitlines()
     return lines[0].strip(' ."') if lines else type(error).__name__
+
+
+# What is longer is cut off in errors.
+_LONGEST = 400
+
+
+def shown(value):
+    """A value as an error names it: its repr, in one line of bounded length."""
+    # Python refuses to write whole numbers of more than 4,300 digits in decimals.
+    return in_one_line(hex(value) if isinstance(value, int) and value.bit_length() > 1000 else repr(value))
+
+
+def in_one_line(text):
+    """What a value or an error says of itself, in one line of bounded length."""
+    line = ' '.join(str(text).split())
+    return line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'

@@ -6,10 +6,10 @@ import os
 from absl import flags
 from ml_collections import config_flags
 
-from tf_lottery import clusters, command, configs
-from tf_lottery.config_file import ConfigFile
-from tf_lottery.errors import UsageError
-from tf_lottery.values import shown
+from tf_lottery import command, configs
+from tf_lottery.errors import UsageError, shown
+from tf_lottery.experiment.config_file import ConfigFile
+from tf_lottery.runtime import clusters
 
 # --help shows the flags of the program that was started; they count as that one's.
 flags.disclaim_key_flags()

@@ -2,8 +2,10 @@
 
 import re
 
-from tf_lottery import values
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, shown
+
+# Whole numbers reach TensorFlow as int32.
+LARGEST = 2**31 - 1
 
 _LENGTH = re.compile(r'(\d+)(it|ep)')
 
@@ -21,14 +23,14 @@ def parse(text, steps_per_epoch):
     """
     match = _LENGTH.fullmatch(text) if isinstance(text, str) else None
     if not match:
-        raise UsageError(f"{values.shown(text)} is not a length of training: write steps as '500it' or epochs as "
+        raise UsageError(f"{shown(text)} is not a length of training: write steps as '500it' or epochs as "
                          "'4ep'.")
     if match[2] == 'ep' and steps_per_epoch is None:
         raise UsageError(f"{text!r} is in epochs, whose length is not known here: write it in steps, as '500it'.")
     # Python refuses to read whole numbers of more than 4,300 digits, but not floats.
     steps = float(match[1]) * (steps_per_epoch if match[2] == 'ep' else 1)
-    if steps > values.LARGEST:
-        raise UsageError(f'{values.shown(text)} is longer than {values.LARGEST:,} steps: give a shorter length.')
+    if steps > LARGEST:
+        raise UsageError(f'{shown(text)} is longer than {LARGEST:,} steps: give a shorter length.')
     return int(steps)
 
 
@@ -44,3 +46,8 @@ def parse_list(text, steps_per_epoch):
     """
     lengths = [length.strip() for length in text.split(',')] if isinstance(text, str) else [text]
     return tuple(sorted({parse(length, steps_per_epoch) for length in lengths}))
+
+
+def per_epoch(examples, batch_size):
+    """int: whole batches only, as in the papers (1803.03635: 160 epochs of 45,000 at batch 64 are 112,480 steps)."""
+    return examples // batch_size

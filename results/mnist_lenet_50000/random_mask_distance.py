@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from absl import app, flags
-from tf_lottery import config, runs
-from tf_lottery.analysis import stability
-from tf_lottery.experiment import Experiment, replicate_seeds
-from tf_lottery.runs import Run
+from tf_lottery.experiment import config, runs
+from tf_lottery.reporting.analysis import stability
+from tf_lottery.experiment.experiment import Experiment, replicate_seeds
+from tf_lottery.experiment.runs import Run
 from tf_lottery.ticket import Mask, Ticket
 
 WORKDIR = flags.DEFINE_string('workdir', None, 'The experiment, finished.', required=True)

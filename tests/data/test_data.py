@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from fake_files import fail
 
 from tf_lottery import data
@@ -170,9 +169,3 @@ def test_a_damaged_description_names_the_datasets_folder_and_not_that_of_all(dam
     (damaged / 'dataset_info.json').write_text('{')
     with pytest.raises(UsageError, match=rf'^mnist in {damaged.parent} is damaged \(.*JSON.*\): delete that folder'):
         data.load('mnist', data_dir=str(damaged.parents[1]))
-
-
-def test_quiet_pipelines_have_no_autotuning_and_an_order():
-    options = data.quiet_options(tf.data.Options())
-    assert not options.autotune.enabled
-    assert options.deterministic

@@ -16,10 +16,14 @@ import tf_keras
 from test_experiment import experiment
 
 import tf_lottery
-from tf_lottery import command, config, results, runs, storage
+from tf_lottery import command
 from tf_lottery.errors import CorruptFileError, ExportError, StorageError, UsageError
-from tf_lottery.exports import FORMS, export, fresh, lending, saved_model, tflite
+from tf_lottery.experiment import config, runs
+from tf_lottery.experiment.forms import FORMS
+from tf_lottery.exports import export, fresh, lending, saved_model, tflite
 from tf_lottery.pruning import wrapper
+from tf_lottery.reporting import results
+from tf_lottery.runtime import storage
 from tf_lottery.ticket import Mask, Ticket
 
 layers = tf_keras.layers

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery import config, models
+from tf_lottery import models
 from tf_lottery.errors import UsageError
+from tf_lottery.experiment import config
 from tf_lottery.pruning import allocation, wrapper
 
 CIFAR = ((32, 32, 3), 10)

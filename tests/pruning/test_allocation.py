@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from tf_lottery.errors import UsageError
 from tf_lottery.models import lenet
 from tf_lottery.pruning import allocation
-from tf_lottery.pruning.scores import magnitude
+from tf_lottery.pruning.criteria import magnitude
 from tf_lottery.ticket import Mask
 
 # The densities that 1803.03635 prints or implies, in per cent (papers.md, section 1.3).

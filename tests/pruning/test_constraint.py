@@ -9,9 +9,8 @@ import tf_keras
 from tensorflow_model_optimization.sparsity.keras import strip_pruning
 
 import tf_lottery
-from tf_lottery import clones
 from tf_lottery.errors import UsageError
-from tf_lottery.pruning import constraint, wrapper
+from tf_lottery.pruning import clones, constraint, wrapper
 from tf_lottery.ticket import Mask
 
 layers, optimizers = tf_keras.layers, tf_keras.optimizers

@@ -118,7 +118,7 @@ def test_zeros_stay_in_a_model_that_is_pruned_and_shrunk():
 
 
 RUN = """
-from tf_lottery import distribute
+from tf_lottery.runtime import distribute
 strategy = distribute.build('mirrored', 2)
 
 import sys

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_lottery import storage
+from tf_lottery.runtime import storage
 from tf_lottery.training.checkpoints import Checkpoint, Saved
 
 

@@ -11,12 +11,14 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery import config, data, storage
+from tf_lottery import data
 from tf_lottery.data.streaming import ImageStream
 from tf_lottery.errors import CorruptFileError, Interrupted, StorageError, UsageError
+from tf_lottery.experiment import config
 from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
+from tf_lottery.runtime import storage
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint, Saved
 from tf_lottery.training.evaluation import Evaluator
@@ -51,7 +53,7 @@ def feed(data_dir=None, strategy=None, **changes):
 RUN = """
 import sys
 
-from tf_lottery import distribute
+from tf_lottery.runtime import distribute
 
 devices, path = int(sys.argv[1]), sys.argv[2]
 strategy = distribute.build('mirrored' if devices > 1 else 'one_device', devices)
@@ -59,7 +61,7 @@ strategy = distribute.build('mirrored' if devices > 1 else 'one_device', devices
 import tf_keras
 
 from tests.training import test_feeds as case
-from tf_lottery import storage
+from tf_lottery.runtime import storage
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask, Ticket
 

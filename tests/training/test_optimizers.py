@@ -93,7 +93,7 @@ def test_clipped_all_together_it_is_keras_adam():
 
 # Devices must be split before TensorFlow starts.
 ON_REPLICAS = """
-from tf_lottery import distribute
+from tf_lottery.runtime import distribute
 
 strategy = distribute.build('mirrored', 2)
 

@@ -11,18 +11,19 @@ import tensorflow as tf
 import tf_keras
 from hypothesis import strategies as st
 
-from tf_lottery import data, storage
-from tf_lottery.data.order import batch_indices
+from tf_lottery import steps
 from tf_lottery.errors import Interrupted, UsageError
-from tf_lottery.metrics import COLUMNS
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
+from tf_lottery.runtime import storage
 from tf_lottery.ticket import Mask, Ticket
 from tf_lottery.training import callbacks
 from tf_lottery.training.callbacks import Evaluation
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.learning_rates import LearningRate
+from tf_lottery.training.metrics import COLUMNS
+from tf_lottery.training.order import batch_indices
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 SEEDS = Seeds(initialisation=0, order=1, augmentation=2)
@@ -140,7 +141,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(tmp_path, make):
 def test_the_length_of_a_block_changes_nothing_that_is_trained(make, digits, block):
     trainer = make()
     # An epoch of 18 steps ends inside a block of 8.
-    assert data.steps_per_epoch(len(digits.train), SETTINGS.batch_size) == 18
+    assert steps.per_epoch(len(digits.train), SETTINGS.batch_size) == 18
     whole = trainer.train(half(trainer), SEEDS, END)
     other = make(block=block)
     again = other.train(half(other), SEEDS, END)

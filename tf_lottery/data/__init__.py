@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
-from tf_lottery import storage, values
-from tf_lottery.errors import UsageError, reason
+from tf_lottery.errors import UsageError, reason, shown
+from tf_lottery.runtime import storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def describe(name):
     if name not in DATASETS:
         near = difflib.get_close_matches(name, DATASETS, 1)
         hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise UsageError(f'unknown dataset {values.shown(name)}: choose one of {", ".join(DATASETS)}.{hint}')
+        raise UsageError(f'unknown dataset {shown(name)}: choose one of {", ".join(DATASETS)}.{hint}')
     return DATASETS[name]
 
 
@@ -106,11 +106,6 @@ def chosen(settings):
     size = settings.image_size or description.shape[0]
     return dataclasses.replace(description, shape=(size, size, 3), train=settings.train or description.train,
                                test=settings.test or description.test)
-
-
-def steps_per_epoch(examples, batch_size):
-    """int: whole batches only, as in the papers (1803.03635: 160 epochs of 45,000 at batch 64 are 112,480 steps)."""
-    return examples // batch_size
 
 
 def load(name, validation=None, data_dir=None):
@@ -238,14 +233,9 @@ def _in_memory(source, split):
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    from tf_lottery.training.order import quiet_options
+
     config = tfds.ReadConfig(options=quiet_options(tf.data.Options()), num_parallel_calls_for_decode=os.cpu_count())
     rows = source.as_dataset(split=split, shuffle_files=False, read_config=config, as_supervised=True)
     images, labels = next(iter(rows.batch(source.info.splits[split].num_examples)))
     return Split(images.numpy(), labels.numpy().astype(np.int32))
-
-
-def quiet_options(options):
-    """Turns off tf.data's autotuning: in TensorFlow 2.21 it can hold an iterator's end for seconds."""
-    options.autotune.enabled = False
-    options.deterministic = True
-    return options

@@ -12,9 +12,11 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import storage
-from tf_lottery.data import Split, builder, jpeg, mixing, quiet_options, steps_per_epoch
+from tf_lottery.data import Split, builder, jpeg, mixing
 from tf_lottery.errors import CorruptFileError, UsageError, reason
+from tf_lottery.runtime import storage
+from tf_lottery.steps import per_epoch
+from tf_lottery.training.order import quiet_options
 
 # Files that are read at the same time, and records that are shuffled at a time: about 450 MB of ImageNet.
 _READERS = 16
@@ -77,7 +79,7 @@ class ImageStream:
             shares = [splits[share] for share in tfds.even_splits(split, hosts)]
         except (KeyError, ValueError) as error:
             raise UsageError(f'{name} has no split {split!r} ({error}): give one such as "train[10000:]".') from error
-        self.steps_per_epoch = steps_per_epoch(self.examples, batch_size)
+        self.steps_per_epoch = per_epoch(self.examples, batch_size)
         self._files = shares[host].file_instructions
         self._examples = shares[host].num_examples
         self._most = max(share.num_examples for share in shares)

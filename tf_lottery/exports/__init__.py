@@ -1,10 +1,1 @@
-"""A ticket as files that other programs load: what forms there are. No TensorFlow here."""
-
-# Each form and its file or folder in the folder of an export; a SavedModel is the folder itself.
-FORMS = {
-    'saved_model': '.',
-    'tflite': 'model.tflite',
-    'tflite_sparse': 'model_sparse.tflite',
-    'tflite_int8': 'model_int8.tflite',
-    'ticket': 'rewound.ticket',
-}
+"""A ticket as files that other programs load."""

@@ -3,7 +3,7 @@
 import os
 import platform
 
-from tf_lottery.exports import FORMS
+from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports.verify import CLOSE_IN, INT8_ERROR
 
 _NAMES = {'saved_model': 'SavedModel', 'tflite': 'TFLite', 'tflite_sparse': 'TFLite, zeros left out',

@@ -9,9 +9,22 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery import config, data, keras2, runs, shrinking, storage, ticket_file
+from tf_lottery import data
 from tf_lottery.errors import CorruptFileError, UsageError, reason
-from tf_lottery.exports import FORMS, card, examples, fresh, lending, saved_model, sizes, tflite, verify
+from tf_lottery.experiment import config, runs
+from tf_lottery.experiment.forms import FORMS
+from tf_lottery.exports import (
+    card,
+    examples,
+    fresh,
+    lending,
+    saved_model,
+    shrinking,
+    sizes,
+    tflite,
+    ticket_file,
+    verify,
+)
 from tf_lottery.exports.subject import (
     Images,
     Subject,
@@ -23,6 +36,7 @@ from tf_lottery.exports.subject import (
     signature,
 )
 from tf_lottery.pruning import wrapper
+from tf_lottery.runtime import keras2, storage
 from tf_lottery.ticket import Ticket
 
 METADATA = 'ticket.json'
@@ -36,7 +50,7 @@ class Options:
     """How to export.
 
     Attributes:
-      forms: names of `exports.FORMS`.
+      forms: names of `forms.FORMS`.
       litert_python: str, a Python interpreter that has ai-edge-litert; '' for this one.
       latency_seconds: float, for how long each form is timed per batch size; 0 for not at all.
       shrink: bool, whether units and channels that compute nothing are removed (`shrinking.shrink`) from all forms but
@@ -63,7 +77,7 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
         of any structure and dtype; one of each are called 'inputs' and 'outputs' in the signatures, several as Keras
         names them.
       path: folder to write, local or remote; an earlier export there is replaced once the new one has been verified.
-      forms: names of `tf_lottery.exports.FORMS`.
+      forms: names of `experiment.forms.FORMS`.
       examples: what the forms are compared with the model on, and int8 takes its ranges from: arrays [n, ...] in the
         structure of the model's inputs. None for 100 draws: from a normal distribution for real numbers, evenly for
         uint8 and bool.

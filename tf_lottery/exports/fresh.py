@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 
-from tf_lottery import storage
 from tf_lottery.errors import ExportError, UsageError
+from tf_lottery.runtime import storage
 
 _HERE = pathlib.Path(__file__).parent
 BATCHES = (1, 32)

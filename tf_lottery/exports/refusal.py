@@ -12,7 +12,7 @@ def of(form, network, why, layer=None, remedy='leave the form out'):
     """UsageError to raise.
 
     Args:
-      form: str, of `exports.FORMS`.
+      form: str, of `forms.FORMS`.
       network: Keras model.
       why: str, the end of a clause.
       layer: the layer that it is about, or None where it is not known.

@@ -94,7 +94,7 @@ def tflite(subject, form, outputs):
 
     Args:
       subject: subject.Subject.
-      form: str, of `exports.FORMS`.
+      form: str, of `forms.FORMS`.
       outputs: {output: array [n, ...]}, what LiteRT made of the examples.
 
     Returns:
@@ -116,7 +116,7 @@ def zeros(subject, form, weights, constants):
 
     Args:
       subject: subject.Subject.
-      form: str, of `exports.FORMS`.
+      form: str, of `forms.FORMS`.
       weights: list of arrays, the weights of the file's operators, laid out as in Keras.
       constants: list of arrays, all that the file holds, laid out in any way.
 

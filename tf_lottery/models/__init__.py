@@ -9,8 +9,7 @@ import dataclasses
 import difflib
 import importlib
 
-from tf_lottery import values
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,5 +87,5 @@ def find(name):
     if name not in NETWORKS:
         near = difflib.get_close_matches(name, NETWORKS, 1, cutoff=0.4)
         hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise UsageError(f'unknown model {values.shown(name)}: choose one of {", ".join(NETWORKS)}.{hint}')
+        raise UsageError(f'unknown model {shown(name)}: choose one of {", ".join(NETWORKS)}.{hint}')
     return NETWORKS[name]

@@ -55,7 +55,7 @@ def build(input_shape, classes, seed, precision='float32'):
     """
     import tf_keras
 
-    from tf_lottery import keras2
+    from tf_lottery.runtime import keras2
 
     keras_cv = keras2.import_keras_cv()
     seeds, halving = itertools.count(seed), {name for name, _, strides, _ in _blocks() if strides > 1}

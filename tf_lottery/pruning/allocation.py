@@ -3,7 +3,7 @@
 import numpy as np
 
 from tf_lottery.errors import UsageError
-from tf_lottery.pruning.scores import magnitude
+from tf_lottery.pruning.criteria import magnitude
 from tf_lottery.ticket import Mask
 
 SCOPES = ('layerwise', 'global')

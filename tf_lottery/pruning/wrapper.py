@@ -9,10 +9,10 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry, pruning_impl, pruning_wrapper
 
-from tf_lottery import keras2
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import constraint, optimizer_state
 from tf_lottery.pruning.schedules import IterativePruning
+from tf_lottery.runtime import keras2
 from tf_lottery.ticket import Mask
 
 

@@ -1,8 +1,8 @@
 """A sparse model whose zeros are held, to be fine-tuned on other data."""
 
-from tf_lottery import keras2
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
+from tf_lottery.runtime import keras2
 from tf_lottery.ticket import Mask
 
 

@@ -3,9 +3,9 @@
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery.distribute import gather, name_workers
 from tf_lottery.errors import ClusterError
 from tf_lottery.pruning import wrapper
+from tf_lottery.runtime.distribute import gather, name_workers
 
 
 def checksum(masks):

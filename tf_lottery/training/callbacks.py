@@ -5,8 +5,8 @@ import math
 
 import tf_keras
 
-from tf_lottery.distribute import has_workers, stopping
 from tf_lottery.pruning import wrapper
+from tf_lottery.runtime.distribute import has_workers, stopping
 
 
 class _AtStep(tf_keras.callbacks.Callback):

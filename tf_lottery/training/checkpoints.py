@@ -7,8 +7,8 @@ import json
 import numpy as np
 from absl import logging
 
-from tf_lottery import storage
 from tf_lottery.errors import CorruptFileError, MissingFileError
+from tf_lottery.runtime import storage
 
 
 @dataclasses.dataclass(frozen=True)

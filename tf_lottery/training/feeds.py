@@ -8,14 +8,14 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras2, storage
-from tf_lottery.data import quiet_options, steps_per_epoch
 from tf_lottery.data.augmentation import crop_and_flip
-from tf_lottery.data.order import block_dataset, step_dataset
 from tf_lottery.data.streaming import TEST, ImageStream, training_splits
-from tf_lottery.distribute import local_copies, per_replica
 from tf_lottery.errors import UsageError
+from tf_lottery.runtime import keras2, storage
+from tf_lottery.runtime.distribute import local_copies, per_replica
+from tf_lottery.steps import per_epoch
 from tf_lottery.training.evaluation import Evaluator, StreamEvaluator, padded
+from tf_lottery.training.order import block_dataset, quiet_options, step_dataset
 
 # Examples that several replicas evaluate at a time.
 _BATCH = 1000
@@ -40,7 +40,7 @@ class MemoryFeed:
 
     def __init__(self, splits, settings, strategy):
         self.examples = len(splits.train)
-        self.steps_per_epoch = steps_per_epoch(self.examples, settings.batch_size)
+        self.steps_per_epoch = per_epoch(self.examples, settings.batch_size)
         self.blocks = strategy.num_replicas_in_sync == 1
         self._splits, self._settings, self._strategy = splits, settings, strategy
         # Every worker has loaded the data for itself: none of it passes through the strategy.

@@ -8,11 +8,11 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from tf_lottery.distribute import agree
 from tf_lottery.errors import UsageError
 from tf_lottery.models import auxiliary, dropout
 from tf_lottery.pruning import optimizer_state, wrapper
 from tf_lottery.pruning.rewind import RewindCallback
+from tf_lottery.runtime.distribute import agree
 from tf_lottery.training import optimizers
 from tf_lottery.training.agreement import SameMasks
 from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, Progress, SaveAndStop

@@ -1,0 +1,648 @@
+"""An experiment in one process: what each branch trains, and what happens when something goes wrong."""
+
+import dataclasses
+import errno
+import os
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import logging
+from fake_files import fail
+
+from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
+from tf_lottery.experiment import config, runs
+from tf_lottery.experiment.experiment import At, Experiment, _write_tensorboard, replicate_seeds
+from tf_lottery.pruning import wrapper
+from tf_lottery.pruning.allocation import prune
+from tf_lottery.pruning.initialisations import noisy
+from tf_lottery.runtime import distribute, storage
+from tf_lottery.training.metrics import from_csv
+from tf_lottery.training.trainer import Seeds
+
+STEPS, REWIND = 60, 20
+EVALUATED = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
+
+
+def protocol(branches=tuple(BRANCHES), levels=2, **changes):
+    settings = config.defaults()
+    settings.data.name = 'digits'
+    settings.training.length = f'{STEPS}it'
+    settings.training.evaluate_every = '20it'
+    settings.training.checkpoint_every = '20it'
+    settings.training.block = 10
+    settings.pruning.rewind_to = f'{REWIND}it'
+    settings.pruning.output_fraction = 0.1
+    settings.pruning.levels = levels
+    settings.branches = branches
+    settings.reinits = 2
+    settings.replicates = 1
+    settings.update_from_flattened_dict(changes)
+    return config.check(settings)
+
+
+def experiment(workdir, *arguments, stop=None, **changes):
+    what = protocol(*arguments, **changes)
+    runs.claim(str(workdir), what, 'python main.py')
+    # Without XLA, whose compiling would take longer than all these trainings; test_resume.py has it on.
+    return Experiment(str(workdir), what, tf.distribute.get_strategy(), jit=False, stop=stop)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """Every branch at two levels, and in `told` what it said of its progress."""
+    done = experiment(tmp_path_factory.mktemp('experiment'))
+    done.told = []
+    done.run(lambda *told: done.told.append(told))
+    return done
+
+
+def test_every_branch_ran_once(finished):
+    assert finished.pending() == []
+    names = [run.folder.split('/', 1)[1] for run in runs.wanted(finished.protocol)]
+    # Two levels, two branches with two copies each, and the dense network on its own data order and on another one.
+    assert len(names) == len(set(names)) == 2 * (len(BRANCHES) + 2) + 2
+    for run in runs.wanted(finished.protocol):
+        assert sorted(storage.list_folder(finished.path(run))) == [
+            *(['connectivity.json'] if BRANCHES[run.branch].reorders else []), 'mask.npz', 'metrics.csv', 'result.json',
+            'timing.json', 'weights.npz']
+
+
+def test_progress_is_told_run_by_run_and_then_line_by_line(finished):
+    wanted = runs.wanted(finished.protocol)
+    assert list(dict.fromkeys(run for run, step in finished.told if step is not None)) == wanted
+    # Blocks of ten steps.
+    for run, first in ((runs.Run(0, 0, 'ticket'), 10), (runs.Run(0, 1, 'ticket'), REWIND + 10)):
+        assert [step for one, step in finished.told if one == run] == list(range(first, STEPS + 1, 10))
+    lines = [run for run in wanted if BRANCHES[run.branch].reorders]
+    assert finished.told[-len(lines):] == [(run, None) for run in lines]
+
+
+def ticket(done, branch, level=2, copy=0):
+    return At(done, runs.Run(0, level, branch, copy)).ticket()
+
+
+def weights_equal(left, right):
+    return set(left) == set(right) and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def rewound(done):
+    return storage.read_arrays(storage.join(done.workdir, 'replicate_0', 'rewind', 'rewound.npz'))
+
+
+def initial(done):
+    return storage.read_arrays(storage.join(done.workdir, 'replicate_0', 'rewind', 'initial.npz'))
+
+
+def test_the_winning_ticket_is_the_pruned_network_rewound(finished):
+    """The definition, spelled out once more with sorting: 20 % of the lowest survivors go, 10 % in the output layer."""
+    dense = finished.weights(runs.Run(0, 0, 'ticket'))
+    first = ticket(finished, 'ticket', level=1)
+    for name, (size, kept) in {'fc1/kernel': (19200, 15360), 'fc2/kernel': (30000, 24000),
+                               'output/kernel': (1000, 900)}.items():
+        order = np.argsort(-np.abs(dense[name].ravel()), kind='stable')
+        expected = np.zeros(size, bool)
+        expected[order[:kept]] = True
+        assert np.array_equal(first.mask[name].ravel(), expected)
+    assert first.step == REWIND
+    assert weights_equal(first.weights, rewound(finished))
+    assert not weights_equal(rewound(finished), initial(finished))
+    second = ticket(finished, 'ticket', level=2)
+    assert second.mask.is_subset_of(first.mask)
+    assert second.mask == finished.mask(runs.Run(0, 2, 'ticket'))
+
+
+@pytest.mark.parametrize('branch', BRANCHES)
+def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, branch):
+    expected = {name: int(kept.sum()) for name, kept in ticket(finished, 'ticket').mask.items()}
+    assert {name: int(kept.sum()) for name, kept in ticket(finished, branch).mask.items()} == expected
+
+
+@pytest.mark.parametrize(('branch', 'mask_of_ticket', 'weights', 'step'), [
+    ('random_reinit', True, 'new', 0),
+    ('random_mask', False, 'rewound', REWIND),
+    ('ticket_reordered', True, 'rewound', REWIND),
+    ('random_mask_reordered', False, 'rewound', REWIND),
+    ('random_sparse', False, 'new', 0),
+    ('one_shot', False, 'rewound', REWIND),
+    ('one_shot_reinit', False, 'new', 0),
+    ('fine_tuning', False, 'trained', STEPS),
+    ('lr_rewinding', False, 'trained', REWIND),
+    ('continued_training', False, 'rewound', REWIND),
+    ('resampled', True, 'made of W_k', REWIND),
+    ('resampled_signs', True, 'made of W_k', REWIND),
+    ('initial_magnitude', False, 'rewound', REWIND),
+    ('noise_0.5', True, 'made of W_k', REWIND),
+    ('noise_1', True, 'made of W_k', REWIND),
+    ('noise_2', True, 'made of W_k', REWIND),
+    ('noise_3', True, 'made of W_k', REWIND),
+])
+def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weights, step):
+    own, winner = ticket(finished, branch), ticket(finished, 'ticket')
+    assert (own.mask == winner.mask) is mask_of_ticket
+    assert own.step == step
+    assert weights_equal(own.weights, rewound(finished)) is (weights == 'rewound')
+    if weights == 'trained':
+        assert weights_equal(own.weights, finished.weights(runs.Run(0, 1, branch)))
+    if weights == 'new':
+        assert not weights_equal(own.weights, initial(finished))
+        # Of the distribution of the old ones: Gaussian Glorot.
+        assert own.weights['fc2/kernel'].std() == pytest.approx(np.sqrt(2 / 400), rel=0.05)
+    if weights == 'made of W_k':
+        assert np.array_equal(own.weights['fc1/bias'], rewound(finished)['fc1/bias'])
+        assert not np.array_equal(own.weights['fc1/kernel'], ticket(finished, branch, level=1).weights['fc1/kernel'])
+        assert not np.any(own.start['fc1/kernel'][~winner.mask['fc1/kernel']])
+
+
+def test_copies_and_levels_draw_different_weights_and_repeat_their_own(finished):
+    drawn = [ticket(finished, 'random_reinit', level, copy).weights for level in (1, 2) for copy in (0, 1)]
+    assert len({weights['fc1/kernel'].tobytes() for weights in drawn}) == 4
+    assert weights_equal(ticket(finished, 'random_reinit', 2, 1).weights, drawn[3])
+
+
+@pytest.mark.parametrize('branch', BRANCHES)
+def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finished, branch, monkeypatch):
+    before = ticket(finished, branch)
+    monkeypatch.setattr(At, 'seed', 5)
+    after = ticket(finished, branch)
+    draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
+                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3')
+    assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
+    # A shuffled mask and new weights are each drawn.
+    assert (before.mask == after.mask) is not (branch in ('random_mask', 'random_mask_reordered', 'random_sparse'))
+
+
+def test_one_shot_prunes_the_dense_network_once(finished):
+    dense = finished.weights(runs.Run(0, 0, 'ticket'))
+    mask = ticket(finished, 'one_shot').mask['fc2/kernel'].ravel()
+    assert np.array_equal(np.sort(np.argsort(-np.abs(dense['fc2/kernel'].ravel()))[:19200]), np.flatnonzero(mask))
+
+
+def test_initial_magnitude_prunes_the_network_before_training(finished):
+    magnitudes = np.abs(initial(finished)['output/kernel'].ravel())
+    mask = ticket(finished, 'initial_magnitude').mask['output/kernel'].ravel()
+    assert np.array_equal(np.sort(np.argsort(-magnitudes)[:810]), np.flatnonzero(mask))
+
+
+@pytest.mark.parametrize('branch', ['resampled', 'resampled_signs'])
+def test_resampled_weights_are_survivors_at_the_rewinding_step(finished, branch):
+    own, source = ticket(finished, branch), rewound(finished)
+    for name, kept in own.mask.items():
+        assert np.isin(own.weights[name][kept], source[name][kept]).all()
+        same = np.mean(np.sign(own.weights[name][kept]) == np.sign(source[name][kept]))
+        assert same == 1 if branch == 'resampled_signs' else same < 0.7
+
+
+@pytest.mark.parametrize('scale', [0.5, 1, 2, 3])
+def test_noise_is_on_the_weights_of_the_rewinding_step(finished, scale):
+    noise = ticket(finished, f'noise_{scale}').weights['fc2/kernel'] - rewound(finished)['fc2/kernel']
+    assert noise.std() == pytest.approx(scale * initial(finished)['fc2/kernel'].std(), rel=0.03)
+    # Of the deviation in W_0, not in W_k, which are close.
+    own = At(finished, runs.Run(0, 2, f'noise_{scale}'))
+    assert weights_equal(own.ticket().weights, noisy(
+        rewound(finished), initial(finished), list(finished.protocol.shapes), scale, own.seed))
+
+
+def test_continued_training_takes_the_masks_of_the_network_that_went_on(finished):
+    assert ticket(finished, 'continued_training').mask == ticket(finished, 'fine_tuning').mask
+
+
+def test_results_say_what_was_trained(finished):
+    run = runs.Run(0, 2, 'fine_tuning')
+    result = storage.read_json(finished.path(run, 'result.json'))
+    assert (result['start_step'], result['end_step']) == (STEPS, 2 * STEPS - REWIND)
+    assert result['rewind_step'] == REWIND
+    assert result['size'] == 50200 and result['kept'] == 12288 + 19200 + 810
+    assert result['density'] == pytest.approx(result['kept'] / 50200)
+    assert result['diverged'] is False
+    assert result['layers']['output/kernel'] == pytest.approx(0.81)
+    assert storage.read_json(finished.path(run, 'timing.json'))['steps'] == STEPS - REWIND
+    rows = storage.read_text(finished.path(runs.Run(0, 2, 'ticket'), 'metrics.csv')).splitlines()
+    assert [row.split(',')[0] for row in rows] == ['step', '40', '60']
+
+
+def test_results_name_their_run(finished):
+    for run in runs.wanted(finished.protocol):
+        result = storage.read_json(finished.path(run, 'result.json'))
+        assert [result[name] for name in ('replicate', 'level', 'branch', 'copy')] == [
+            run.replicate, run.level, run.branch, run.copy]
+
+
+def test_early_stop_and_end_are_rows_of_their_own(tmp_path):
+    # At this rate the validation loss is lowest before the end.
+    done = experiment(tmp_path, ('ticket',), 0, **{'training.learning_rate': 0.03, 'training.evaluate_every': '5it'})
+    done.run()
+    dense = runs.Run(0, 0, 'ticket')
+    result = storage.read_json(done.path(dense, 'result.json'))
+    rows = from_csv(storage.read_text(done.path(dense, 'metrics.csv')))
+    best = min(rows, key=lambda row: row['validation_loss'])
+    assert best != rows[-1]
+    for where, row in (('early_stop', best), ('final', rows[-1])):
+        assert {name: result[f'{where}_{name}'] for name in EVALUATED} == {name: row[name] for name in EVALUATED}
+    assert result['early_stop_step'] == best['step']
+
+
+def test_pruned_weights_end_at_exactly_zero(finished):
+    for run in runs.wanted(finished.protocol):
+        mask, arrays = finished.mask(run), finished.weights(run)
+        assert all(not np.any(arrays[name][~mask[name]]) for name in mask)
+
+
+def test_the_trainer_is_set_up_as_the_config_says(tmp_path, finished):
+    changed = {'optimizer': 'rmsprop', 'momentum': 0.5, 'rho': 0.8, 'epsilon': 0.25, 'weight_decay': 0.125,
+               'label_smoothing': 0.1, 'batch_size': 60, 'block': 7}
+    options = {'milestones': ('10it', '2ep'), 'drop': 0.5}
+    own = experiment(tmp_path, ('ticket',), 0, **{
+        'data.crop_pixels': 2, 'data.flip': True, 'training.schedule': 'steps', 'training.warmup': '1ep',
+        **{f'training.{key}': value for key, value in {**changed, **options}.items()}}).trainer.settings
+    assert {key: getattr(own, key) for key in changed} == changed
+    assert (own.crop_pixels, own.flip, own.jit, own.brightest) == (2, True, False, 16)
+    assert (own.evaluate_every, own.checkpoint_every) == (20, 20)
+    # An epoch has 18 steps of 60 examples.
+    assert own.learning_rate.get_config() == {
+        'schedule': 'steps', 'learning_rate': 1.2e-3, 'end_step': STEPS, 'milestones': [10, 36], 'drop': 0.5,
+        'final_learning_rate': 0.0, 'warmup_steps': 18}
+    assert finished.trainer.settings.learning_rate == 1.2e-3
+
+
+def test_a_schedule_ends_at_the_rate_that_the_config_says(tmp_path):
+    own = experiment(tmp_path, ('ticket',), 0, **{
+        'training.schedule': 'cosine', 'training.learning_rate': 0.5, 'training.final_learning_rate': 0.25,
+        'training.batch_size': 30, 'training.scale_from': 60}).trainer.settings.learning_rate.get_config()
+    assert (own['learning_rate'], own['final_learning_rate']) == (0.25, 0.125)
+
+
+def test_networks_have_the_precision_of_the_config(tmp_path, finished):
+    own = experiment(tmp_path, ('ticket',), 0, **{'training.precision': 'mixed_bfloat16'})
+    mixed, single = {'bfloat16', 'float32'}, {'float32'}
+    for network, precisions in (
+            (own.trainer.network, mixed), (own.network(0), mixed), (finished.trainer.network, single)):
+        assert {layer.compute_dtype for layer in network.layers} == precisions
+
+
+def test_masks_are_of_the_scope_of_the_config(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 1, **{'pruning.scope': 'global', 'pruning.output_fraction': 0.2})
+    done.run()
+    weights, mask = done.weights(runs.Run(0, 0, 'ticket')), done.mask(runs.Run(0, 0, 'ticket'))
+    layerwise, whole = (prune(mask, weights, done.protocol.fractions, 1, scope) for scope in ('layerwise', 'global'))
+    assert layerwise != whole
+    assert done.mask(runs.Run(0, 1, 'ticket')) == whole
+
+
+def test_the_three_seeds_of_every_replicate_are_its_own():
+    drawn = [number for seed in range(3) for replicate in range(3)
+             for number in dataclasses.astuple(replicate_seeds(seed, replicate))]
+    assert len(set(drawn)) == 3 * 3 * 3
+    assert all(0 <= number < 2**31 for number in drawn)
+    # What is added to an experiment that has finished must have the seeds that it had.
+    assert replicate_seeds(0, 0) == Seeds(initialisation=1484405855, order=1838574579, augmentation=372825380)
+    assert replicate_seeds(3, 2) == Seeds(initialisation=480164916, order=1335948745, augmentation=974038550)
+
+
+def at(run, seed=3):
+    """A place in an experiment of which nothing was trained."""
+    return At(types.SimpleNamespace(protocol=protocol(seed=seed)), run)
+
+
+def test_what_a_run_draws_is_its_own():
+    run = runs.Run(2, 1, 'random_reinit', 1)
+    others = [dataclasses.replace(run, **change) for change in (
+        {'replicate': 0}, {'replicate': 1}, {'level': 2}, {'branch': 'random_sparse'}, {'branch': 'one_shot_reinit'},
+        {'copy': 0}, {'copy': 2})]
+    drawn = [at(one).seed for one in (run, *others)] + [at(run, seed).seed for seed in (0, 1, 2)]
+    assert len(set(drawn)) == len(drawn)
+    assert all(0 <= seed < 2**31 for seed in drawn)
+    # The same controls at every rewinding step.
+    assert at(dataclasses.replace(run, rewind=20)).seed == at(run).seed
+    # As in experiments that have finished.
+    assert (at(run).seed, at(runs.Run(0, 2, 'random_mask')).seed) == (2115707200, 981291187)
+
+
+@pytest.mark.parametrize('branch', ['ticket', 'random_mask'])
+def test_other_data_orders_are_each_a_replicates_own(branch):
+    reordered = f'{branch}_reordered'
+    places = [(replicate, copy, seed) for replicate in range(2) for copy in range(2) for seed in (0, 3)]
+    seeds = [at(runs.Run(replicate, 1, reordered, copy), seed).seeds for replicate, copy, seed in places]
+    seeds += [replicate_seeds(seed, replicate) for replicate in range(2) for seed in (0, 3)]
+    numbers = [number for one in seeds for number in (one.order, one.augmentation)]
+    assert len(set(numbers)) == len(numbers)
+    for (replicate, copy, seed), own in zip(places, seeds, strict=False):
+        original = replicate_seeds(seed, replicate)
+        assert own.initialisation == original.initialisation
+        # What the subnetwork itself was drawn with is not drawn anew.
+        run = runs.Run(replicate, 1, reordered, copy)
+        assert at(run, seed).seed == at(runs.original(run), seed).seed
+        assert at(runs.original(run), seed).seeds == original
+    assert at(runs.Run(2, 1, reordered, 1)).seeds == Seeds(
+        initialisation=480164916, order=1872255894, augmentation=1018763917)
+
+
+def test_every_replicate_is_made_of_its_own_networks(tmp_path):
+    done = experiment(tmp_path, ('ticket', 'one_shot'), 2, replicates=2, branch_levels=(1,))
+    done.run(replicate=1)
+    assert done.pending(1) == [] and done.pending() == runs.wanted(done.protocol, 0)
+    done.run()
+    first, second = (done.weights(runs.Run(replicate, 0, 'ticket')) for replicate in range(2))
+    assert not weights_equal(first, second)
+    for replicate in range(2):
+        for level, branch, kept in ((1, 'ticket', 900), (1, 'one_shot', 900), (2, 'ticket', 810)):
+            run = runs.Run(replicate, level, branch)
+            before = done.weights(runs.Run(replicate, level - 1, 'ticket'))['output/kernel']
+            assert np.array_equal(np.sort(np.argsort(-np.abs(before.ravel()))[:kept]),
+                                  np.flatnonzero(done.mask(run)['output/kernel']))
+            assert weights_equal(At(done, run).ticket().weights, done.read(run.rewound_weights))
+            assert storage.read_json(done.path(run, 'result.json'))['replicate'] == replicate
+        seeds = replicate_seeds(0, replicate)
+        assert weights_equal(done.read(run.initial_weights), wrapper.get_weights(done.network(seeds.initialisation)))
+
+
+def test_more_branches_and_levels_train_only_what_is_missing(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 1)
+    done.run()
+    more = experiment(tmp_path, ('ticket', 'random_mask'), 2)
+    assert [run.folder for run in more.pending()] == [
+        'replicate_0/level_01/random_mask', 'replicate_0/level_02/ticket', 'replicate_0/level_02/random_mask']
+
+
+def test_another_file_system_holds_the_same_results(tmp_path):
+    arguments = (('ticket', 'random_reinit'), 1)
+    local, remote = experiment(tmp_path, *arguments), experiment('ram://experiment/run', *arguments)
+    local.run()
+    remote.run()
+    for run in runs.wanted(local.protocol):
+        for name in ('mask.npz', 'metrics.csv', 'result.json', 'weights.npz'):
+            assert storage.read_bytes(local.path(run, name)) == storage.read_bytes(remote.path(run, name))
+
+
+def test_a_file_system_that_lists_late_holds_the_same_results_each_trained_once(files, finished):
+    def stop():
+        blocks.append(1)
+        return Interrupted(15, 'stopped') if len(blocks) == 8 else None
+
+    files.late, blocks = True, []
+    with pytest.raises(Interrupted):
+        experiment('gs://bucket/run', ('ticket',), 1, stop=stop).run()
+    resumed = experiment('gs://bucket/run', ('ticket',), 1)
+    resumed.run()
+    assert storage.list_folder('gs://bucket/run') == []
+    for run in runs.wanted(resumed.protocol):
+        assert files.writes[resumed.path(run, 'result.json')] == 1
+        for name in ('weights.npz', 'mask.npz', 'metrics.csv', 'result.json'):
+            assert storage.read_bytes(resumed.path(run, name)) == storage.read_bytes(finished.path(run, name))
+    assert not [path for path in files.content if 'checkpoint' in path or path.endswith('.tmp')]
+    assert files.writes[resumed.path(runs.Run(0, 1, 'ticket'), 'checkpoint_a.npz')]
+
+
+def test_a_file_system_that_fails_in_the_middle_loses_nothing(files, finished):
+    first = experiment('gs://bucket/run', ('ticket',), 1)
+
+    def before(operation, path):
+        if path == first.path(runs.Run(0, 1, 'ticket'), 'mask.npz'):
+            fail()(operation, path)
+
+    files.before = before
+    with pytest.raises(StorageError, match=r'^cannot write gs://bucket/run/.*/mask\.npz: Error executing an HTTP'):
+        first.run()
+    files.before = lambda operation, path: None
+    resumed = experiment('gs://bucket/run', ('ticket',), 1)
+    assert resumed.pending() == [runs.Run(0, 1, 'ticket')]
+    resumed.run()
+    for run in runs.wanted(resumed.protocol):
+        assert storage.read_bytes(resumed.path(run, 'weights.npz')) == storage.read_bytes(
+            finished.path(run, 'weights.npz'))
+
+
+def test_tensorboard_logs_go_where_the_results_go(files, finished):
+    rows = [{'step': 20, 'train_loss': 0.5}, {'step': 40, 'train_loss': 0.25}]
+    for _ in range(2):
+        _write_tensorboard('gs://bucket/run/tensorboard/ticket', rows)
+    path, = files.content
+    assert path.startswith('gs://bucket/run/tensorboard/ticket/events.out.tfevents.')
+    files.before = fail()
+    with pytest.raises(StorageError, match='^cannot .* gs://bucket/run/tensorboard/ticket.*: Error executing an HTTP'):
+        _write_tensorboard('gs://bucket/run/tensorboard/ticket', rows)
+
+
+def test_workers_stop_together_while_lines_are_measured(tmp_path, monkeypatch):
+    arguments = {'branches': ('ticket_reordered',), 'levels': 1, 'connectivity.points': 3,
+                 'connectivity.examples': 100}
+    experiment(tmp_path, **{**arguments, 'connectivity.points': 0}).run()
+    told = []
+
+    def any_worker(strategy, flag):
+        told.append(flag)
+        # The other worker was told at the second place of the first line.
+        return len(told) == 2
+
+    measuring = experiment(tmp_path, stop=lambda: None, **arguments)
+    monkeypatch.setattr(distribute, 'any_worker', any_worker)
+    with pytest.raises(Interrupted, match=r'^Another worker was stopped; everything is saved\. The same command on ev'):
+        measuring.run()
+    assert told == [False, False]
+    assert len(runs.missing_lines(str(tmp_path), measuring.protocol)) == 2
+
+
+def test_a_loss_that_is_not_finite_ends_its_run_and_not_the_experiment(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('ticket', 'random_reinit'), 2)
+    initial_weights = At.new_weights
+
+    def spoilt(at):
+        weights = initial_weights(at)
+        weights['output/bias'] = np.array([3e38] + [-3e38] * 9, np.float32)
+        return weights
+
+    monkeypatch.setattr(At, 'new_weights', spoilt)
+    done.run()
+    result = storage.read_json(done.path(runs.Run(0, 1, 'random_reinit'), 'result.json'))
+    assert result['diverged'] is True and result['early_stop_step'] is None
+    assert storage.read_json(done.path(runs.Run(0, 2, 'ticket'), 'result.json'))['diverged'] is False
+    assert done.pending() == []
+
+
+def test_runs_made_from_a_diverged_one_are_left_out(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('ticket', 'random_mask', 'ticket_reordered'), 2, branch_levels=(1, 2), **{
+        'training.learning_rate': 1e30})
+    warnings = []
+    monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
+    done.run()
+    assert storage.read_json(done.path(runs.Run(0, 0, 'ticket'), 'result.json'))['diverged'] is True
+    assert warnings[0] == ('replicate_0/level_01/ticket is left out: replicate_0/level_00/ticket ended in a loss that '
+                           'is not finite.')
+    assert warnings[3] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
+    assert warnings[6:] == [f'The line to replicate_0/level_0{level}/ticket_reordered_0 is left out: '
+                            f'replicate_0/level_0{level}/ticket was left out too.' for level in (1, 2)]
+
+
+def test_a_dense_network_that_diverges_before_step_k_leaves_nothing_to_rewind_to(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('initial_magnitude',), 1, **{
+        'training.learning_rate': 1e30, 'training.evaluate_every': '10it'})
+    warnings = []
+    monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
+    done.run()
+    assert warnings == ['replicate_0/level_01/initial_magnitude is left out: replicate 0 diverged before its rewinding '
+                        'step.']
+
+
+def test_a_full_disk_harms_nothing_that_was_saved(tmp_path, monkeypatch):
+    done = experiment(tmp_path, ('ticket',), 1)
+    sync, calls = os.fsync, []
+
+    def full(file):
+        calls.append(file)
+        if len(calls) > 9:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        sync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'fsync', full)
+        with pytest.raises(StorageError, match=r'cannot write .*: the disk is full; free some space'):
+            done.run()
+    assert not list(tmp_path.glob('**/*.tmp'))
+    done.run()
+    clean = experiment(str(tmp_path / 'clean'), ('ticket',), 1)
+    clean.run()
+    for run in runs.wanted(done.protocol):
+        assert storage.read_bytes(done.path(run, 'weights.npz')) == storage.read_bytes(clean.path(run, 'weights.npz'))
+
+
+@pytest.mark.parametrize('when', [1, 2, 3])
+def test_a_sparse_level_that_was_stopped_goes_on_to_the_same_bits(tmp_path, finished, when):
+    def stop():
+        blocks.append(1)
+        # The dense network takes six blocks of ten steps, the ticket of level 1 four.
+        return Interrupted(15, 'stopped') if len(blocks) == 6 + when else None
+
+    blocks = []
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 2, stop=stop).run()
+    resumed = experiment(tmp_path, ('ticket',), 2)
+    resumed.run()
+    for run in runs.wanted(resumed.protocol):
+        for name in ('weights.npz', 'mask.npz', 'metrics.csv', 'result.json'):
+            assert storage.read_bytes(resumed.path(run, name)) == storage.read_bytes(finished.path(run, name))
+
+
+def test_a_corrupt_checkpoint_is_named_and_its_level_starts_again(tmp_path, finished, monkeypatch):
+    blocks = []
+
+    def stop():
+        blocks.append(1)
+        return Interrupted(15, 'stopped') if len(blocks) == 3 else None
+
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 0, stop=stop).run()
+    checkpoints = sorted(tmp_path.glob('replicate_0/level_00/ticket/checkpoint_*'))
+    assert len(checkpoints) == 2
+    for path in checkpoints:
+        path.write_bytes(path.read_bytes()[:-100])
+    warnings = []
+    monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
+    resumed = experiment(tmp_path, ('ticket',), 0)
+    resumed.run()
+    assert [f'{path} is corrupt' in warning for path, warning in zip(checkpoints, warnings, strict=True)] == [True] * 2
+    dense = runs.Run(0, 0, 'ticket')
+    assert storage.read_bytes(resumed.path(dense, 'weights.npz')) == storage.read_bytes(
+        finished.path(dense, 'weights.npz'))
+
+
+def test_damaged_weights_are_named_with_the_remedy(tmp_path):
+    done = experiment(tmp_path, ('ticket',), 0)
+    done.run()
+    dense = runs.Run(0, 0, 'ticket')
+    path = done.path(dense, 'weights.npz')
+    content = bytearray(storage.read_bytes(path))
+    content[5000] ^= 1
+    storage.write_bytes(path, bytes(content))
+    with pytest.raises(CorruptFileError, match=r'weights.npz is corrupt: .* delete .*level_00/ticket and run the same'):
+        done.weights(dense)
+
+
+def test_the_schedules_around_the_layers_are_the_protocols(finished):
+    holders = {name: holder for name, (holder, *_) in wrapper.prunable_variables(finished.trainer.network).items()}
+    assert {name: holder.pruning_schedule.get_config()['config'] for name, holder in holders.items()} == {
+        name: {'fraction': fraction, 'levels': 2, 'steps': STEPS, 'rewind_to': REWIND}
+        for name, fraction in (('fc1/kernel', 0.2), ('fc2/kernel', 0.2), ('output/kernel', 0.1))}
+
+
+
+@pytest.mark.parametrize('branch', ['ticket', 'random_mask'])
+def test_another_data_order_trains_the_same_subnetwork(finished, branch):
+    own, other = ticket(finished, branch), ticket(finished, f'{branch}_reordered')
+    assert own.mask == other.mask
+    assert weights_equal(own.weights, other.weights)
+    seeds = [At(finished, runs.Run(0, 2, name, copy)).seeds
+             for name, copy in ((branch, 0), (f'{branch}_reordered', 0), (f'{branch}_reordered', 1))]
+    assert len({seed.initialisation for seed in seeds}) == 1
+    assert len({seed.order for seed in seeds}) == len({seed.augmentation for seed in seeds}) == 3
+    assert not weights_equal(finished.weights(runs.Run(0, 2, branch)),
+                             finished.weights(runs.Run(0, 2, f'{branch}_reordered')))
+
+
+def test_the_dense_network_on_another_order_goes_on_from_w_k(finished):
+    dense = At(finished, runs.Run(0, 0, 'ticket_reordered')).ticket()
+    assert (dense.step, dense.mask.density) == (REWIND, 1.0)
+    assert weights_equal(dense.weights, rewound(finished))
+
+
+def test_lines_end_at_the_errors_of_the_runs(finished):
+    run = runs.Run(0, 1, 'ticket_reordered')
+    line = storage.read_json(storage.join(finished.path(run), 'connectivity.json'))
+    ends = [storage.read_json(storage.join(finished.path(one), 'result.json')) for one in (runs.original(run), run)]
+    # LeNet has no batch norm, whose new statistics would change the ends.
+    assert [line['test_error'][0], line['test_error'][-1]] == pytest.approx(
+        [1 - end['final_test_accuracy'] for end in ends])
+    assert len(line['position']) == 30
+    assert line['examples'] == finished.protocol.examples
+
+
+def test_lines_are_measured_for_the_replicate_that_is_asked_for_and_until_it_is_told_to_stop(tmp_path):
+    what = (('ticket_reordered',), 1)
+    changes = {'branch_levels': (1,), 'replicates': 2, 'connectivity.examples': 60}
+    experiment(tmp_path, *what, **changes, **{'connectivity.points': 0}).run()
+    lines = [str(tmp_path / f'replicate_{replicate}/level_01/ticket_reordered_0/connectivity.json')
+             for replicate in range(2)]
+    stopped = experiment(tmp_path, *what, stop=lambda: Interrupted(15, 'stopped'), **changes, **{
+        'connectivity.points': 2})
+    with pytest.raises(Interrupted):
+        stopped.run()
+    assert [storage.exists(line) for line in lines] == [False, False]
+    experiment(tmp_path, *what, **changes, **{'connectivity.points': 2}).run(replicate=1)
+    assert [storage.exists(line) for line in lines] == [False, True]
+
+
+def test_tensorboard_gets_the_rows_of_a_run_once(tmp_path):
+    what = protocol(('ticket',), 0)
+    runs.claim(str(tmp_path), what, '')
+    done = Experiment(str(tmp_path), what, tf.distribute.get_strategy(), jit=False, tensorboard=True)
+    dense = runs.Run(0, 0, 'ticket')
+    for _ in range(2):
+        done.run()
+        # As if it had died at the very end: it is trained again.
+        storage.remove(done.path(dense, 'result.json'))
+    (events,) = (tmp_path / 'tensorboard' / dense.folder).iterdir()
+    logged = {(event.step, value.tag): float(tf.make_ndarray(value.tensor))
+              for event in tf.compat.v1.train.summary_iterator(str(events)) for value in event.summary.value}
+    rows = from_csv(storage.read_text(done.path(dense, 'metrics.csv')))
+    assert logged == {(row['step'], name): np.float32(value)
+                      for row in rows for name, value in row.items() if name != 'step'}
+
+
+def test_a_sweep_rewinds_each_level_to_each_step(tmp_path):
+    done = experiment(tmp_path, ('ticket', 'ticket_reordered'), 2, branch_levels=(0,), **{
+        'pruning.rewind_to': '0it,20it', 'connectivity.points': 0})
+    done.run()
+    single = experiment(tmp_path / 'single', ('ticket',), 2)
+    single.run()
+    for step in (0, 20):
+        for level in (1, 2):
+            run = runs.Run(0, level, 'ticket', rewind=step)
+            assert At(done, run).ticket().step == step
+            assert storage.read_json(done.path(run, 'result.json'))['rewind_step'] == step
+        assert done.mask(run).is_subset_of(done.mask(runs.Run(0, 1, 'ticket', rewind=step)))
+    assert weights_equal(At(done, runs.Run(0, 1, 'ticket', rewind=0)).ticket().weights, initial(done))
+    # A step of a sweep is the same experiment as that step alone, whatever passed that step on another data order.
+    for level in (1, 2):
+        assert weights_equal(done.weights(runs.Run(0, level, 'ticket', rewind=20)),
+                             single.weights(runs.Run(0, level, 'ticket')))

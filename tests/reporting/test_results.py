@@ -1,0 +1,379 @@
+"""Tests of tf_lottery/reporting/results.py on hand-made runs."""
+
+import math
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from fake_files import fail
+from fake_runs import save_experiment, save_run
+
+from tf_lottery.errors import CorruptFileError, StorageError, UsageError
+from tf_lottery.reporting import results
+from tf_lottery.runtime import storage
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """Two replicates of a dense network, a ticket that wins, and two reinitialisations each, one of which diverged."""
+    folder = str(tmp_path / 'tiny')
+    save_experiment(folder, levels=1, branches=('ticket', 'random_reinit'), replicates=2, reinits=2)
+    for replicate, shift in enumerate((0.0, 0.02)):
+        save_run(folder, 'ticket', 0, replicate, step=1000 + 400 * replicate, accuracy=0.90 + shift, final=0.80)
+        save_run(folder, 'ticket', 1, replicate, step=800, accuracy=0.92 + shift, final=0.82 + shift)
+        for copy in range(2):
+            save_run(folder, 'random_reinit', 1, replicate, copy, step=1500, accuracy=0.70 + 0.1 * copy + shift,
+                     final=0.6, diverged=replicate == copy == 1)
+    return folder
+
+
+def test_loads_every_finished_run_of_every_experiment_below_a_folder(tmp_path):
+    first, second = str(tmp_path / 'a'), str(tmp_path / 'deeper' / 'still.1' / 'b')
+    save_experiment(first, 'one')
+    save_run(first, level=0)
+    save_run(first, level=1)
+    storage.remove(storage.join(first, 'replicate_0', 'level_01', 'ticket', 'result.json'))
+    save_experiment(second, 'two', seed=7)
+    save_run(second, 'random_reinit', 3, replicate=1, copy=2, accuracy=0.25)
+    storage.write_text(str(tmp_path / 'notes.txt'), 'not an experiment')
+    storage.write_text(storage.join(first, 'replicate_0', 'notes.txt'), 'not a level')
+    frame = results.load_results(tmp_path)
+    assert list(frame['workdir']) == [first, second]
+    assert list(frame['experiment']) == ['one', 'two']
+    assert list(frame['run']) == ['replicate_0/level_00/ticket', 'replicate_1/level_03/random_reinit_2']
+    assert list(frame['level']) == [0, 3]
+    assert list(frame['early_stop_test_accuracy']) == [0.9, 0.25]
+    assert list(frame['config.seed']) == [0, 7]
+    assert list(frame['config.pruning.fraction']) == [0.2, 0.2]
+    assert frame['config.branches'][0] == ['ticket']
+    assert frame['layers'][0] == {'dense/kernel': 1.0, 'output/kernel': 1.0}
+
+
+def test_nothing_inside_an_experiment_is_another_one(workdir):
+    save_experiment(storage.join(workdir, 'copy'))
+    save_run(storage.join(workdir, 'copy'))
+    assert set(results.load_results(workdir)['workdir']) == {workdir}
+
+
+def test_runs_come_by_number_not_by_name(tmp_path):
+    save_experiment(str(tmp_path))
+    for replicate in (10, 2):
+        save_run(str(tmp_path), level=0, replicate=replicate)
+    assert list(results.load_results(tmp_path)['replicate']) == [2, 10]
+
+
+def test_what_a_diverged_run_lacks_is_nan(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), diverged=True, step=None)
+    frame = results.load_results(tmp_path)
+    assert math.isnan(frame['early_stop_step'][0])
+    assert frame['final_test_accuracy'].dtype == float
+
+
+@pytest.mark.parametrize('started', [False, True])
+def test_a_folder_without_a_finished_run_is_refused(tmp_path, started):
+    if started:
+        save_experiment(str(tmp_path))
+    with pytest.raises(UsageError, match=f'{tmp_path} holds no finished run: give the --workdir'):
+        results.load_results(tmp_path)
+
+
+def test_a_corrupt_result_is_named(workdir):
+    path = storage.join(workdir, 'replicate_1', 'level_01', 'ticket', 'result.json')
+    storage.write_text(path, '{"branch": ')
+    with pytest.raises(CorruptFileError, match=path):
+        results.load_results(workdir)
+
+
+def test_loads_from_a_remote_file_system(tmp_path):
+    # 'ram://' is TensorFlow's; this is the one test here that imports it.
+    save_experiment('ram://results/a/tiny')
+    save_run('ram://results/a/tiny', accuracy=0.75)
+    storage.write_text('ram://results/notes.txt', 'not an experiment')
+    frame = results.load_results('ram://results')
+    assert list(frame['workdir']) == ['ram://results/a/tiny']
+    assert list(frame['run']) == ['replicate_0/level_00/ticket']
+    assert list(results.curves(frame)['test_accuracy']) == [0.5, 0.75, 0.8]
+
+
+def test_runs_that_are_not_listed_yet_are_found_by_their_names(files):
+    files.late = True
+    save_experiment('gs://bucket/run', levels=2)
+    for level in range(2):
+        save_run('gs://bucket/run', level=level)
+    assert storage.list_folder('gs://bucket/run') == []
+    assert results.load_results('gs://bucket/run')['level'].tolist() == [0, 1]
+
+
+def test_a_config_of_another_version_has_the_runs_that_are_listed(tmp_path):
+    save_experiment(str(tmp_path), pruned_by='hand')
+    save_run(str(tmp_path))
+    assert results.load_results(tmp_path)['level'].tolist() == [0]
+
+
+def test_a_network_that_fails_is_not_taken_for_a_folder_without_runs(files):
+    save_experiment('gs://bucket/run')
+    save_run('gs://bucket/run')
+    for name in ('exists', 'stat', 'listdir', 'rb'):
+        files.before = lambda operation, path, name=name: operation == name and fail()(operation, path)
+        for path in ('gs://bucket/run', 'gs://bucket'):
+            if (name, path) != ('stat', 'gs://bucket/run'):
+                with pytest.raises(StorageError, match='^cannot .*: Error executing an HTTP request'):
+                    results.load_results(path)
+
+
+def test_curves_hold_every_evaluation_of_the_runs(workdir):
+    frame = results.load_results(workdir)
+    curves = results.curves(frame[(frame['level'] == 1) & (frame['branch'] == 'ticket')])
+    assert list(curves['replicate']) == [0, 0, 0, 1, 1, 1]
+    assert list(curves['step']) == [100, 200, 300] * 2
+    assert list(curves['test_accuracy']) == [0.5, 0.92, 0.82, 0.5, 0.92 + 0.02, 0.82 + 0.02]
+    assert set(curves['density']) == {0.8}
+    assert list(results.curves(frame[:0])) == list(curves)
+
+
+def test_summarises_over_replicates_and_copies_without_the_diverged(workdir):
+    summary = results.summarise(results.load_results(workdir))
+    expected = pd.DataFrame({
+        'branch': ['ticket', 'ticket', 'random_reinit'], 'level': [0, 1, 1], 'density': [1.0, 0.8, 0.8],
+        'n': [2, 2, 3], 'diverged': [0, 0, 1],
+        'early_stop_step_mean': [1200.0, 800.0, 1500.0], 'early_stop_step_min': [1000.0, 800.0, 1500.0],
+        'early_stop_step_max': [1400.0, 800.0, 1500.0],
+        'early_stop_test_accuracy_mean': [0.91, 0.93, (0.7 + 0.8 + 0.72) / 3],
+        'early_stop_test_accuracy_min': [0.90, 0.92, 0.7], 'early_stop_test_accuracy_max': [0.92, 0.94, 0.8],
+        'final_test_accuracy_mean': [0.8, 0.83, 0.6], 'final_test_accuracy_min': [0.8, 0.82, 0.6],
+        'final_test_accuracy_max': [0.8, 0.84, 0.6]})
+    pd.testing.assert_frame_equal(summary.drop(columns=list(results.PAIRED)), expected)
+    # All pairs are there: each half is what the runs and the dense networks came to.
+    assert list(summary['pairs']) == list(summary['n'])
+    for measure in results.MEASURES:
+        for statistic in results.STATISTICS:
+            name = f'{measure}_{statistic}'
+            assert list(summary[f'paired_{name}']) == list(summary[name])
+            assert list(summary[f'dense_{name}'][:2]) == [summary[name][0]] * 2
+    # Of three reinitialisations two are of the first replicate.
+    assert summary['dense_early_stop_step_mean'][2] == pytest.approx((1000 + 1000 + 1400) / 3)
+
+
+def test_a_level_at_which_all_runs_diverged_keeps_its_density(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), diverged=True, density=0.4)
+    row = results.summarise(results.load_results(tmp_path)).iloc[0]
+    assert (row['density'], row['n'], row['diverged']) == (0.4, 0, 1)
+    assert math.isnan(row['early_stop_step_mean'])
+
+
+def test_different_experiments_are_not_averaged(tmp_path):
+    for name in 'ab':
+        save_experiment(str(tmp_path / name))
+        save_run(str(tmp_path / name))
+    frame = results.load_results(tmp_path)
+    with pytest.raises(UsageError, match='2 experiments cannot be averaged'):
+        results.summarise(frame)
+    assert results.summarise(frame[frame['workdir'] == str(tmp_path / 'b')])['n'].tolist() == [1]
+
+
+def test_different_rewinding_steps_are_not_averaged(tmp_path):
+    frame = sweep(str(tmp_path))
+    with pytest.raises(UsageError, match=r'^rewinding steps 0, 50 cannot be averaged: .*by_rewinding_step') as error:
+        results.summarise(frame)
+    # The remedy works as it is written.
+    remedy = str(error.value).split(' as in ')[1].rstrip('.')
+    summary = eval(remedy, {**vars(results), 'frame': frame})
+    assert list(summary['early_stop_test_accuracy_mean']) == [0.9, 0.91, 0.8]
+
+
+@pytest.mark.parametrize(('tickets', 'expected'), [
+    # Each (early-stop step, test accuracy there) of levels 1, 2, ...; the dense network has (1000, 0.9).
+    ([(1000, 0.9)], 1),
+    ([(1001, 0.95)], None),
+    ([(500, 0.899)], None),
+    ([(900, 0.95), (900, 0.8), (900, 0.91)], 3),
+    ([(900, 0.95), (900, 0.91), (2000, 0.91)], 2),
+    ([], None),
+])
+def test_the_smallest_winning_ticket_is_no_slower_and_no_worse(tmp_path, tickets, expected):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), step=1000, accuracy=0.9)
+    save_run(str(tmp_path), 'random_mask', 5, step=1, accuracy=1.0)
+    for level, (step, accuracy) in enumerate(tickets, 1):
+        save_run(str(tmp_path), level=level, step=step, accuracy=accuracy)
+    winner = results.smallest_winning_ticket(results.summarise(results.load_results(tmp_path)))
+    assert (winner if winner is None else winner['level']) == expected
+
+
+def test_nothing_wins_against_a_dense_network_that_diverged(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), diverged=True)
+    save_run(str(tmp_path), level=1)
+    summary = results.summarise(results.load_results(tmp_path))
+    assert results.dense(summary) is None
+    assert results.smallest_winning_ticket(summary) is None
+
+
+def pairs(folder, *replicates, levels=2):
+    """Runs whose replicates have their dense network and so many levels, each (step, accuracy, final) or diverged."""
+    save_experiment(folder, levels=levels, replicates=len(replicates))
+    for replicate, runs in enumerate(replicates):
+        for level, run in enumerate(runs):
+            if run == 'diverged':
+                save_run(folder, level=level, replicate=replicate, diverged=True, step=1, accuracy=1.0)
+            elif run:
+                step, accuracy, final = run
+                save_run(folder, level=level, replicate=replicate, step=step, accuracy=accuracy, final=final)
+    return results.summarise(results.load_results(folder))
+
+
+@pytest.mark.parametrize(('replicates', 'expected'), [
+    # Slower and worse than the dense network of its own replicate, but not than the mean of both of them.
+    ([[(1000, 0.90, 0.9), (1100, 0.89, 0.9)], [(2000, 0.80, 0.9)]], None),
+    # The other way round: it wins where it is.
+    ([[(1000, 0.80, 0.9), (900, 0.81, 0.9)], [(500, 0.95, 0.9)]], 1),
+    # Level 2 has come to its end in one replicate, where it wins; level 1 in both.
+    ([[(1000, 0.80, 0.9), (900, 0.85, 0.9), (900, 0.8, 0.9)], [(600, 0.9, 0.9), (500, 0.9, 0.9)]], 2),
+    # The level diverged in the second replicate.
+    ([[(1000, 0.90, 0.9), (1100, 0.89, 0.9)], [(2000, 0.80, 0.9), 'diverged']], None),
+    ([[(1000, 0.80, 0.9), (900, 0.81, 0.9)], [(500, 0.95, 0.9), 'diverged']], 1),
+    # The dense network of the second replicate diverged, or is not there: its ticket has nothing to be compared with.
+    ([[(1000, 0.90, 0.9), (1000, 0.89, 0.9)], ['diverged', (500, 1.0, 0.9)]], None),
+    ([[(1000, 0.90, 0.9), (1000, 0.90, 0.9)], ['diverged', (5000, 0.1, 0.9)]], 1),
+    ([[(1000, 0.90, 0.9), (1000, 0.90, 0.9)], [None, (5000, 0.1, 0.9)]], 1),
+    # No replicate has both.
+    ([[(1000, 0.90, 0.9)], ['diverged', (1, 1.0, 1.0)]], None),
+    # The same three numbers in another order, whose mean as a float is lower by 1e-16; no later as a mean, either.
+    ([[(1000, 0.15, 0.9), (900, 0.96, 0.9)], [(1000, 0.51, 0.9), (1100, 0.51, 0.9)],
+      [(1000, 0.96, 0.9), (1000, 0.15, 0.9)]], 1),
+])
+def test_a_ticket_is_judged_against_the_dense_networks_of_its_own_replicates(tmp_path, replicates, expected):
+    summary = pairs(str(tmp_path), *replicates)
+    winner = results.smallest_winning_ticket(summary)
+    assert (winner if winner is None else winner['level']) == expected
+    if expected:
+        assert results.level_to_ship({0: summary}) == (0, expected)
+
+
+@pytest.mark.parametrize(('points', 'level'), [(0.9, 0), (1, 1), (None, 0)])
+def test_points_count_from_the_dense_networks_of_the_same_replicates(tmp_path, points, level):
+    # The ticket is a point worse than its own dense network, and far better than the mean of the two.
+    summary = pairs(str(tmp_path), [(1000, 0.9, 0.98), (2000, 0.9, 0.97)], [(1000, 0.9, 0.5)])
+    assert results.level_to_ship({0: summary}, points) == (0, level)
+
+
+def test_the_most_accurate_level_is_that_which_gains_most_on_its_own_dense_networks(tmp_path):
+    # Level 2, in the worse replicate only, gains two points; level 1 one point on the mean of both.
+    summary = pairs(str(tmp_path), [(1000, 0.9, 0.9), (2000, 0.9, 0.91)],
+                    [(1000, 0.9, 0.5), (2000, 0.9, 0.51), (2000, 0.9, 0.52)])
+    assert results.level_to_ship({0: summary}) == (0, 2)
+
+
+def test_without_any_dense_network_the_most_accurate_level_is_shipped(tmp_path):
+    summary = pairs(str(tmp_path), ['diverged', (2000, 0.9, 0.7), (2000, 0.9, 0.6)])
+    assert results.level_to_ship({0: summary}) == (0, 1)
+
+
+@pytest.mark.parametrize(('replicates', 'lacks'), [
+    ([[(1, 0.9, 0.9)] * 3, [(1, 0.9, 0.9)] * 3], False),
+    ([[(1, 0.9, 0.9)] * 3, ['diverged', None, None]], False),
+    ([[(1, 0.9, 0.9)] * 2 + ['diverged']], False),
+    ([[(1, 0.9, 0.9)] * 3, [(1, 0.9, 0.9)] * 2], True),
+    ([[(1, 0.9, 0.9)] * 3, [(1, 0.9, 0.9)] * 2 + ['diverged']], True),
+    ([[(1, 0.9, 0.9)] * 3, ['diverged', (1, 0.9, 0.9), (1, 0.9, 0.9)]], True),
+])
+def test_pairs_lack_where_levels_are_means_over_different_replicates(tmp_path, replicates, lacks):
+    assert results.lacks_pairs(pairs(str(tmp_path), *replicates)) is lacks
+
+
+@pytest.mark.parametrize(('density', 'text'), [
+    (1.0, '100'), (0.9996, '100'), (0.9994, '99.9'), (0.5126, '51.3'), (0.07, '7.0'), (0.0115, '1.1'), (0.0096, '1.0'),
+    (0.0043, '0.43')])
+def test_densities_are_written_as_in_the_papers(density, text):
+    assert results.percent(density) == text
+
+
+def test_table_lines_up(workdir):
+    assert results.table(results.summarise(results.load_results(workdir))) == '''\
+Early-stop step and test accuracy there and at the end: mean [min-max] over the runs.
+
+Winning ticket
+level  weights left (%)  runs  diverged  early-stop step      at early stop (%)    at the end (%)
+    0               100     2         0  1,200 [1,000-1,400]  91.00 [90.00-92.00]  80.00 [80.00-80.00]
+    1              80.0     2         0    800 [800-800]      93.00 [92.00-94.00]  83.00 [82.00-84.00]
+
+Random reinitialisation
+level  weights left (%)  runs  diverged  early-stop step      at early stop (%)    at the end (%)
+    1              80.0     3         1  1,500 [1,500-1,500]  74.00 [70.00-80.00]  60.00 [60.00-60.00]
+'''
+
+
+def test_table_of_single_runs_has_no_ranges_and_no_column_of_zeros(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path))
+    assert results.table(results.summarise(results.load_results(tmp_path))).splitlines()[2:] == [
+        'Winning ticket',
+        'level  weights left (%)  runs  early-stop step  at early stop (%)  at the end (%)',
+        '    0               100     1  200              90.00              80.00']
+
+
+def test_table_shows_no_numbers_where_all_runs_diverged(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), diverged=True)
+    assert results.table(results.summarise(results.load_results(tmp_path))).splitlines()[-1].split() == [
+        '0', '100', '0', '1', '-', '-', '-']
+
+
+def test_needs_no_tensorflow():
+    code = 'import sys, tf_lottery.results, tf_lottery.report; sys.exit("tensorflow" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+def sweep(folder):
+    """A dense network and two levels rewound to steps 0 and 50, of which 50 does better."""
+    save_experiment(folder, levels=2)
+    save_run(folder, step=1000, accuracy=0.9)
+    for step, accuracies in ((0, (0.91, 0.8)), (50, (0.92, 0.93))):
+        for level, accuracy in enumerate(accuracies, 1):
+            save_run(folder, level=level, step=900, accuracy=accuracy, rewind=step)
+    return results.load_results(folder)
+
+
+def test_each_rewinding_step_is_summarised_with_the_dense_network(tmp_path):
+    summaries = results.summaries(sweep(str(tmp_path)))
+    assert list(summaries) == [0, 50]
+    assert [list(summary['early_stop_test_accuracy_mean']) for summary in summaries.values()] == [
+        [0.9, 0.91, 0.8], [0.9, 0.92, 0.93]]
+
+
+def test_the_smallest_winning_ticket_of_all_rewinding_steps_is_shipped(tmp_path):
+    assert results.level_to_ship(results.summaries(sweep(str(tmp_path)))) == (50, 2)
+
+
+def test_without_a_winning_ticket_the_most_accurate_level_is_shipped(tmp_path):
+    save_experiment(str(tmp_path), levels=2)
+    for level, final in enumerate((0.5, 0.7, 0.6)):
+        save_run(str(tmp_path), level=level, step=1000 * (level + 1), final=final)
+    assert results.level_to_ship(results.summaries(results.load_results(tmp_path))) == (0, 1)
+
+
+@pytest.mark.parametrize(('points', 'level'), [(0, 2), (0.4, 2), (0.5, 3), (0.6, 3), (5, 4)])
+def test_the_sparsest_ticket_within_some_points_is_shipped(tmp_path, points, level):
+    save_experiment(str(tmp_path), levels=4)
+    # In points below the dense network: level 1 is worse than 2, and 3 is exactly 0.5.
+    for number, final in enumerate((0.98, 0.97, 0.981, 0.975, 0.94)):
+        save_run(str(tmp_path), level=number, final=final)
+    assert results.level_to_ship(results.summaries(results.load_results(tmp_path)), points) == (0, level)
+
+
+def test_the_dense_network_is_within_any_points_of_itself(tmp_path):
+    save_experiment(str(tmp_path), levels=1)
+    save_run(str(tmp_path), final=0.9)
+    save_run(str(tmp_path), level=1, final=0.8)
+    assert results.level_to_ship(results.summaries(results.load_results(tmp_path)), 0.5) == (0, 0)
+
+
+def test_points_need_a_dense_network(tmp_path):
+    save_experiment(str(tmp_path), levels=1)
+    save_run(str(tmp_path), diverged=True, step=None)
+    save_run(str(tmp_path), level=1, final=0.8)
+    with pytest.raises(UsageError, match='export.within_points is 0.5, but no dense network has finished'):
+        results.level_to_ship(results.summaries(results.load_results(tmp_path)), 0.5)

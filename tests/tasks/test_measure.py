@@ -1,0 +1,71 @@
+"""Tests of tf_lottery/tasks/measure.py: what numbers are called, and which of two is better."""
+
+import json
+import math
+
+import pytest
+
+from tf_lottery.tasks.measure import ACCURACY, CLASSIFICATION, LOSS, Measure, Measures
+
+MAE = Measure('mae', 'mean absolute error', 'mm', 1000.0, digits=1)
+REWARD = Measure('reward', 'reward', higher=True, digits=0)
+
+
+@pytest.mark.parametrize(('measure', 'value', 'expected'), [
+    (ACCURACY, 0.98214, '98.21 %'), (MAE, 0.01239, '12.4 mm'), (REWARD, 195.1, '195'), (LOSS, 0.25, '0.2500')])
+def test_a_value_is_shown_in_its_unit(measure, value, expected):
+    assert measure.with_unit(value) == expected
+
+
+@pytest.mark.parametrize(('measure', 'better', 'worse'), [(ACCURACY, 0.9, 0.8), (MAE, 1.0, 3.0), (REWARD, 200, -5)])
+def test_a_gain_and_an_error_say_which_of_two_is_better(measure, better, worse):
+    assert measure.gain(better, worse) > 0 > measure.gain(worse, better)
+    assert measure.error(better) < measure.error(worse)
+    assert measure.error(worse) - measure.error(better) == pytest.approx(measure.gain(better, worse))
+
+
+def test_what_a_measure_is_called():
+    assert [ACCURACY.axis(), MAE.axis(), REWARD.axis()] == [
+        'test accuracy (%)', 'test mean absolute error (mm)', 'test reward']
+    assert [ACCURACY.points, MAE.points] == ['points', 'mm']
+    assert [ACCURACY.error_title, MAE.error_title, REWARD.error_title] == [
+        'error', 'mean absolute error', 'negative reward']
+    assert [ACCURACY.no_worse(), MAE.no_worse()] == ['no less accuracy', 'no more mean absolute error']
+
+
+def test_columns_have_an_early_stop_only_where_there_is_one():
+    assert CLASSIFICATION.columns == ('early_stop_step', 'early_stop_test_accuracy', 'final_test_accuracy')
+    assert Measures((MAE, ACCURACY), None).columns == ('final_test_mae', 'final_test_accuracy')
+    assert [Measures((MAE, ACCURACY)).measure(column) for column in Measures((MAE, ACCURACY)).columns] == [
+        None, MAE, MAE, ACCURACY, ACCURACY]
+
+
+@pytest.mark.parametrize(('measures', 'step'), [
+    (Measures((MAE,)), 2), (Measures((MAE,), 'validation_mae'), 1), (Measures((REWARD,), 'validation_reward', True), 3),
+    (Measures((MAE,), None), None)])
+def test_the_early_stop_is_where_its_measure_is_best(measures, step):
+    rows = [{'step': 1, 'validation_loss': 3.0, 'validation_mae': 1.0, 'validation_reward': 1.0},
+            {'step': 2, 'validation_loss': 1.0, 'validation_mae': 2.0, 'validation_reward': math.nan},
+            {'step': 3, 'validation_loss': 1.0, 'validation_mae': 1.0, 'validation_reward': 9.0}]
+    found = measures.find_early_stop(rows)
+    assert (found and found['step']) == step
+
+
+def test_there_is_no_early_stop_among_numbers_that_are_not_finite():
+    assert CLASSIFICATION.find_early_stop([{'step': 1, 'validation_loss': math.nan}]) is None
+
+
+def test_an_early_stop_is_named():
+    assert CLASSIFICATION.early_stop_title == 'validation loss'
+    assert Measures((MAE,), 'validation_mae').early_stop_title == 'validation mean absolute error'
+    assert Measures((REWARD,), 'validation_reward', True).early_stop_extreme == ('maximum', 'highest')
+    assert Measures((MAE,), None).early_stop_title is None
+
+
+@pytest.mark.parametrize('measures', [CLASSIFICATION, Measures((MAE, REWARD), 'validation_reward', True)])
+def test_json_holds_it(measures):
+    assert Measures.from_json(json.loads(json.dumps(measures.to_json()))) == measures
+
+
+def test_results_of_before_are_of_classification():
+    assert Measures.from_json(None) == CLASSIFICATION

@@ -1,0 +1,543 @@
+"""What an experiment is made of: the defaults of every key, and the protocol that a config amounts to.
+
+No TensorFlow here, so that a mistake in a config is told at once.
+"""
+
+import dataclasses
+import difflib
+import itertools
+import math
+
+from ml_collections import config_dict
+
+from tf_lottery import data, models, steps
+from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import UsageError, in_one_line, shown
+from tf_lottery.experiment import values
+from tf_lottery.experiment.forms import FORMS
+from tf_lottery.pruning import allocation
+from tf_lottery.training import OPTIMIZERS, SCHEDULES
+
+PRECISIONS = ('float32', 'mixed_bfloat16')
+
+# Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
+EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data_orders', 'reinits',
+          'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink', 'export.within_points',
+          'replicates', 'pruning.levels', 'training.checkpoint_every')
+
+
+def defaults():
+    """Returns a config with every key and its default; experiments in configs/ change what differs."""
+    config = config_dict.ConfigDict()
+    config.name = 'lottery'
+
+    config.data = config_dict.ConfigDict()
+    config.data.name = 'mnist'
+    # Examples taken from the training set; None is the papers' own number for the data set.
+    config.data.validation = config_dict.placeholder(int)
+    # Augmentation: pad by so many pixels and crop back at random.
+    config.data.crop_pixels = 0
+    # Augmentation: mirror images left to right at random.
+    config.data.flip = False
+    # What follows is read by data sets that are streamed from their files (ImageNet), which are cropped and mirrored at
+    # random as their papers do. Pixels per side; None is 224.
+    config.data.image_size = config_dict.placeholder(int)
+    # The training and test images that are there, where it is only a sample; None is all that were published.
+    config.data.train = config_dict.placeholder(int)
+    config.data.test = config_dict.placeholder(int)
+    # How many unreadable records are skipped before it is an error.
+    config.data.skip_corrupt = 0
+    # RandAugment: operations per image, and how strong they are, in [0, 1].
+    config.data.rand_augment = 0
+    config.data.rand_augment_magnitude = 0.5
+    # The alpha of MixUp and of CutMix; with both, each step does one of them.
+    config.data.mix_up = 0.0
+    config.data.cut_mix = 0.0
+
+    config.model = config_dict.ConfigDict()
+    config.model.name = 'lenet_300_100'
+
+    config.training = config_dict.ConfigDict()
+    config.training.length = '50000it'
+    config.training.batch_size = 60
+    config.training.optimizer = 'adam'
+    # Read by the optimizers 'momentum' and 'rmsprop'; by 'rmsprop'; by 'adam' and 'rmsprop'.
+    config.training.momentum = 0.9
+    config.training.rho = 0.9
+    config.training.epsilon = 1e-7
+    # L2 on the prunable weights.
+    config.training.weight_decay = 0.0
+    config.training.learning_rate = 1.2e-3
+    # The batch size that the learning rates are meant for: they are multiplied by batch_size / scale_from. None takes
+    # them as they are.
+    config.training.scale_from = config_dict.placeholder(int)
+    # The share of the label that is spread over all classes (1512.00567, section 7).
+    config.training.label_smoothing = 0.0
+    # How it changes: training/learning_rates.py has the formulas.
+    config.training.schedule = 'constant'
+    # Read by the schedule 'steps': lengths such as '20000it' or '80ep', and the factor at each.
+    config.training.milestones = ()
+    config.training.drop = 0.1
+    # Read by 'linear', 'exponential' and 'cosine': the rate that they come to at the end.
+    config.training.final_learning_rate = 0.0
+    # Over this length the rate rises from 0.
+    config.training.warmup = '0it'
+    config.training.precision = 'float32'
+    config.training.evaluate_every = '100it'
+    config.training.checkpoint_every = '5000it'
+    # Optimizer steps per call into the compiled program, at most.
+    config.training.block = 100
+
+    config.pruning = config_dict.ConfigDict()
+    # The share of the surviving weights pruned per level, and what differs from it in a layer group: None is
+    # `fraction`, 0 never prunes.
+    config.pruning.fraction = 0.2
+    config.pruning.conv_fraction = config_dict.placeholder(float)
+    config.pruning.projection_fraction = config_dict.placeholder(float)
+    config.pruning.dense_fraction = config_dict.placeholder(float)
+    config.pruning.output_fraction = config_dict.placeholder(float)
+    config.pruning.scope = 'layerwise'
+    config.pruning.levels = 20
+    # The rewinding step k; several, as in '0it,100it,500it', are a sweep: the dense network is trained once for all.
+    config.pruning.rewind_to = '0it'
+
+    config.branches = ('ticket',)
+    # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level. 0 is the dense
+    # network, of which only 'ticket_reordered' trains more.
+    config.branch_levels = ()
+    # Reinitialisations per ticket.
+    config.reinits = 1
+    # Further data orders that the branches '..._reordered' train each subnetwork on.
+    config.data_orders = 1
+    config.connectivity = config_dict.ConfigDict()
+    # Points of the line between two copies of a subnetwork where its error is measured; 0 leaves it out.
+    config.connectivity.points = 30
+    # Training examples that batch-norm statistics and the training error come from there.
+    config.connectivity.examples = 10_000
+    config.replicates = 3
+    config.seed = 0
+
+    config.export = config_dict.ConfigDict()
+    # Export the sparsest ticket whose accuracy is at most so many percentage points below the dense network's; None is
+    # the smallest winning ticket.
+    config.export.within_points = config_dict.placeholder(float)
+    config.export.forms = ('saved_model', 'ticket')
+    # Remove units and channels that compute nothing from all forms but the ticket itself; None is to do so where
+    # somebody deploys: mode=export of trained weights.
+    config.export.shrink = config_dict.placeholder(bool)
+    # For how long each form is timed per batch size; 0 leaves latencies out.
+    config.export.latency_seconds = 0.2
+    # A Python interpreter that has ai-edge-litert, to verify TFLite files in; '' is the one that runs this.
+    config.export.litert_python = ''
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A config that has been checked, with every length in steps.
+
+    Attributes:
+      config: the ConfigDict it was made from.
+      dataset: data.Description.
+      examples: int, training examples without the validation set.
+      model: models.Network.
+      shapes: {weight name: shape} of the prunable weights.
+      fractions: {weight name: fraction pruned per level}.
+      multiplications: int, by prunable weights, that the dense network takes for an image.
+      end_step: int, T, the length of training.
+      rewind_steps: tuple of int, k; several in a sweep.
+      evaluate_every, checkpoint_every: int, steps.
+      milestones: tuple of int, the steps at which the learning rate drops.
+      warmup_steps: int, over which it rises from 0.
+      learning_rate, final_learning_rate: float, scaled to the batch size.
+      branch_levels: tuple of int, where the controls are trained.
+      reorders_dense: bool, whether the dense network is trained on other data orders too.
+    """
+
+    config: config_dict.ConfigDict
+    dataset: data.Description
+    examples: int
+    model: object
+    shapes: dict
+    fractions: dict
+    multiplications: int
+    end_step: int
+    rewind_steps: tuple
+    evaluate_every: int
+    checkpoint_every: int
+    milestones: tuple
+    warmup_steps: int
+    learning_rate: float
+    final_learning_rate: float
+    branch_levels: tuple
+    reorders_dense: bool
+
+    @property
+    def levels(self):
+        return self.config.pruning.levels
+
+    @property
+    def validation(self):
+        """int, the training examples that are held out to validate on."""
+        return self.dataset.train - self.examples
+
+
+def check_arm(file, arm, arms):
+    """Refuses an arm that a config file of several does not have: `file` is 'configs/<name>.py'.
+
+    Raises:
+      UsageError.
+    """
+    if arm not in arms:
+        raise UsageError(f'{file} has no arm {arm!r}: choose one of {", ".join(arms)}.')
+
+
+# The most levels, replicates, copies of a branch, and places on a line: each makes folders, files or rows of its own.
+# `runs.check_extent` bounds what they make together.
+MOST_COPIES = 10_000
+
+# numpy mixes a seed with other numbers as 32-bit words: seed 2**32 of replicate 0 would be seed 0 of replicate 1.
+_LARGEST_SEED = 2**32 - 1
+
+# Fine-tuning goes on from the end for as many steps again, and from step 2**30 on the random numbers of
+# `augmentation.crop_and_flip` would be those of other steps.
+_LONGEST = 2**29
+
+# The lists of a run's evaluations, and of the blocks of steps between them, stay in memory.
+_PIECES = 1_000_000
+
+
+def _read_by(parse):
+    """The kind of what a function of `steps` reads; how long an epoch is only `check` knows."""
+    def kind(key, value):
+        try:
+            parse(value, 1)
+        except UsageError as error:
+            raise UsageError(f'{key}: {error}') from error
+
+    return kind
+
+
+_LENGTH, _LENGTHS = _read_by(steps.parse), _read_by(steps.parse_list)
+_POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
+_NOT_NEGATIVE = values.number(lambda number: number >= 0, 'give a number of 0 or more')
+_DECAY = values.number(lambda share: 0 <= share < 1, 'give a number in [0, 1)')
+# Below this both numbers that make up a share may be too small for float64, and the share not a number.
+_ALPHA = values.number(lambda alpha: alpha == 0 or alpha >= 0.05, 'give its alpha, above 0 (0.2 and 1.0 in their '
+                       'papers) and at least 0.05, or 0 to leave it out')
+_NAME = values.text('give a name')
+_ANY_COUNT = values.optional(values.whole(1))
+_GROUP_FRACTION = values.optional(values.number(
+    lambda share: 0 <= share < 1, 'give the share of weights pruned per level, below 1; 0 never prunes the group'))
+
+# What each key may hold, alone: `check` compares them with each other, and with the data set.
+VALUES = {
+    'name': values.text('give the experiment a name, in one line'),
+    'data.name': _NAME,
+    'data.validation': _ANY_COUNT,
+    'data.crop_pixels': values.whole(0),
+    'data.flip': values.switch,
+    # No JPEG file has more.
+    'data.image_size': values.optional(values.whole(1, 65_535)),
+    'data.train': _ANY_COUNT,
+    'data.test': _ANY_COUNT,
+    'data.skip_corrupt': values.whole(0),
+    # Each is an operation of its own in the program that reads the images.
+    'data.rand_augment': values.whole(0, 100),
+    'data.rand_augment_magnitude': values.number(lambda number: 0 <= number <= 1, 'give a number in [0, 1]'),
+    'data.mix_up': _ALPHA,
+    'data.cut_mix': _ALPHA,
+    'model.name': _NAME,
+    'training.length': _LENGTH,
+    'training.batch_size': values.whole(1),
+    'training.optimizer': values.one_of(OPTIMIZERS),
+    'training.momentum': _DECAY,
+    'training.rho': _DECAY,
+    'training.epsilon': _POSITIVE,
+    'training.weight_decay': _NOT_NEGATIVE,
+    'training.learning_rate': _POSITIVE,
+    'training.scale_from': _ANY_COUNT,
+    'training.label_smoothing': values.number(
+        lambda share: 0 <= share < 1, "give a share below 1 (0.1 in Inception-v3's paper), 0 or more"),
+    'training.schedule': values.one_of(SCHEDULES),
+    'training.milestones': values.several(_LENGTH, "('20000it', '25000it')"),
+    'training.drop': values.number(
+        lambda factor: 0 < factor < 1, 'give a factor between 0 and 1 (0.1 in the papers)'),
+    'training.final_learning_rate': _NOT_NEGATIVE,
+    'training.warmup': _LENGTH,
+    'training.precision': values.one_of(PRECISIONS),
+    'training.evaluate_every': _LENGTH,
+    'training.checkpoint_every': _LENGTH,
+    # The indices of a block's examples lie in memory at once.
+    'training.block': values.whole(1, 100_000),
+    'pruning.fraction': values.number(
+        lambda share: 0 < share < 1,
+        'give the share of weights pruned per level, between 0 and 1 (0.2 in the papers)'),
+    **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in models.GROUPS},
+    'pruning.scope': values.one_of(allocation.SCOPES),
+    'pruning.levels': values.whole(0, MOST_COPIES),
+    'pruning.rewind_to': _LENGTHS,
+    'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
+    'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
+    'reinits': values.whole(1, MOST_COPIES),
+    'data_orders': values.whole(1, MOST_COPIES),
+    'connectivity.points': values.whole(0, MOST_COPIES),
+    'connectivity.examples': values.whole(1),
+    'replicates': values.whole(1, MOST_COPIES),
+    'seed': values.whole(0, _LARGEST_SEED),
+    'export.within_points': values.optional(_NOT_NEGATIVE),
+    'export.forms': values.distinct(values.one_of(tuple(FORMS)), "('saved_model', 'ticket')"),
+    'export.shrink': values.optional(values.switch),
+    'export.latency_seconds': values.number(
+        lambda seconds: 0 <= seconds <= 3600, 'give a number of 0 or more, at most 3600'),
+    'export.litert_python': values.text("give the path of a Python interpreter, or '' for this one", least=0),
+}
+
+
+# With those that hold others.
+_KEYS = sorted({*VALUES, *(key.rpartition('.')[0] for key in VALUES)} - {''})
+
+
+def check_key(key):
+    """Refuses a key that a config does not have; 'training' is one as much as 'training.length'.
+
+    Raises:
+      UsageError: it suggests the key that is meant.
+    """
+    if key not in _KEYS:
+        raise _no_key(key)
+
+
+def _no_key(key):
+    section, _, own = key.rpartition('.')
+    beside = [known.rpartition('.')[2] for known in _KEYS if known.rpartition('.')[0] == section]
+    anywhere = {known.rpartition('.')[2]: known for known in _KEYS}
+    near = difflib.get_close_matches(own, beside, 1)
+    if not near:
+        near = [anywhere[name] for name in difflib.get_close_matches(own, anywhere, 1, cutoff=0.8)]
+        own, near = key, near or difflib.get_close_matches(key, _KEYS, 1, cutoff=0.8)
+    hint = f'Did you mean "{near[0]}" instead of "{own}"?' if near else 'docs/guide.md lists those that there are.'
+    return UsageError(f'no config key {key}: {hint}')
+
+
+def _check_values(section, expected, prefix=''):
+    """Refuses a key that there is not, one that is missing, and one whose value is not of its kind."""
+    if not isinstance(section, config_dict.ConfigDict):
+        raise UsageError(f'{prefix.rstrip(".")} is {shown(section)}: leave the ConfigDict that '
+                         'tf_lottery.config.defaults() has there, and change keys of it.')
+    for key in section:
+        if key not in expected:
+            raise _no_key(f'{prefix}{key}')
+    for key, default in expected.items():
+        name = f'{prefix}{key}'
+        if key not in section:
+            raise UsageError(f'the config lacks {name}: begin it with tf_lottery.config.defaults(), and change what '
+                             'differs.')
+        try:
+            value = section[key]
+        # A reference computes its value when it is read, with whatever operation the config file gave it.
+        except Exception as error:
+            raise UsageError(f'{name} cannot be computed ({in_one_line(error)}): give it a value.') from error
+        if isinstance(default, config_dict.ConfigDict):
+            _check_values(value, default, f'{name}.')
+        else:
+            VALUES[name](name, value)
+
+
+def check(config):
+    """Checks every value of a config that can be checked without training.
+
+    Returns:
+      Protocol.
+
+    Raises:
+      UsageError: the first value found that cannot be used, with the remedy.
+    """
+    _check_values(config, defaults())
+    _check_readers(config.training)
+    if not config.export.forms:
+        raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
+    if config.connectivity.points == 1:
+        raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
+    protocol = _protocol(config)
+    _check_crop(protocol)
+    _check_steps(protocol)
+    _check_rates(protocol)
+    allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
+                     protocol.levels, config.pruning.scope)
+    return protocol
+
+
+def _protocol(config):
+    """The Protocol of a config whose values are of their kinds."""
+    training, pruning = config.training, config.pruning
+    dataset = data.chosen(config.data)
+    model = models.find(config.model.name)
+    examples = _training_examples(config, dataset)
+    per_epoch = steps.per_epoch(examples, training.batch_size)
+    end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
+    milestones, warmup = _schedule_steps(training, end, per_epoch)
+    shapes = model.prunable_shapes(dataset.shape, dataset.classes)
+    fractions = _fractions(pruning, shapes)
+    reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
+    if 0 in config.branch_levels and not reorders_dense:
+        raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
+                         "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
+    levels = control_levels(config.branch_levels, pruning.levels)
+    multiplications = sum(math.prod(shape) * places for _, shape, places in shapes.values())
+    scale = training.batch_size / training.scale_from if training.scale_from else 1.0
+    return Protocol(
+        config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()}, fractions,
+        multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, scale * training.learning_rate,
+        scale * training.final_learning_rate, levels, reorders_dense)
+
+
+def _check_crop(protocol):
+    pixels, side = protocol.config.data.crop_pixels, min(protocol.dataset.shape[:2])
+    if pixels >= side:
+        raise UsageError(f'data.crop_pixels is {pixels}: give fewer than {side}, the pixels of a side of '
+                         f'{protocol.config.data.name}, or crops may hold nothing of their images.')
+
+
+def _check_steps(protocol):
+    """Refuses a training that is too long, or in too many pieces."""
+    training, end = protocol.config.training, protocol.end_step
+    if end > _LONGEST:
+        raise UsageError(f'training.length is {training.length!r}, {end:,} steps: give at most {_LONGEST:,}.')
+    for key, length in (('evaluate_every', protocol.evaluate_every), ('checkpoint_every', protocol.checkpoint_every),
+                        ('block', training.block)):
+        if end / length > _PIECES:
+            raise UsageError(f'training.{key} is {training[key]!r}, which makes more than {_PIECES:,} pieces of '
+                             f'{end:,} steps: give {math.ceil(end / _PIECES)} or more steps.')
+
+
+def _check_rates(protocol):
+    """Refuses rates that are right for themselves, but not once they are scaled and follow the schedule."""
+    training, first, last = protocol.config.training, protocol.learning_rate, protocol.final_learning_rate
+    if training.schedule == 'exponential' and not last:
+        raise UsageError('training.final_learning_rate is 0, which an exponential schedule never comes to: give a '
+                         'number above 0.')
+    _check_rate('training.learning_rate, scaled to the batch,', first)
+    if last:
+        _check_rate('training.final_learning_rate, scaled to the batch,', last)
+    if training.schedule == 'steps':
+        _check_rate('the learning rate after all of training.milestones', first * training.drop**len(
+            training.milestones))
+    if training.schedule == 'exponential':
+        _check_rate('training.final_learning_rate / training.learning_rate', last / first)
+
+
+def _check_rate(name, rate):
+    rounded = values.in_float32(rate)
+    if not 0 < rounded < math.inf:
+        raise UsageError(f'{name} is {rate:g}, which float32 takes for {rounded:g}: choose rates and factors nearer to '
+                         '1.')
+
+
+def _check_readers(training):
+    """Refuses a key that the chosen optimizer or schedule does not read, unless it is at its default."""
+    default = defaults().training
+    for choice, keys_of in (('optimizer', OPTIMIZERS), ('schedule', SCHEDULES)):
+        for key in dict.fromkeys(key for keys in keys_of.values() for key in keys):
+            if training[key] != default[key] and key not in keys_of[training[choice]]:
+                readers = ' or '.join(repr(name) for name, keys in keys_of.items() if key in keys)
+                raise UsageError(f'training.{key} is {training[key]}, which training.{choice}={training[choice]!r} '
+                                 f'does not read: leave it out, or choose {readers}.')
+
+
+def control_levels(branch_levels, levels):
+    """The levels that controls are trained at: those of `branch_levels` that exist, all where it is empty."""
+    return tuple(sorted(set(branch_levels) & set(range(1, levels + 1)))) if branch_levels else tuple(
+        range(1, levels + 1))
+
+
+def _training_examples(config, dataset):
+    validation = config.data.validation
+    validation = dataset.validation if validation is None else validation
+    examples = dataset.train - validation
+    batch = config.training.batch_size
+    if validation < 1 or examples < 1:
+        raise UsageError(f'data.validation is {validation}: it must leave a batch of {batch} or more of the '
+                         f'{dataset.train} training examples of {config.data.name}, and be 1 or more.')
+    if examples < batch:
+        raise UsageError(f'training.batch_size is {batch}, and data.validation={validation} leaves {examples} of the '
+                         f'{dataset.train} training examples of {config.data.name}: give a smaller batch, or hold '
+                         'fewer examples out.')
+    return examples
+
+
+def _lengths(config, per_epoch):
+    training, rewind_to = config.training, config.pruning.rewind_to
+    end = steps.parse(training.length, per_epoch)
+    if end < 1:
+        raise UsageError(f'training.length is {training.length!r}: train for one step or more.')
+    rewinds = steps.parse_list(rewind_to, per_epoch)
+    if rewinds[-1] >= end:
+        raise UsageError(f'pruning.rewind_to is {rewind_to!r}, step {rewinds[-1]}: it must lie before the end of '
+                         f'training, training.length={training.length!r}, step {end}.')
+    every = []
+    for key in ('evaluate_every', 'checkpoint_every'):
+        every.append(steps.parse(training[key], per_epoch))
+        if every[-1] < 1:
+            raise UsageError(f'training.{key} is {training[key]!r}: give one step or more.')
+    return end, rewinds, *every
+
+
+def _schedule_steps(training, end, per_epoch):
+    """The milestones of the learning rate and its warm-up, in steps: (tuple of int, int)."""
+    milestones = tuple(steps.parse(milestone, per_epoch) for milestone in training.milestones)
+    if training.schedule == 'steps' and not milestones:
+        raise UsageError("training.milestones is empty: say where training.schedule='steps' drops the learning rate, "
+                         "as in ('20000it', '25000it').")
+    if any(left >= right for left, right in itertools.pairwise((0, *milestones, end))):
+        raise UsageError(f'training.milestones is {training.milestones}, steps {milestones}: give increasing lengths '
+                         f'above 0 and before the end of training, step {end}.')
+    warmup = steps.parse(training.warmup, per_epoch)
+    if warmup >= end:
+        raise UsageError(f'training.warmup is {training.warmup!r}, {warmup} steps: it must end before training does, '
+                         f'at step {end}.')
+    return milestones, warmup
+
+
+def _fractions(pruning, shapes):
+    by_group = {}
+    for group in models.GROUPS:
+        value = pruning[f'{group}_fraction']
+        by_group[group] = pruning.fraction if value is None else value
+    return {name: by_group[group] for name, (group, *_) in shapes.items()}
+
+
+def restore(stored):
+    """The Protocol of an experiment from the config in its config.json, a nested dict.
+
+    Keys that it lacks, because it is older than they are, have their defaults. Keys that there are not have never been
+    read, and values are not judged anew: versions that were less strict have finished experiments, too.
+    """
+    config = defaults()
+    config.update_from_flattened_dict({key: value for key, value in flatten(stored).items() if key in VALUES})
+    return _protocol(config)
+
+
+def differences(old, new):
+    """Says in which keys two configs, as nested dicts, are of different experiments.
+
+    Keys of EXTENT are left out: they say how much to do. A key that the old config lacks did not exist when it was
+    written, and is at its default, which keeps the former behaviour.
+
+    Returns:
+      list of (key, old value, new value).
+    """
+    old, new, default = flatten(old), flatten(new), flatten(defaults().to_dict())
+    pairs = ((key, old.get(key, default.get(key)), new.get(key)) for key in sorted(set(old) | set(new)))
+    return [(key, before, now) for key, before, now in pairs if key not in EXTENT and before != now]
+
+
+def flatten(nested, prefix=''):
+    """{'pruning': {'levels': 3}} as {'pruning.levels': 3}."""
+    flat = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f'{prefix}{key}.'))
+        else:
+            flat[f'{prefix}{key}'] = list(value) if isinstance(value, tuple) else value
+    return flat

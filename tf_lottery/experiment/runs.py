@@ -1,0 +1,283 @@
+"""The folder of an experiment: whose it is, which runs there are, in what order, and where each one lies."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import platform
+import shlex
+from importlib import metadata
+
+from tf_lottery.branches import BEGINNING, BRANCHES, END
+from tf_lottery.errors import UsageError
+from tf_lottery.experiment.config import MOST_COPIES, differences
+from tf_lottery.runtime import locks, storage
+from tf_lottery.ticket import Mask, unpack
+
+_CONFIG = 'config.json'
+
+# A job looks for the result of each training, several times over; an object storage answers in tens of milliseconds.
+_MOST = 100_000
+
+# The packages that TensorFlow comes in.
+_TENSORFLOW = ('tensorflow', 'tensorflow-tpu', 'tensorflow-cpu')
+
+
+def check_same(workdir, protocol):
+    """Refuses a folder that holds something else; a folder that is not there passes.
+
+    Raises:
+      UsageError: the folder is of another experiment (the sentence names the first key that differs), or of none.
+    """
+    path = storage.join(workdir, _CONFIG)
+    if not storage.exists(path):
+        if set(storage.list_folder(workdir)) - locks.NAMES:
+            raise UsageError(f'{workdir} holds files that are not of an experiment: choose another --workdir.')
+        return
+    differing = differences(storage.read_json(path)['config'], protocol.config.to_dict())
+    if differing:
+        key, old, new = differing[0]
+        # None cannot be written on the command line.
+        same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
+        raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
+                         f'--workdir{same}.')
+
+
+def claim(workdir, protocol, command):
+    """Makes a folder the experiment's own: writes the whole config, the versions and the command to config.json.
+
+    A job that joins others with the same config and versions leaves the file, and so the first one's command, alone.
+
+    Raises:
+      UsageError: see `check_same`.
+    """
+    config = protocol.config.to_dict()
+    own = {'name': config['name'], 'config': config, 'versions': versions()}
+
+    def is_there():
+        check_same(workdir, protocol)
+        path = storage.join(workdir, _CONFIG)
+        stored = storage.read_json(path) if storage.exists(path) else {}
+        # As JSON has it, where a tuple is a list.
+        return {key: stored.get(key) for key in own} == json.loads(json.dumps(own))
+
+    if is_there():
+        return
+    with locks.lock(workdir, wait=True):
+        # Another job may have written it before the folder was locked.
+        if not is_there():
+            storage.write_json(storage.join(workdir, _CONFIG), {**own, 'command': command})
+
+
+def versions():
+    """The versions of Python and of what a result depends on: dict from name to str."""
+    packages = {'tensorflow': _TENSORFLOW, **{name: (name,) for name in (
+        'tf_keras', 'tensorflow-model-optimization', 'numpy')}}
+    return {'python': platform.python_version(), **{name: _version(names) for name, names in packages.items()}}
+
+
+def _version(names):
+    """The version of the first of some packages that is installed."""
+    for name in names[:-1]:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return metadata.version(names[-1])
+
+
+def is_claimed(workdir):
+    """Whether the folder holds an experiment."""
+    return storage.exists(storage.join(workdir, _CONFIG))
+
+
+def read_config(workdir):
+    """Returns what `claim` wrote.
+
+    Raises:
+      UsageError: the folder holds no experiment.
+    """
+    path = storage.join(workdir, _CONFIG)
+    if not storage.exists(path):
+        raise UsageError(f'{workdir} holds no experiment: run one first, or give its folder with --workdir.')
+    return storage.read_json(path)
+
+
+def replicate_folder(replicate):
+    """The folder of a replicate below the experiment's."""
+    return f'replicate_{replicate}'
+
+
+def check_replicate(protocol, replicate):
+    """Refuses a replicate that an experiment does not have.
+
+    Raises:
+      UsageError.
+    """
+    count = protocol.config.replicates
+    if replicate >= count:
+        which = f'replicates 0 to {count - 1}' if count > 1 else 'replicate 0 only'
+        more = f', or give --config.replicates={replicate + 1}' if replicate < MOST_COPIES else ''
+        raise UsageError(f'--replicate is {replicate}, but this experiment has {which}: choose one of these{more}.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training: a branch at a level of a replicate. Level 0 of 'ticket' is the dense network.
+
+    Attributes:
+      replicate, level, branch, copy: int, int, str, int.
+      rewind: int, the rewinding step k in an experiment of several; None where there is one, and for the dense network,
+        which they share.
+    """
+
+    replicate: int
+    level: int
+    branch: str
+    copy: int = 0
+    rewind: int | None = None
+
+    @property
+    def folder(self):
+        """The run's folder below the experiment's."""
+        name = self.branch if self.rewind is None else f'{self.branch}_rewind_{self.rewind}'
+        if BRANCHES[self.branch].copies:
+            name = f'{name}_{self.copy}'
+        return storage.join(replicate_folder(self.replicate), f'level_{self.level:02d}', name)
+
+    @property
+    def initial_weights(self):
+        """The file of W_0 below the experiment's folder."""
+        return storage.join(replicate_folder(self.replicate), 'rewind', 'initial.npz')
+
+    @property
+    def rewound_weights(self):
+        """The file of W_k below the experiment's folder."""
+        name = 'rewound.npz' if self.rewind is None else f'rewound_{self.rewind}.npz'
+        return storage.join(replicate_folder(self.replicate), 'rewind', name)
+
+
+def is_done(workdir, run):
+    """Whether the run has finished: its result is written last."""
+    return storage.exists(storage.join(workdir, run.folder, 'result.json'))
+
+
+def read_mask(folder):
+    """Reads the Mask of a run that is done from the run's folder."""
+    return Mask.from_arrays(storage.read_arrays(storage.join(folder, 'mask.npz')))
+
+
+def read_weights(folder, mask):
+    """Reads the weights that a run ended in from the run's folder; `mask` is the run's own.
+
+    Raises:
+      CorruptFileError: the file is damaged.
+    """
+    return unpack(storage.read_arrays(storage.join(folder, 'weights.npz')), mask)
+
+
+def pending(workdir, protocol, replicate=None):
+    """The runs of `wanted` that are not done, in the same order."""
+    return [run for run in wanted(protocol, replicate) if not is_done(workdir, run)]
+
+
+def is_finished(workdir, protocol, replicate):
+    """Whether all runs of a replicate are done, and the lines between them measured."""
+    return not pending(workdir, protocol, replicate) and not missing_lines(workdir, protocol, replicate)
+
+
+def wanted(protocol, replicate=None):
+    """Lists the runs of an experiment so that each comes after those it is made from.
+
+    Args:
+      protocol: config.Protocol.
+      replicate: int, to list only its runs; None for all.
+
+    Returns:
+      list of Run: replicate by replicate, rewinding step by rewinding step, level by level, branches in the config's
+      order. What a run is made from is there too: a control at level 7 brings the tickets of levels 0 to 6, a
+      subnetwork on other data orders the same one on the replicate's own.
+    """
+    chosen = protocol.config.branches
+    levels = _levels(protocol)
+    # Chains that were not asked for by name come first: others are made from them.
+    order = sorted(levels, key=lambda branch: (BRANCHES[branch].chain != branch and branch != 'ticket',
+                                               chosen.index(branch) if branch in chosen else -1))
+    rewinds = protocol.rewind_steps if len(protocol.rewind_steps) > 1 else (None,)
+    runs = []
+    for number in range(protocol.config.replicates) if replicate is None else (replicate,):
+        runs.append(Run(number, 0, 'ticket'))
+        for rewind, level, branch in itertools.product(rewinds, sorted(set().union(*levels.values())), order):
+            if level in levels[branch]:
+                runs += [Run(number, level, branch, copy, rewind) for copy in range(_copies(protocol, branch))]
+    return runs
+
+
+def _levels(protocol):
+    """The levels at which each branch is trained, for itself or because others are made from it: dict of sets."""
+    levels = {}
+    for branch in protocol.config.branches:
+        at = range(1, protocol.levels + 1) if branch == 'ticket' else protocol.branch_levels
+        if BRANCHES[branch].reorders == 'ticket' and protocol.reorders_dense:
+            at = (0, *at)
+        levels.setdefault(branch, set()).update(at)
+        levels.setdefault(BRANCHES[branch].reorders or branch, set()).update(set(at) - {0})
+        chain = BRANCHES[branch].chain
+        if chain and at:
+            levels.setdefault(chain, set()).update(range(1, max(at)))
+    return levels
+
+
+def _copies(protocol, branch):
+    """int, how many of a branch are trained per ticket."""
+    copies = BRANCHES[branch].copies
+    return protocol.config[copies] if copies else 1
+
+
+def check_extent(protocol):
+    """Refuses an experiment of too many trainings, before they are listed.
+
+    Raises:
+      UsageError.
+    """
+    each = sum(_copies(protocol, branch) * len(levels) for branch, levels in _levels(protocol).items())
+    count = protocol.config.replicates * (1 + len(protocol.rewind_steps) * each)
+    if count > _MOST:
+        raise UsageError(f'this experiment has {count:,} trainings, and a folder is looked through for {_MOST:,} at '
+                         'most: give fewer of pruning.levels, branch_levels, replicates, reinits, data_orders or '
+                         'pruning.rewind_to.')
+
+
+def run_steps(protocol, run):
+    """The steps that a run starts and ends at: (int, int)."""
+    end, rewind = protocol.end_step, rewind_step(protocol, run)
+    step = BEGINNING if run == Run(run.replicate, 0, 'ticket') else BRANCHES[run.branch].step
+    return {BEGINNING: (0, end), END: (end, 2 * end - rewind)}.get(step, (rewind, end))
+
+
+def rewind_step(protocol, run):
+    """int, the rewinding step k of a run; for the dense network of a sweep the first one."""
+    return protocol.rewind_steps[0] if run.rewind is None else run.rewind
+
+
+def original(run):
+    """The run on the replicate's own data order of the subnetwork that `run` trains on another one."""
+    branch = BRANCHES[run.branch].reorders
+    # Level 0 of 'ticket' is the dense network, which the rewinding steps share.
+    return Run(run.replicate, run.level, branch, 0, run.rewind if run.level else None)
+
+
+def missing_lines(workdir, protocol, replicate=None):
+    """The runs on other data orders between whose weights and those of `original` errors have not been measured.
+
+    A line that was measured at another number of points, or on other examples, is measured anew.
+    """
+    wish = protocol.config.connectivity
+    if not wish.points:
+        return []
+    lines = []
+    for run in wanted(protocol, replicate):
+        if BRANCHES[run.branch].reorders:
+            path = storage.join(workdir, run.folder, 'connectivity.json')
+            line = storage.read_json(path) if storage.exists(path) else {'position': ()}
+            if len(line['position']) != wish.points or line['examples'] != min(wish.examples, protocol.examples):
+                lines.append(run)
+    return lines

@@ -1,0 +1,1 @@
+"""What has been trained as tables, pictures and a page."""

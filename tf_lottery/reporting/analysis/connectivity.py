@@ -1,0 +1,80 @@
+"""Linear mode connectivity: is there a barrier between two copies of a network that saw different data orders?"""
+
+import numpy as np
+import pandas as pd
+
+from tf_lottery.branches import BRANCHES
+from tf_lottery.reporting import results
+from tf_lottery.runtime import storage
+
+# 1912.05671, section 2: below so much more error on the line than at its ends, a network is stable; at most so much
+# less accurate than the full network, it is matching. Fractions.
+STABLE, MATCHING = 0.02, 0.002
+
+
+def instability(errors):
+    """float, the barrier: the highest error on a line, less the mean of the errors at its two ends.
+
+    Args:
+      errors: the errors at places on the line from one end to the other.
+
+    Source: 1912.05671, section 2.
+    """
+    return float(np.max(errors) - (errors[0] + errors[-1]) / 2)
+
+
+def lines(frame):
+    """Reads the lines that have been measured.
+
+    Args:
+      frame: rows of `results.load_results`, of one experiment.
+
+    Returns:
+      DataFrame with a row per point: `branch` of the subnetwork, `level`, `density`, `rewind_step`, `replicate`,
+      `copy`, `examples` (of the training set), `position`, `train_error`, `test_error`.
+    """
+    names = ['level', 'density', 'rewind_step', 'replicate', 'copy']
+    measured = []
+    for run in frame[frame['branch'].map(lambda branch: BRANCHES[branch].reorders is not None)].to_dict('records'):
+        path = storage.join(run['workdir'], run['run'], 'connectivity.json')
+        if storage.exists(path):
+            measured.append(pd.DataFrame({'branch': BRANCHES[run['branch']].reorders,
+                                          **{name: run[name] for name in names}, **storage.read_json(path)}))
+    columns = ['branch', *names, 'examples', 'position', 'train_error', 'test_error']
+    return pd.concat(measured, ignore_index=True)[columns] if measured else pd.DataFrame(columns=columns)
+
+
+def table(frame, lines):
+    """Says of each network whether it is stable and matching.
+
+    Args:
+      frame: rows of `results.load_results`, of one experiment.
+      lines: what `lines` returned for it.
+
+    Returns:
+      DataFrame with a row per branch, level and rewinding step: `density`, `n` (lines), mean, min and max over lines of
+      the instability in training and in test error, `accuracy` (mean test accuracy at the end of the network's
+      runs), `stable` (mean instability in test error below STABLE) and `matching` (at most MATCHING less accurate than
+      the dense networks of the same replicates; both as means over the runs that have one).
+    """
+    by_step = {step: results.beside_dense(runs) for step, runs in results.by_rewinding_step(frame).items()}
+    rows = []
+    for (branch, level, rewind_step), place in lines.groupby(['branch', 'level', 'rewind_step']):
+        here = by_step[rewind_step]
+        here = here[(here['branch'].map(_subnetwork) == branch) & (here['level'] == level)]
+        gains = here['final_test_accuracy'] - here['dense_final_test_accuracy']
+        row = {'branch': branch, 'level': level, 'density': place['density'].mean(), 'rewind_step': rewind_step}
+        for error in ('train', 'test'):
+            barriers = place.groupby(['replicate', 'copy'])[f'{error}_error'].agg(
+                lambda errors: instability(errors.to_numpy()))
+            row.update({'n': len(barriers), f'{error}_instability_mean': barriers.mean(),
+                        f'{error}_instability_min': barriers.min(), f'{error}_instability_max': barriers.max()})
+        rows.append({**row, 'accuracy': here['final_test_accuracy'].mean(),
+                     'stable': row['test_instability_mean'] < STABLE,
+                     'matching': gains.mean() >= -MATCHING - results.ROUNDING})
+    return pd.DataFrame(rows)
+
+
+def _subnetwork(branch):
+    """The branch whose subnetwork a branch trains, maybe on another data order."""
+    return BRANCHES[branch].reorders or branch

@@ -1,0 +1,58 @@
+"""Learning curves."""
+
+from matplotlib import ticker
+from matplotlib.lines import Line2D
+
+from tf_lottery.branches import BRANCHES
+from tf_lottery.reporting import pictures, results
+
+# Few enough to tell apart.
+_LEVELS = 6
+
+
+def draw(frame, summary):
+    """Yields the Picture of learning curves, if there are any.
+
+    Args:
+      frame: DataFrame of `results.load_results`, of one experiment.
+      summary: DataFrame of `results.summarise`.
+    """
+    trained = frame[~frame['diverged'] & frame['branch'].isin(['ticket', 'random_reinit'])]
+    if len(trained):
+        levels = ', '.join(map(str, pictures.spread(trained['level'], _LEVELS)))
+        yield pictures.Picture(
+            'learning_curves', learning_curves(trained), f'Test accuracy against training step at levels {levels}.',
+            'Means over the runs, at levels spread over those that have finished. Lines may leave the picture at the '
+            'bottom, as all do at the beginning.', 'How tickets train')
+
+
+def learning_curves(frame):
+    """Draws test accuracy against step: winning tickets as lines, random reinitialisations dashed.
+
+    Args:
+      frame: rows of `results.load_results` that did not diverge, of the branches 'ticket' and 'random_reinit'.
+    """
+    figure, axes = pictures.canvas('Learning curves', 'training step', 'test accuracy (%)')
+    levels = pictures.spread(frame['level'], _LEVELS)
+    points = results.curves(frame[frame['level'].isin(levels)])
+    points['test_accuracy'] *= 100
+    means = points.groupby(['level', 'branch', 'step'])['test_accuracy'].mean()
+    colours = pictures.level_colours(levels)
+    lines = {'ticket': '-', 'random_reinit': (0, (4, 2))}
+    for (level, branch), mean in means.groupby(['level', 'branch']):
+        axes.plot(mean.index.get_level_values('step'), mean, color=colours[list(levels).index(level)],
+                  linestyle=lines[branch], linewidth=1.4 if branch == 'ticket' else 1.1)
+    settled = means[means.index.get_level_values('step') >= points['step'].max() / 10]
+    tickets = settled[settled.index.get_level_values('branch') == 'ticket']
+    pictures.room(axes, *pictures.focus((tickets.min(), tickets.max()), (settled.min(), settled.max())))
+    axes.set_xlim(0, points['step'].max())
+    axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+    densities = frame.groupby('level')['density'].mean()
+    figure.legend([Line2D([], [], color=colour) for colour in colours],
+                  [f'{results.percent(densities[level])} %' for level in levels],
+                  loc='outside right upper', title='weights\nremaining', alignment='left')
+    shown = [branch for branch in lines if branch in set(frame['branch'])]
+    figure.legend([Line2D([], [], color=pictures.INK, linestyle=lines[branch], linewidth=1.4) for branch in shown],
+                  [BRANCHES[branch].title for branch in shown], loc='outside lower center', ncols=2)
+    return figure

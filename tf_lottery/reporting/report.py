@@ -1,0 +1,220 @@
+"""The report of an experiment: one HTML file with its pictures inside, the same pictures as PNG, the numbers as CSV."""
+
+import base64
+import dataclasses
+import io
+import json
+import os
+
+import jinja2
+import matplotlib
+import pandas as pd
+
+from tf_lottery.branches import BRANCHES
+from tf_lottery.experiment import runs
+from tf_lottery.experiment.config import restore
+from tf_lottery.reporting import results, tables
+from tf_lottery.reporting.analysis import connectivity, retraining, stability
+from tf_lottery.reporting.pictures import STYLE, curves, density, sweep, tickets
+from tf_lottery.reporting.pictures import connectivity as instability
+from tf_lottery.reporting.pictures import retraining as methods
+from tf_lottery.reporting.pictures import stability as distances
+from tf_lottery.runtime import storage
+
+# What draws the pictures, in the order of the page: functions from runs and their summary to Pictures.
+_DRAWN_BY = (density.draw, curves.draw, tickets.draw)
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What a report is made of.
+
+    Attributes:
+      experiment: dict, what its config.json holds.
+      frame: DataFrame of `results.load_results`.
+      summaries: dict from rewinding step to DataFrame of `results.summarise`.
+      samples: DataFrame of `stability.samples`.
+      lines: DataFrame of `connectivity.lines`.
+    """
+
+    experiment: dict
+    frame: pd.DataFrame
+    summaries: dict
+    samples: pd.DataFrame
+    lines: pd.DataFrame
+
+
+def find(workdir):
+    """Reads and analyses the runs that an experiment has finished so far.
+
+    Args:
+      workdir: the experiment's folder.
+
+    Returns:
+      Findings.
+
+    Raises:
+      UsageError: the folder is not an experiment's, or no run has finished.
+    """
+    experiment = runs.read_config(workdir)
+    frame = results.load_results(workdir)
+    return Findings(experiment, frame, results.summaries(frame), stability.samples(workdir, frame),
+                    connectivity.lines(frame))
+
+
+def write(workdir, found):
+    """Writes the report of an experiment into its folder report/.
+
+    index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
+    summary.csv with a line per branch and level (`results.summarise` without `results.PAIRED`), and where there is
+    something to say, stability.csv and connectivity.csv.
+
+    Args:
+      workdir: the experiment's folder.
+      found: Findings of `find`.
+
+    Returns:
+      The path of index.html.
+    """
+    folder = storage.join(workdir, 'report')
+    for name, table in _csv_tables(found).items():
+        if len(table):
+            storage.write_text(storage.join(folder, f'{name}.csv'), table.to_csv(index=False))
+    sections = {}
+    with matplotlib.rc_context(STYLE):
+        for picture in pictures(found):
+            png = _png(picture.figure)
+            storage.write_bytes(storage.join(folder, f'{picture.name}.png'), png)
+            sections.setdefault(picture.section, []).append({
+                'alternative': picture.alternative, 'caption': picture.caption,
+                'base64': base64.b64encode(png).decode()})
+    page = storage.join(folder, 'index.html')
+    storage.write_text(page, _html(found, sections))
+    return page
+
+
+def _csv_tables(found):
+    """The tables that lie beside the page, by name."""
+    summaries = [summary.drop(columns=list(results.PAIRED)).assign(rewind_step=step)
+                 for step, summary in found.summaries.items()]
+    return {'runs': _runs_table(found.frame), 'summary': pd.concat(summaries),
+            'stability': stability.table(found.frame, found.samples),
+            'connectivity': connectivity.table(found.frame, found.lines)}
+
+
+def _runs_table(frame):
+    """The runs without the config, which all share, and with a column per layer."""
+    layers = pd.DataFrame(frame['layers'].tolist()).add_prefix('density.')
+    own = [name for name in frame if name not in ('workdir', 'layers') and not name.startswith('config.')]
+    return frame[own].join(layers)
+
+
+def _png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    return buffer.getvalue()
+
+
+def _html(found, sections):
+    loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    experiment, frame = found.experiment, found.frame
+    return environment.get_template('report.html.j2').render(
+        name=experiment['name'], headline=headline(found.summaries), notes=_notes(found),
+        sections=sections, blocks=_blocks(found.summaries), measures=results.MEASURES,
+        tables=tables.tables(found.frame, found.samples, found.lines), diverged=frame['diverged'].any(),
+        command=experiment['command'], versions=experiment['versions'],
+        config=json.dumps(experiment['config'], indent=2))
+
+
+def _blocks(summaries):
+    """The tables of accuracies: list of (title, rows of strings)."""
+    blocks = []
+    for step, summary in summaries.items():
+        rows = results.cells(summary)
+        where = f', rewound to step {step:,}' if len(summaries) > 1 else ''
+        blocks += [(BRANCHES[branch].title + where, [rows[number] for number in group.index])
+                   for branch, group in summary.groupby('branch', sort=False)]
+    return blocks
+
+
+def headline(summaries):
+    """The outcome in a sentence or two: the smallest winning ticket, or why there is none.
+
+    Args:
+      summaries: dict from rewinding step to DataFrame of `results.summarise`; of several, the one with the smallest
+        winning ticket counts.
+    """
+    step, _ = results.level_to_ship(summaries)
+    sentence = _outcome(summaries[step])
+    if len(summaries) == 1:
+        return sentence
+    return f'Of the rewinding steps {", ".join(f"{one:,}" for one in summaries)}, step {step:,} does best. {sentence}'
+
+
+def _outcome(summary):
+    dense, winner = results.dense(summary), results.smallest_winning_ticket(summary)
+    if dense is None:
+        return 'The dense network has not finished or has diverged, so there is nothing to compare tickets with.'
+    tickets = summary[(summary['branch'] == 'ticket') & (summary['level'] > 0)]
+    if tickets.empty:
+        return f'Only the dense network has finished: its validation loss is lowest {_early_stop(dense, "dense")}.'
+    if winner is None:
+        reference = ' of the same replicate' if results.lacks_pairs(summary) else f', {_early_stop(dense, "dense")}'
+        return (f'No winning ticket was found at levels 1 to {tickets["level"].max()}: the validation loss of none is '
+                f'lowest as early as that of the dense network{reference}, and with no less accuracy.')
+    same = '' if winner['pairs'] == dense['n'] else f'of the same replicates ({winner["pairs"]} of {dense["n"]}) '
+    return (f'The smallest winning ticket keeps {results.percent(winner["density"])} % of the weights (level '
+            f'{winner["level"]}): its validation loss is lowest {_early_stop(winner, "paired")}; that of the dense '
+            f'network {same}{_early_stop(winner, "dense")}.')
+
+
+def _early_stop(row, half):
+    """Where the validation loss is lowest, of either half of the pairs of a summary's row."""
+    return (f'at step {row[f"{half}_early_stop_step_mean"]:,.0f}, with '
+            f'{100 * row[f"{half}_early_stop_test_accuracy_mean"]:.2f} % test accuracy')
+
+
+def _notes(found):
+    """What the reader must know before the pictures: sentences on what is missing."""
+    notes, frame = [], found.frame
+    diverged = frame[frame['diverged']]
+    if len(diverged):
+        notes.append(f'Left out of all means, because the loss stopped being finite: {_count_by_branch(diverged)}.')
+    missing = _missing(found.experiment['config'], frame)
+    if len(missing):
+        notes.append(f'Runs not there yet: {_count_by_branch(missing)}.')
+    if any(map(results.lacks_pairs, found.summaries.values())):
+        notes.append('Not all levels have numbers of the same replicates: means are over those that have, and whether '
+                     'a ticket wins is asked of each replicate beside its own dense network.')
+    if not frame['level'].any():
+        notes.append('Pictures against density appear once a pruned level has finished.')
+    return notes
+
+
+def _missing(config, frame):
+    """The runs that belong to the experiment and have not finished: DataFrame with their branches."""
+    finished = set(frame['run'])
+    missing = [run.branch for run in runs.wanted(restore(config)) if run.folder not in finished]
+    return pd.DataFrame({'branch': missing})
+
+
+def _count_by_branch(frame):
+    counts = frame.groupby('branch').size()
+    return ', '.join(f'{BRANCHES[branch].title} ({counts[branch]})' for branch in BRANCHES if branch in counts)
+
+
+def pictures(found):
+    """Yields the Pictures that can be drawn of Findings."""
+    if len(found.summaries) > 1:
+        yield from sweep.draw(found.summaries, found.samples)
+        yield from instability.draw_sweep(found.lines)
+    else:
+        for draw in _DRAWN_BY:
+            yield from draw(found.frame, *found.summaries.values())
+        yield from distances.draw(found.samples)
+    yield from instability.draw(found.lines)
+    config = found.experiment['config']
+    published = retraining.published(config['model']['name']) if config['data']['name'] == 'cifar10' else None
+    yield from methods.draw(retraining.best(found.frame), published)

@@ -1,0 +1,340 @@
+"""Finished runs as pandas DataFrames: one row per run, then one row per branch and level."""
+
+from concurrent import futures
+
+import pandas as pd
+
+from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import MissingFileError, UsageError
+from tf_lottery.experiment.config import flatten, restore
+from tf_lottery.experiment.runs import wanted
+from tf_lottery.runtime import storage
+from tf_lottery.training.metrics import COLUMNS, from_csv
+
+# What `summarise` aggregates, and how: steps, and fractions of the test set.
+MEASURES = ('early_stop_step', 'early_stop_test_accuracy', 'final_test_accuracy')
+STATISTICS = ('mean', 'min', 'max')
+
+# The columns of `summarise` that are over pairs, of a run and the dense network of its own replicate.
+PAIRED = ('pairs', *(f'{half}_{measure}_{statistic}'
+                     for half in ('paired', 'dense') for measure in MEASURES for statistic in STATISTICS))
+
+# Accuracies are counts of examples: what lies on the edge is in, whatever a float makes of it.
+ROUNDING = 1e-9
+
+# A remote file system answers slowly and answers many at a time.
+_READERS = 16
+
+
+def load_results(path):
+    """Loads every finished run of every experiment at or below a folder.
+
+    Args:
+      path: folder, local or remote; an experiment is a folder that holds config.json.
+
+    Returns:
+      DataFrame with one row per run, ordered by experiment, replicate, level, branch and copy. Columns: `workdir` and
+      `experiment`, the experiment's folder and name; `run`, the run's folder below it; what its result.json holds
+      (densities and accuracies are fractions; `layers` is a dict from weight name to density); and every value of the
+      config under its full name, such as `config.pruning.fraction`. Values that a diverged run lacks are NaN.
+
+    Raises:
+      UsageError: no run has finished below `path`.
+      CorruptFileError: a file is there but does not hold JSON.
+    """
+    rows = [row for workdir in storage.folders_with('config.json', path) for row in _rows(workdir)]
+    if not rows:
+        raise UsageError(f'{path} holds no finished run: give the --workdir of an experiment, or a folder of several, '
+                         'once the first network has been trained.')
+    frame = pd.DataFrame(rows)
+    measured = [name for name in frame if name.startswith(('early_stop_', 'final_'))]
+    frame = frame.astype(dict.fromkeys(measured, float))
+    return frame.sort_values(['workdir', 'replicate', 'level', 'branch', 'copy'], ignore_index=True)
+
+
+def _rows(workdir):
+    """One dict per finished run of the experiment in `workdir`."""
+    experiment = storage.read_json(storage.join(workdir, 'config.json'))
+    config = flatten(experiment['config'], 'config.')
+    folders = dict.fromkeys([*_listed(workdir), *_expected(experiment['config'])])
+    with futures.ThreadPoolExecutor(_READERS) as pool:
+        return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result, **config}
+                for run, result in pool.map(lambda run: (run, _result(workdir, run)), folders) if result]
+
+
+def _expected(config):
+    """The folders of the runs that an experiment wants, relative to its own: finished ones may not be listed yet."""
+    try:
+        return [run.folder for run in wanted(restore(config))]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Another version's config: its runs are those that are listed.
+        return []
+
+
+def _listed(workdir):
+    """Yields the folders of the runs, finished or not, relative to `workdir`."""
+    for replicate in _inside(workdir, '', 'replicate_'):
+        for level in _inside(workdir, replicate, 'level_'):
+            yield from _inside(workdir, level)
+
+
+def _inside(workdir, folder, prefix=''):
+    """What a folder of the experiment holds under names that start with `prefix`, relative to `workdir`."""
+    names = storage.list_folder(storage.without_slash(storage.join(workdir, folder)))
+    return [storage.join(folder, name) for name in names if name.startswith(prefix)]
+
+
+def _result(workdir, run):
+    """The result.json of a run, which is written last; None while it is not there."""
+    try:
+        return storage.read_json(storage.join(workdir, run, 'result.json'))
+    except MissingFileError:
+        return None
+
+
+def curves(frame):
+    """Reads the evaluations of every run in a frame.
+
+    Args:
+      frame: rows of `load_results`.
+
+    Returns:
+      DataFrame with one row per evaluation: `workdir`, `run`, `branch`, `level`, `replicate`, `copy`, `density` and
+      `rewind_step` of the run, then `metrics.COLUMNS`.
+    """
+    names = ['workdir', 'run', 'branch', 'level', 'replicate', 'copy', 'density', 'rewind_step']
+    runs = frame[names].to_dict('records')
+
+    def evaluations(run):
+        text = storage.read_text(storage.join(run['workdir'], run['run'], 'metrics.csv'))
+        return [{**run, **row} for row in from_csv(text)]
+
+    with futures.ThreadPoolExecutor(_READERS) as pool:
+        rows = [row for rows in pool.map(evaluations, runs) for row in rows]
+    return pd.DataFrame(rows, columns=[*names, *COLUMNS])
+
+
+def summarise(frame):
+    """Aggregates the runs of one experiment, at one rewinding step, over replicates and copies.
+
+    Args:
+      frame: rows of `load_results`, of one experiment; of a sweep, those of one key of `by_rewinding_step`.
+
+    Returns:
+      DataFrame with one row per branch and level, in the order of BRANCHES: `branch`, `level`, `density` (mean), `n`
+      (the runs that the means are over), `diverged` (the runs that they leave out), and `_mean`, `_min` and `_max` of
+      each of MEASURES, NaN where all runs diverged. Level 0 of 'ticket' is the dense network, which all branches share.
+      Then the columns of PAIRED, for a replicate may have finished its dense network and not yet this level: `pairs`
+      (those of the runs whose replicate's dense network has finished and not diverged), and the same numbers over the
+      pairs: `paired_` of the runs, `dense_` of the dense networks, NaN where there is no pair.
+
+    Raises:
+      UsageError: the frame holds several experiments, or several rewinding steps.
+    """
+    workdirs = sorted(set(frame['workdir']))
+    if len(workdirs) > 1:
+        raise UsageError(f'{len(workdirs)} experiments cannot be averaged, {", ".join(workdirs)}: summarise one, as in '
+                         f'summarise(frame[frame.workdir == {workdirs[0]!r}]).')
+    steps = _rewinding_steps(frame)
+    if len(steps) > 1:
+        raise UsageError(f'rewinding steps {", ".join(map(str, steps))} cannot be averaged: summarise one, as in '
+                         f'summarise(by_rewinding_step(frame)[{steps[0]}]).')
+    beside = beside_dense(frame)
+    halves = {f'paired_{measure}': beside[measure].where(beside[f'dense_{measure}'].notna()) for measure in MEASURES}
+    halves |= {f'dense_{measure}': beside[f'dense_{measure}'] for measure in MEASURES}
+    keys = [frame['branch'], frame['level']]
+    measured = frame[list(MEASURES)].mask(frame['diverged']).assign(**halves).groupby(keys).agg(list(STATISTICS))
+    measured.columns = ['_'.join(names) for names in measured.columns]
+    counted = frame.assign(**halves).groupby(keys).agg(
+        density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'),
+        pairs=('dense_final_test_accuracy', 'count'))
+    order = list(BRANCHES)
+    return counted.join(measured).reset_index().sort_values(
+        ['branch', 'level'], key=lambda column: column.map(order.index) if column.name == 'branch' else column,
+        ignore_index=True)
+
+
+def beside_dense(frame):
+    """Sets each run beside the dense network of its own replicate: what is compared with it must have its seeds.
+
+    Args:
+      frame: rows of `load_results`.
+
+    Returns:
+      The rows that have not diverged, and for each of MEASURES a column more, such as `dense_final_test_accuracy`, with
+      what the dense network came to: NaN where that has not finished or has diverged. It is beside itself.
+    """
+    finished = frame[~frame['diverged']]
+    dense = finished[_is_dense(finished)].set_index(['workdir', 'replicate'])[list(MEASURES)]
+    return finished.join(dense.add_prefix('dense_'), on=['workdir', 'replicate'])
+
+
+def _is_dense(frame):
+    return (frame['level'] == 0) & (frame['branch'] == 'ticket')
+
+
+def _rewinding_steps(frame):
+    """The rewinding steps of an experiment's runs, int, in rising order; the dense network is of all of them."""
+    return sorted(map(int, set(frame['rewind_step'][~_is_dense(frame)]) or set(frame['rewind_step'])))
+
+
+def by_rewinding_step(frame):
+    """Splits the runs of one experiment by the step that they are rewound to.
+
+    Args:
+      frame: rows of `load_results`, of one experiment.
+
+    Returns:
+      dict from the rewinding step k, int, in rising order, to the rows of k; the dense network is in each.
+    """
+    return {step: frame[_is_dense(frame) | (frame['rewind_step'] == step)].reset_index(drop=True)
+            for step in _rewinding_steps(frame)}
+
+
+def summaries(frame):
+    """`summarise` for each rewinding step of an experiment: dict from k, int, in rising order, to DataFrame."""
+    return {step: summarise(rows) for step, rows in by_rewinding_step(frame).items()}
+
+
+def dense(summary):
+    """The summary's row of the dense network; None where it has not finished or always diverged."""
+    rows = summary[(summary['branch'] == 'ticket') & (summary['level'] == 0) & (summary['n'] > 0)]
+    return None if rows.empty else rows.iloc[0]
+
+
+def lacks_pairs(summary):
+    """Whether means over a level of 'ticket' and over the dense network are not all of the same replicates."""
+    tickets = summary[(summary['branch'] == 'ticket') & (summary['n'] > 0)]
+    return len({*tickets['n'], *tickets['pairs']}) > 1
+
+
+def smallest_winning_ticket(summary):
+    """The sparsest level of 'ticket' that learns no slower than the dense network and no worse; None if there is none.
+
+    A winning ticket reaches its minimum validation loss no later than the dense network does, and is no less accurate
+    on the test set there, both as means over the replicates that have finished the two.
+
+    Source: 1803.03635, section 1.
+    """
+    tickets = summary[(summary['branch'] == 'ticket') & (summary['level'] > 0)]
+    later, better = (tickets[f'paired_{measure}_mean'] - tickets[f'dense_{measure}_mean']
+                     for measure in ('early_stop_step', 'early_stop_test_accuracy'))
+    winning = tickets[(later <= 0) & (better >= -ROUNDING)]
+    return None if winning.empty else winning.loc[winning['density'].idxmin()]
+
+
+def sparsest_within(summary, points):
+    """The sparsest level of 'ticket', the dense network included, that is at most so many percentage points less
+    accurate at the end of training than the dense network, as means over the replicates that have finished the two;
+    None without a dense network.
+
+    Args:
+      summary: DataFrame of `summarise`.
+      points: float, percentage points of test accuracy.
+    """
+    within = summary[(summary['branch'] == 'ticket') & (_gains(summary) >= -points / 100 - ROUNDING)]
+    return None if within.empty else within.loc[within['density'].idxmin()]
+
+
+def _gains(summary):
+    """How much more accurate each row is at the end of training than the dense networks of its replicates."""
+    return summary['paired_final_test_accuracy_mean'] - summary['dense_final_test_accuracy_mean']
+
+
+def level_to_ship(summaries, points=None):
+    """What is exported unless another is asked for, of all rewinding steps.
+
+    The smallest winning ticket, else the ticket that is most accurate at the end of training, compared with the dense
+    networks of the same replicates; or, with `points`, the ticket of `sparsest_within`.
+
+    Args:
+      summaries: dict from rewinding step to DataFrame of `summarise`.
+      points: float, percentage points of test accuracy, or None.
+
+    Returns:
+      (rewinding step, level), two ints.
+
+    Raises:
+      UsageError: there is no dense network for the points to count from.
+    """
+    if points is not None:
+        chosen = {step: sparsest_within(summary, points) for step, summary in summaries.items()}
+        if any(level is None for level in chosen.values()):
+            raise UsageError(f'export.within_points is {points}, but no dense network has finished to compare with: '
+                             'give --level.')
+    else:
+        chosen = {step: smallest_winning_ticket(summary) for step, summary in summaries.items()}
+        chosen = {step: winner for step, winner in chosen.items() if winner is not None}
+    if chosen:
+        step = min(chosen, key=lambda step: chosen[step]['density'])
+        return step, int(chosen[step]['level'])
+    return _most_accurate(summaries)
+
+
+def _most_accurate(summaries):
+    """The ticket that gains most on the dense network, as (rewinding step, level); where none has finished, level 0."""
+    rows = pd.concat([summary.assign(rewind_step=step) for step, summary in summaries.items()], ignore_index=True)
+    tickets = rows[(rows['branch'] == 'ticket') & (rows['n'] > 0)]
+    if tickets.empty:
+        return next(iter(summaries)), 0
+    gains = _gains(tickets)
+    # Without a dense network to compare with, there is only what each level came to.
+    best = tickets.loc[(tickets['final_test_accuracy_mean'] if gains.isna().all() else gains).idxmax()]
+    return int(best['rewind_step']), int(best['level'])
+
+
+def percent(density):
+    """A density the way the papers write it, without the sign: 100, 51.3, 3.6, 0.43."""
+    value = 100 * density
+    if value >= 99.95:
+        return '100'
+    return f'{value:.1f}' if value >= 0.95 else f'{value:.2g}'
+
+
+def cells(summary):
+    """The numbers of a summary as people read them.
+
+    Returns:
+      list of dicts of strings, one per row of `summary`: `level`, `weights` (remaining, in %), `n`, `diverged`, and
+      under each name of MEASURES a pair: the mean, and the range over several runs or ''. Accuracies are in %.
+    """
+    return [{'level': str(row['level']), 'weights': percent(row['density']), 'n': str(row['n']),
+             'diverged': str(row['diverged']), **{measure: _mean_and_range(row, measure) for measure in MEASURES}}
+            for row in summary.to_dict('records')]
+
+
+def _mean_and_range(row, measure):
+    if not row['n']:
+        return '-', ''
+    scale, form = (1, ',.0f') if measure == 'early_stop_step' else (100, '.2f')
+    mean, low, high = (format(scale * row[f'{measure}_{statistic}'], form) for statistic in ('mean', 'min', 'max'))
+    return mean, f'[{low}-{high}]' if row['n'] > 1 else ''
+
+
+def table(summary):
+    """A summary as text for the terminal: a block per branch, a line per level.
+
+    Args:
+      summary: DataFrame of `summarise`.
+    """
+    names = {'level': 'level', 'weights': 'weights left (%)', 'n': 'runs', 'diverged': 'diverged',
+             'early_stop_step': 'early-stop step', 'early_stop_test_accuracy': 'at early stop (%)',
+             'final_test_accuracy': 'at the end (%)'}
+    if not summary['diverged'].any():
+        del names['diverged']
+    rows = cells(summary)
+    for measure in MEASURES:
+        width = max(len(row[measure][0]) for row in rows)
+        for row in rows:
+            mean, extent = row[measure]
+            row[measure] = f'{mean:>{width}} {extent}'
+    widths = {name: max(len(row[name]) for row in [names, *rows]) for name in names}
+
+    def line(row):
+        return '  '.join(row[name].ljust(widths[name]) if name in MEASURES else row[name].rjust(widths[name])
+                         for name in names).rstrip()
+
+    lines = ['Early-stop step and test accuracy there and at the end: mean [min-max] over the runs.']
+    for branch, rows_of_branch in summary.groupby('branch', sort=False):
+        lines += ['', BRANCHES[branch].title, line(names), *(line(rows[number]) for number in rows_of_branch.index)]
+    return '\n'.join(lines) + '\n'

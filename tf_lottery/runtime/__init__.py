@@ -1,0 +1,1 @@
+"""What an experiment runs on: file systems, locks, clusters and strategies, signals, Keras 2."""
