@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'tf_lottery'
 FLOORS = (
     {'errors', '__init__'},
     {'runtime'},
-    {'ticket', 'steps'},
+    {'ticket', 'steps', 'values'},
     {'pruning'},
     {'lottery', 'branches'},
     {'training'},

@@ -46,7 +46,7 @@ def test_mnist_lenet_is_the_papers_column():
     """1803.03635, Figure 2."""
     what = config.check(importlib.import_module('configs.mnist_lenet').get_config())
     assert what.fractions == {'fc1/kernel': 0.2, 'fc2/kernel': 0.2, 'output/kernel': 0.1}
-    assert (what.end_step, what.rewind_steps, what.examples) == (50_000, (0,), 55_000)
+    assert (what.end_step, what.rewind_steps, what.facts.train) == (50_000, (0,), 55_000)
     assert what.config.training.batch_size == 60
     assert (what.config.training.optimizer, what.config.training.learning_rate) == ('adam', 1.2e-3)
     assert (what.evaluate_every, what.config.replicates, what.config.reinits) == (100, 5, 3)
@@ -148,7 +148,7 @@ def test_imagenet_is_the_papers_table():
         0.4, 5 * epoch, (30 * epoch, 60 * epoch, 80 * epoch))
     assert (inception.learning_rate, inception.final_learning_rate) == (0.03, 0.005)
     assert (squeezenet.learning_rate, squeezenet.final_learning_rate) == (0.66, 6.6e-5)
-    assert [what.dataset.shape for what in (resnet, inception)] == [(224, 224, 3), (299, 299, 3)]
+    assert [what.task.dataset.shape for what in (resnet, inception)] == [(224, 224, 3), (299, 299, 3)]
     iterative = config.check(importlib.import_module('configs.imagenet_iterative').get_config())
     assert (iterative.rewind_steps, iterative.fractions['output/kernel']) == ((6 * epoch,), 0.2)
 

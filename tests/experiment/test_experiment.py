@@ -594,7 +594,7 @@ def test_lines_end_at_the_errors_of_the_runs(finished):
     assert [line['test_error'][0], line['test_error'][-1]] == pytest.approx(
         [1 - end['final_test_accuracy'] for end in ends])
     assert len(line['position']) == 30
-    assert line['examples'] == finished.protocol.examples
+    assert line['examples'] == finished.protocol.facts.train
 
 
 def test_lines_are_measured_for_the_replicate_that_is_asked_for_and_until_it_is_told_to_stop(tmp_path):

@@ -136,8 +136,8 @@ def test_lines_are_missing_until_they_are_measured_as_wished(tmp_path):
     assert runs.missing_lines(str(tmp_path), what) == [run]
     # There are no more than all of them.
     storage.write_json(storage.join(tmp_path, run.folder, 'connectivity.json'), {
-        'position': [0] * 30, 'examples': what.examples})
-    what.config.connectivity.examples = 10 * what.examples
+        'position': [0] * 30, 'examples': what.facts.train})
+    what.config.connectivity.examples = 10 * what.facts.train
     assert runs.missing_lines(str(tmp_path), what) == []
     what.config.connectivity.points = 10
     assert runs.missing_lines(str(tmp_path), what) == [run]
@@ -208,7 +208,7 @@ def test_a_plan_of_many_levels_is_short():
 
 def test_epochs_are_of_whole_batches():
     what = protocol(**{'training.length': '2ep', 'pruning.rewind_to': '1ep'})
-    assert (what.end_step, what.rewind_steps, what.examples) == (1832, (916,), 55_000)
+    assert (what.end_step, what.rewind_steps, what.facts.train) == (1832, (916,), 55_000)
 
 
 def test_a_plan_counts_what_is_done_and_takes_the_time_from_it(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import fake_tasks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,13 +14,12 @@ from tf_lottery.models.dropout import Dropout, drawn_from
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask, Ticket
 from tf_lottery.training.checkpoints import Checkpoint
-from tf_lottery.training.feeds import MemoryFeed
-from tf_lottery.training.trainer import Seeds, Settings, Trainer, TrainingModel
+from tf_lottery.training.trainer import Seeds, Settings, TrainingModel
 
 UNITS = np.ones((12, 500), np.float32)
 SEEDS = Seeds(initialisation=0, order=1, augmentation=2)
 SETTINGS = Settings(batch_size=20, optimizer='adam', learning_rate=0.001, momentum=0.9, evaluate_every=8,
-                    checkpoint_every=4, block=3, crop_pixels=0, brightest=16, jit=False)
+                    checkpoint_every=4, block=3, jit=False)
 
 
 def dropped(seed=1, step=0, rows=range(12), layers=1, rate=0.5):
@@ -133,7 +133,7 @@ def small():
 def test_a_resumed_training_drops_what_the_uninterrupted_one_did(tmp_path, digits, build, jit):
     few = data.Splits(*(split.take(slice(40)) for split in (digits.train, digits.validation, digits.test)))
     settings, strategy = dataclasses.replace(SETTINGS, jit=jit), tf.distribute.get_strategy()
-    trainer = Trainer(build, MemoryFeed(few, settings, strategy), settings, strategy)
+    trainer = fake_tasks.trainer(fake_tasks.Task(build, few, training__batch_size=20), settings, strategy)
     train, network = trainer.train, trainer.network
     shapes = {name: array.shape for name, array in wrapper.get_mask(network).items()}
     ticket = Ticket(Mask.ones(shapes), wrapper.get_weights(network), 0)
@@ -162,8 +162,8 @@ def test_a_network_without_dropout_draws_nothing(name, draws):
     network = models.find(name).build((8, 8, 1), 10, seed=0)
     images, labels = np.zeros([20, 8, 8, 1], np.uint8), np.zeros([20], np.int32)
     split = data.Split(images, labels)
-    feed = MemoryFeed(data.Splits(split, split, split), SETTINGS, tf.distribute.get_strategy())
-    model = TrainingModel(network, feed, SETTINGS)
+    task = fake_tasks.Task(None, data.Splits(split, split, split), training__batch_size=20)
+    model = TrainingModel(network, task, task.feed(SETTINGS, tf.distribute.get_strategy()), SETTINGS)
     model.optimizer = tf_keras.optimizers.SGD(jit_compile=False)
     model.optimizer.build(network.trainable_variables)
     step = tf.function(model._optimizer_step).get_concrete_function(

@@ -323,7 +323,8 @@ def test_table_shows_no_numbers_where_all_runs_diverged(tmp_path):
 
 
 def test_needs_no_tensorflow():
-    code = 'import sys, tf_lottery.reporting.results, tf_lottery.reporting.report; sys.exit("tensorflow" in sys.modules)'
+    code = ('import sys, tf_lottery.reporting.results, tf_lottery.reporting.report; '
+            'sys.exit("tensorflow" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
 
 

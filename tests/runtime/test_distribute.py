@@ -36,7 +36,7 @@ strategy = distribute.build(name, cpu_devices)
 import numpy as np
 import tf_keras
 
-from tf_lottery import data
+from tests import fake_tasks
 from tf_lottery.runtime import storage
 from tf_lottery.errors import ClusterError, Interrupted
 from tf_lottery.models.dropout import Dropout
@@ -44,9 +44,8 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint
-from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.learning_rates import LearningRate
-from tf_lottery.training.trainer import Seeds, Settings, Trainer
+from tf_lottery.training.trainer import Seeds, Settings
 
 
 def network():
@@ -58,9 +57,8 @@ def network():
 
 
 settings = Settings(batch_size=60, optimizer='adam', learning_rate=LearningRate('steps', 0.01, 30, milestones=(12, 23)),
-                    momentum=0.9, weight_decay=0.05, evaluate_every=10, checkpoint_every=15, block=5, crop_pixels=1,
-                    flip=True, brightest=16, jit=False)
-trainer = Trainer(network, MemoryFeed(data.load('digits'), settings, strategy), settings, strategy)
+                    momentum=0.9, weight_decay=0.05, evaluate_every=10, checkpoint_every=15, block=5, jit=False)
+trainer = fake_tasks.trainer(fake_tasks.Task(network, data__crop_pixels=1, data__flip=True), settings, strategy)
 dense, weights = wrapper.get_mask(trainer.network), wrapper.get_weights(trainer.network)
 ticket = Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, 3)
 trained = trainer.train(ticket, Seeds(0, 1, 2), 30)
@@ -385,9 +383,9 @@ def test_one_process_decides_alone():
 
 def test_a_batch_must_divide_among_the_replicas():
     from tf_lottery.training.trainer import Trainer
-    settings, splits = types.SimpleNamespace(batch_size=60), types.SimpleNamespace(train=range(100))
+    settings = types.SimpleNamespace(batch_size=60)
     with pytest.raises(UsageError, match=r'training\.batch_size is 60, which does not divide among 7 replicas'):
-        Trainer(None, splits, settings, types.SimpleNamespace(num_replicas_in_sync=7))
+        Trainer(None, None, settings, types.SimpleNamespace(num_replicas_in_sync=7))
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices('GPU')), reason='on a GPU XLA pays always')

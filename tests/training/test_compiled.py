@@ -2,6 +2,7 @@
 
 import types
 
+import fake_tasks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +10,7 @@ import tensorflow as tf
 from tf_lottery import models
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask
-from tf_lottery.training import evaluation, optimizers
+from tf_lottery.training import optimizers
 from tf_lottery.training.trainer import Settings, TrainingModel
 
 PIXELS = {'squeezenet': 32, 'resnet50': 32, 'inception_v3': 107}
@@ -48,18 +49,21 @@ def trained(name, precision, jit):
         holder.zeros_held = True
     settings = Settings(
         batch_size=BATCH, optimizer=OPTIMIZERS[name], learning_rate=0.01, momentum=0.9, epsilon=1.0, evaluate_every=1,
-        checkpoint_every=1, block=1, crop_pixels=0, brightest=255, jit=jit, weight_decay=1e-4, label_smoothing=0.1)
-    model = TrainingModel(network, types.SimpleNamespace(blocks=False, batch=lambda element, seed: element), settings)
+        checkpoint_every=1, block=1, jit=jit, weight_decay=1e-4)
+    task = fake_tasks.Task(None, brightest=255, training__batch_size=BATCH, training__label_smoothing=0.1)
+    feed = types.SimpleNamespace(blocks=False, batch=lambda element, seed: element)
+    model = TrainingModel(network, task, feed, settings)
     model.optimizer = optimizers.build(settings.optimizer, 0.01, epsilon=1.0)
     model.optimizer.build(network.trainable_variables)
     element = batch(name, rng)
     before = wrapper.get_weights(network)
     step = tf.function(model._optimizer_step, jit_compile=jit)
     loss = float(step(element))
-    sums = tf.function(lambda images, labels: evaluation._sums(network, images, labels, 255), jit_compile=jit)
-    found = sums(element['image'], element['label'])
+    judge = task.judge()
+    sums = tf.function(lambda batch: judge.add(network, batch, judge.start()), jit_compile=jit)
+    found = sums(element)
     kinds = operations(step.get_concrete_function(element)) | operations(
-        sums.get_concrete_function(element['image'], element['label']))
+        sums.get_concrete_function(element))
     added = {key: value.astype(np.float64) - before[key] for key, value in wrapper.get_weights(network).items()}
     return loss, added, wrapper.get_mask(network), [float(value) for value in found], kinds
 

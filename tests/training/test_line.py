@@ -1,5 +1,8 @@
 """Errors on the line between two sets of weights of small networks."""
 
+import types
+
+import fake_tasks
 import numpy as np
 import pytest
 import tf_keras
@@ -7,16 +10,17 @@ import tf_keras
 from tf_lottery import data
 from tf_lottery.errors import Interrupted
 from tf_lottery.pruning import wrapper
+from tf_lottery.tasks.images import examples
 from tf_lottery.ticket import Mask
 from tf_lottery.training.line import Line
 
 
 class Whole:
-    """What Line needs of a Trainer: a network, its settings and its test accuracy."""
+    """What Line needs of a Trainer: a network, its task, its settings and its test accuracy."""
 
     def __init__(self, network, split, jit=False):
         self.network = wrapper.prunable(network)
-        self.settings = type('Settings', (), {'brightest': 1.0, 'jit': jit})
+        self.settings, self.task = types.SimpleNamespace(jit=jit), fake_tasks.Task(None, brightest=1)
         self._split = split
 
     def evaluate(self, splits):
@@ -48,7 +52,7 @@ def sides(scale):
 def test_errors_are_those_of_the_mean_weights(split):
     trainer = linear(split)
     mask = Mask({'output/kernel': np.ones((4, 2), bool)})
-    errors = Line(trainer, split).errors(sides(1.0), sides(-3.0), mask, 5)
+    errors = Line(trainer, examples(split)).errors(sides(1.0), sides(-3.0), mask, 5)
     assert errors['position'] == [0, 0.25, 0.5, 0.75, 1]
     # The sign changes a quarter of the way, where nothing but the bias decides: always class 0.
     ties = np.mean(split.images[:, 0, 0, 0] == split.images[:, 1, 1, 0])
@@ -60,7 +64,7 @@ def test_errors_are_those_of_the_mean_weights(split):
 def test_two_equal_ends_have_no_barrier(split):
     trainer = linear(split)
     mask = Mask({'output/kernel': np.ones((4, 2), bool)})
-    assert Line(trainer, split).errors(sides(2.0), sides(2.0), mask, 3)['train_error'] == [0, 0, 0]
+    assert Line(trainer, examples(split)).errors(sides(2.0), sides(2.0), mask, 3)['train_error'] == [0, 0, 0]
 
 
 @pytest.mark.parametrize('jit', [False, True])
@@ -70,7 +74,7 @@ def test_batch_norm_statistics_are_those_of_the_examples_at_every_point(split, j
         tf_keras.layers.Dense(2, name='output')])
     trainer = Whole(network, split, jit)
     far = {**wrapper.get_weights(trainer.network), 'norm/moving_mean': np.full(4, 1e6, np.float32)}
-    Line(trainer, split).errors(far, far, Mask({'output/kernel': np.ones((4, 2), bool)}), 2)
+    Line(trainer, examples(split)).errors(far, far, Mask({'output/kernel': np.ones((4, 2), bool)}), 2)
     after = wrapper.get_weights(trainer.network)
     # One whole batch of 500; the other 200 are left out.
     pixels = split.images[:500].reshape(500, 4).astype(np.float32)
@@ -81,6 +85,6 @@ def test_batch_norm_statistics_are_those_of_the_examples_at_every_point(split, j
 def test_it_can_be_stopped_between_two_points(split):
     stops = iter([None, Interrupted(15, 'Stopped.')])
     with pytest.raises(Interrupted):
-        Line(linear(split), split).errors(
+        Line(linear(split), examples(split)).errors(
             sides(1), sides(1), Mask({'output/kernel': np.ones((4, 2), bool)}), 3, lambda: next(stops))
     assert next(stops, 'both asked') == 'both asked'

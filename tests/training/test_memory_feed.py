@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_lottery.data import Split, Splits
+from tf_lottery.training.evaluation import Judge
 from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.trainer import Settings
 
 SETTINGS = Settings(batch_size=2, optimizer='sgd', learning_rate=0.1, momentum=0.9, evaluate_every=6,
-                    checkpoint_every=4, block=3, crop_pixels=0, brightest=16, jit=False)
+                    checkpoint_every=4, block=3, jit=False)
 
 
 def arrays():
@@ -20,8 +20,8 @@ def arrays():
 
 
 def feed(examples):
-    splits = Splits(**{split: Split(*pair) for split, pair in examples.items()})
-    return MemoryFeed(splits, SETTINGS, tf.distribute.get_strategy())
+    splits = {split: {'image': images, 'label': labels} for split, (images, labels) in examples.items()}
+    return MemoryFeed(splits, SETTINGS, tf.distribute.get_strategy(), Judge())
 
 
 def test_the_same_data_have_the_same_fingerprint():
@@ -49,8 +49,8 @@ def test_a_sample_is_of_the_first_training_examples():
     images, labels = arrays()['train']
     for wish, given in ((1, 1), (6, 6), (7, 7), (100, 7)):
         sample = own.sample(wish)
-        assert np.array_equal(sample.images, images[:given])
-        assert np.array_equal(sample.labels, labels[:given])
+        assert np.array_equal(sample['image'], images[:given])
+        assert np.array_equal(sample['label'], labels[:given])
 
 
 def test_examples_and_the_steps_of_an_epoch():

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import types
 
+import fake_tasks
 import hypothesis
 import numpy as np
 import pytest
@@ -20,15 +21,14 @@ from tf_lottery.ticket import Mask, Ticket
 from tf_lottery.training import callbacks
 from tf_lottery.training.callbacks import Evaluation
 from tf_lottery.training.checkpoints import Checkpoint
-from tf_lottery.training.feeds import MemoryFeed
 from tf_lottery.training.learning_rates import LearningRate
 from tf_lottery.training.metrics import COLUMNS
 from tf_lottery.training.order import batch_indices
-from tf_lottery.training.trainer import Seeds, Settings, Trainer
+from tf_lottery.training.trainer import Seeds, Settings
 
 SEEDS = Seeds(initialisation=0, order=1, augmentation=2)
 SETTINGS = Settings(batch_size=60, optimizer='adam', learning_rate=0.01, momentum=0.9, evaluate_every=20,
-                    checkpoint_every=15, block=8, crop_pixels=1, brightest=16, jit=False)
+                    checkpoint_every=15, block=8, jit=False)
 END = 50
 # Drops at the very steps that runs are rewound to below.
 STEPS = LearningRate('steps', 0.1, END, milestones=(10, 22, 40), drop=0.5)
@@ -53,9 +53,9 @@ def make(digits):
     def build(**changes):
         key = tuple(sorted(changes.items()))
         if key not in made:
-            settings = dataclasses.replace(SETTINGS, **changes)
-            strategy = tf.distribute.get_strategy()
-            made[key] = Trainer(network, MemoryFeed(digits, settings, strategy), settings, strategy)
+            own = {'crop_pixels': 1, **{name: changes.pop(name) for name in ('crop_pixels', 'flip') if name in changes}}
+            task = fake_tasks.Task(network, digits, **{f'data__{name}': value for name, value in own.items()})
+            made[key] = fake_tasks.trainer(task, dataclasses.replace(SETTINGS, **changes), tf.distribute.get_strategy())
         return made[key]
 
     return build

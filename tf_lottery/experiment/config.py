@@ -10,15 +10,14 @@ import math
 
 from ml_collections import config_dict
 
-from tf_lottery import data, models, steps
+from tf_lottery import steps, tasks, values
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError, in_one_line, shown
-from tf_lottery.experiment import values
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation
+from tf_lottery.tasks import images
+from tf_lottery.tasks.task import GROUPS, Facts, Task
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
-
-PRECISIONS = ('float32', 'mixed_bfloat16')
 
 # Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
 EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data_orders', 'reinits',
@@ -30,32 +29,6 @@ def defaults():
     """Returns a config with every key and its default; experiments in configs/ change what differs."""
     config = config_dict.ConfigDict()
     config.name = 'lottery'
-
-    config.data = config_dict.ConfigDict()
-    config.data.name = 'mnist'
-    # Examples taken from the training set; None is the papers' own number for the data set.
-    config.data.validation = config_dict.placeholder(int)
-    # Augmentation: pad by so many pixels and crop back at random.
-    config.data.crop_pixels = 0
-    # Augmentation: mirror images left to right at random.
-    config.data.flip = False
-    # What follows is read by data sets that are streamed from their files (ImageNet), which are cropped and mirrored at
-    # random as their papers do. Pixels per side; None is 224.
-    config.data.image_size = config_dict.placeholder(int)
-    # The training and test images that are there, where it is only a sample; None is all that were published.
-    config.data.train = config_dict.placeholder(int)
-    config.data.test = config_dict.placeholder(int)
-    # How many unreadable records are skipped before it is an error.
-    config.data.skip_corrupt = 0
-    # RandAugment: operations per image, and how strong they are, in [0, 1].
-    config.data.rand_augment = 0
-    config.data.rand_augment_magnitude = 0.5
-    # The alpha of MixUp and of CutMix; with both, each step does one of them.
-    config.data.mix_up = 0.0
-    config.data.cut_mix = 0.0
-
-    config.model = config_dict.ConfigDict()
-    config.model.name = 'lenet_300_100'
 
     config.training = config_dict.ConfigDict()
     config.training.length = '50000it'
@@ -71,8 +44,6 @@ def defaults():
     # The batch size that the learning rates are meant for: they are multiplied by batch_size / scale_from. None takes
     # them as they are.
     config.training.scale_from = config_dict.placeholder(int)
-    # The share of the label that is spread over all classes (1512.00567, section 7).
-    config.training.label_smoothing = 0.0
     # How it changes: training/learning_rates.py has the formulas.
     config.training.schedule = 'constant'
     # Read by the schedule 'steps': lengths such as '20000it' or '80ep', and the factor at each.
@@ -82,11 +53,11 @@ def defaults():
     config.training.final_learning_rate = 0.0
     # Over this length the rate rises from 0.
     config.training.warmup = '0it'
-    config.training.precision = 'float32'
     config.training.evaluate_every = '100it'
     config.training.checkpoint_every = '5000it'
     # Optimizer steps per call into the compiled program, at most.
     config.training.block = 100
+    images.add_defaults(config)
 
     config.pruning = config_dict.ConfigDict()
     # The share of the surviving weights pruned per level, and what differs from it in a layer group: None is
@@ -138,12 +109,10 @@ class Protocol:
 
     Attributes:
       config: the ConfigDict it was made from.
-      dataset: data.Description.
-      examples: int, training examples without the validation set.
-      model: models.Network.
+      task: Task.
+      facts: Facts of it.
       shapes: {weight name: shape} of the prunable weights.
       fractions: {weight name: fraction pruned per level}.
-      multiplications: int, by prunable weights, that the dense network takes for an image.
       end_step: int, T, the length of training.
       rewind_steps: tuple of int, k; several in a sweep.
       evaluate_every, checkpoint_every: int, steps.
@@ -155,12 +124,10 @@ class Protocol:
     """
 
     config: config_dict.ConfigDict
-    dataset: data.Description
-    examples: int
-    model: object
+    task: Task
+    facts: Facts
     shapes: dict
     fractions: dict
-    multiplications: int
     end_step: int
     rewind_steps: tuple
     evaluate_every: int
@@ -177,9 +144,9 @@ class Protocol:
         return self.config.pruning.levels
 
     @property
-    def validation(self):
-        """int, the training examples that are held out to validate on."""
-        return self.dataset.train - self.examples
+    def multiplications(self):
+        """int, by prunable weights, that the dense network takes for an example."""
+        return sum(math.prod(weight.shape) * weight.places for weight in self.facts.weights.values())
 
 
 def check_arm(file, arm, arms):
@@ -222,32 +189,14 @@ _LENGTH, _LENGTHS = _read_by(steps.parse), _read_by(steps.parse_list)
 _POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
 _NOT_NEGATIVE = values.number(lambda number: number >= 0, 'give a number of 0 or more')
 _DECAY = values.number(lambda share: 0 <= share < 1, 'give a number in [0, 1)')
-# Below this both numbers that make up a share may be too small for float64, and the share not a number.
-_ALPHA = values.number(lambda alpha: alpha == 0 or alpha >= 0.05, 'give its alpha, above 0 (0.2 and 1.0 in their '
-                       'papers) and at least 0.05, or 0 to leave it out')
-_NAME = values.text('give a name')
 _ANY_COUNT = values.optional(values.whole(1))
 _GROUP_FRACTION = values.optional(values.number(
     lambda share: 0 <= share < 1, 'give the share of weights pruned per level, below 1; 0 never prunes the group'))
 
 # What each key may hold, alone: `check` compares them with each other, and with the data set.
 VALUES = {
+    **images.VALUES,
     'name': values.text('give the experiment a name, in one line'),
-    'data.name': _NAME,
-    'data.validation': _ANY_COUNT,
-    'data.crop_pixels': values.whole(0),
-    'data.flip': values.switch,
-    # No JPEG file has more.
-    'data.image_size': values.optional(values.whole(1, 65_535)),
-    'data.train': _ANY_COUNT,
-    'data.test': _ANY_COUNT,
-    'data.skip_corrupt': values.whole(0),
-    # Each is an operation of its own in the program that reads the images.
-    'data.rand_augment': values.whole(0, 100),
-    'data.rand_augment_magnitude': values.number(lambda number: 0 <= number <= 1, 'give a number in [0, 1]'),
-    'data.mix_up': _ALPHA,
-    'data.cut_mix': _ALPHA,
-    'model.name': _NAME,
     'training.length': _LENGTH,
     'training.batch_size': values.whole(1),
     'training.optimizer': values.one_of(OPTIMIZERS),
@@ -257,15 +206,12 @@ VALUES = {
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,
-    'training.label_smoothing': values.number(
-        lambda share: 0 <= share < 1, "give a share below 1 (0.1 in Inception-v3's paper), 0 or more"),
     'training.schedule': values.one_of(SCHEDULES),
     'training.milestones': values.several(_LENGTH, "('20000it', '25000it')"),
     'training.drop': values.number(
         lambda factor: 0 < factor < 1, 'give a factor between 0 and 1 (0.1 in the papers)'),
     'training.final_learning_rate': _NOT_NEGATIVE,
     'training.warmup': _LENGTH,
-    'training.precision': values.one_of(PRECISIONS),
     'training.evaluate_every': _LENGTH,
     'training.checkpoint_every': _LENGTH,
     # The indices of a block's examples lie in memory at once.
@@ -273,7 +219,7 @@ VALUES = {
     'pruning.fraction': values.number(
         lambda share: 0 < share < 1,
         'give the share of weights pruned per level, between 0 and 1 (0.2 in the papers)'),
-    **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in models.GROUPS},
+    **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in GROUPS},
     'pruning.scope': values.one_of(allocation.SCOPES),
     'pruning.levels': values.whole(0, MOST_COPIES),
     'pruning.rewind_to': _LENGTHS,
@@ -360,7 +306,6 @@ def check(config):
     if config.connectivity.points == 1:
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     protocol = _protocol(config)
-    _check_crop(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -371,32 +316,22 @@ def check(config):
 def _protocol(config):
     """The Protocol of a config whose values are of their kinds."""
     training, pruning = config.training, config.pruning
-    dataset = data.chosen(config.data)
-    model = models.find(config.model.name)
-    examples = _training_examples(config, dataset)
-    per_epoch = steps.per_epoch(examples, training.batch_size)
+    chosen = tasks.find(config)
+    facts = chosen.facts()
+    per_epoch = steps.per_epoch(facts.train, training.batch_size)
     end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
     milestones, warmup = _schedule_steps(training, end, per_epoch)
-    shapes = model.prunable_shapes(dataset.shape, dataset.classes)
-    fractions = _fractions(pruning, shapes)
+    shapes = {name: weight.shape for name, weight in facts.weights.items()}
+    fractions = _fractions(pruning, facts.weights)
     reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
     if 0 in config.branch_levels and not reorders_dense:
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
     levels = control_levels(config.branch_levels, pruning.levels)
-    multiplications = sum(math.prod(shape) * places for _, shape, places in shapes.values())
     scale = training.batch_size / training.scale_from if training.scale_from else 1.0
     return Protocol(
-        config, dataset, examples, model, {name: shape for name, (_, shape, _) in shapes.items()}, fractions,
-        multiplications, end, rewinds, evaluate, checkpoint, milestones, warmup, scale * training.learning_rate,
-        scale * training.final_learning_rate, levels, reorders_dense)
-
-
-def _check_crop(protocol):
-    pixels, side = protocol.config.data.crop_pixels, min(protocol.dataset.shape[:2])
-    if pixels >= side:
-        raise UsageError(f'data.crop_pixels is {pixels}: give fewer than {side}, the pixels of a side of '
-                         f'{protocol.config.data.name}, or crops may hold nothing of their images.')
+        config, chosen, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
+        scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense)
 
 
 def _check_steps(protocol):
@@ -451,21 +386,6 @@ def control_levels(branch_levels, levels):
         range(1, levels + 1))
 
 
-def _training_examples(config, dataset):
-    validation = config.data.validation
-    validation = dataset.validation if validation is None else validation
-    examples = dataset.train - validation
-    batch = config.training.batch_size
-    if validation < 1 or examples < 1:
-        raise UsageError(f'data.validation is {validation}: it must leave a batch of {batch} or more of the '
-                         f'{dataset.train} training examples of {config.data.name}, and be 1 or more.')
-    if examples < batch:
-        raise UsageError(f'training.batch_size is {batch}, and data.validation={validation} leaves {examples} of the '
-                         f'{dataset.train} training examples of {config.data.name}: give a smaller batch, or hold '
-                         'fewer examples out.')
-    return examples
-
-
 def _lengths(config, per_epoch):
     training, rewind_to = config.training, config.pruning.rewind_to
     end = steps.parse(training.length, per_epoch)
@@ -499,12 +419,12 @@ def _schedule_steps(training, end, per_epoch):
     return milestones, warmup
 
 
-def _fractions(pruning, shapes):
+def _fractions(pruning, weights):
     by_group = {}
-    for group in models.GROUPS:
+    for group in GROUPS:
         value = pruning[f'{group}_fraction']
         by_group[group] = pruning.fraction if value is None else value
-    return {name: by_group[group] for name, (group, *_) in shapes.items()}
+    return {name: by_group[weight.group] for name, weight in weights.items()}
 
 
 def restore(stored):

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_lottery import data
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import ClusterError, CorruptFileError, DivergedError, MissingFileError
 from tf_lottery.experiment import runs
@@ -19,7 +18,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
-from tf_lottery.training import feeds, learning_rates
+from tf_lottery.training import learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.line import Line
 from tf_lottery.training.metrics import early_stop, to_csv
@@ -52,8 +51,7 @@ class Experiment:
         self._tensorboard = tensorboard
         config, training = protocol.config, protocol.config.training
         if jit is None:
-            convolutions = any(len(shape) > 2 for shape in protocol.shapes.values())
-            jit = distribute.jit_pays(strategy, convolutions)
+            jit = distribute.jit_pays(strategy, protocol.facts.compiles)
         elif jit:
             distribute.check_jit(strategy)
         learning_rate = learning_rates.build(
@@ -63,28 +61,17 @@ class Experiment:
             batch_size=training.batch_size, optimizer=training.optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
-            checkpoint_every=protocol.checkpoint_every, block=training.block, crop_pixels=config.data.crop_pixels,
-            flip=config.data.flip, brightest=protocol.dataset.brightest, jit=jit,
-            label_smoothing=training.label_smoothing)
-        if protocol.dataset.streamed:
-            feed = feeds.StreamFeed(config.data, protocol.dataset, protocol.validation, settings, strategy, data_dir)
-        else:
-            feed = feeds.MemoryFeed(data.load(config.data.name, protocol.validation, data_dir), settings, strategy)
+            checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
+        feed = protocol.task.feed(settings, strategy, data_dir)
         if distribute.has_workers(strategy):
             # Before anything else is exchanged: networks of different shapes would wait for each other for ever.
             distribute.agree(strategy, {
                 'the config': config.to_dict(), 'a version of the libraries': runs.versions(),
                 f'the experiment in {workdir}': runs.is_claimed(workdir) and runs.read_config(workdir)['config'],
                 'the data set': feed.fingerprint()})
-        self.trainer = Trainer(functools.partial(self.network, seed=0), feed, settings, strategy)
+        self.trainer = Trainer(protocol.task, feed, settings, strategy)
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
                               protocol.rewind_steps[0])
-
-    def network(self, seed):
-        """Builds the dense network with the initial weights of a seed."""
-        dataset = self.protocol.dataset
-        return self.protocol.model.build(dataset.shape, dataset.classes, seed,
-                                         precision=self.protocol.config.training.precision)
 
     def path(self, run, *names):
         return storage.join(self.workdir, run.folder, *names)
@@ -302,7 +289,7 @@ class At:
 
     def new_weights(self):
         """A W_0 of this run's own seed."""
-        return wrapper.get_weights(self._experiment.network(self.seed))
+        return wrapper.get_weights(self._protocol.task.network(self.seed))
 
     def initial(self):
         """W_0 of this replicate."""
@@ -327,6 +314,6 @@ class At:
 
     def _initialised(self):
         """W_0 of this replicate, written down for the branches and analyses that need it."""
-        weights = wrapper.get_weights(self._experiment.network(self.seeds.initialisation))
+        weights = wrapper.get_weights(self._protocol.task.network(self.seeds.initialisation))
         self._experiment.write(self._run.initial_weights, weights)
         return weights

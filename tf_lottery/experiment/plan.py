@@ -47,7 +47,7 @@ def describe(workdir, protocol, replicate=None, images_per_second=None):
     operations = steps * _operations_per_step(protocol)
     config = protocol.config
     lines = [
-        f'{config.name}: {config.model.name} on {config.data.name}, {protocol.end_step:,} steps a run of batch '
+        f'{config.name}: {protocol.facts.about}, {protocol.end_step:,} steps a run of batch '
         f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
         f'folder      {workdir}',
         '',
@@ -121,7 +121,7 @@ def _bytes(protocol, run, density):
 
 def _evaluated(protocol):
     """Examples that are evaluated per training step."""
-    return (protocol.validation + protocol.dataset.test) / protocol.evaluate_every
+    return (protocol.facts.validation + protocol.facts.test) / protocol.evaluate_every
 
 
 def _operations_per_step(protocol):

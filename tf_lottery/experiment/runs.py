@@ -278,6 +278,6 @@ def missing_lines(workdir, protocol, replicate=None):
         if BRANCHES[run.branch].reorders:
             path = storage.join(workdir, run.folder, 'connectivity.json')
             line = storage.read_json(path) if storage.exists(path) else {'position': ()}
-            if len(line['position']) != wish.points or line['examples'] != min(wish.examples, protocol.examples):
+            if len(line['position']) != wish.points or line['examples'] != min(wish.examples, protocol.facts.train):
                 lines.append(run)
     return lines

@@ -209,22 +209,23 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     if result['diverged']:
         raise UsageError(f'{source} ended in a loss that is not finite: choose another --level or --replicate.')
     protocol = config.restore(stored['config'])
-    train, test = data.examples(protocol.config.data, protocol.dataset, protocol.validation, _CALIBRATION, data_dir)
+    train, test = data.examples(protocol.config.data, protocol.task.dataset, protocol.facts.validation, _CALIBRATION,
+                                data_dir)
     subject = _subject(workdir, stored, run, weights, result, protocol, train, test)
     folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
     about = {**_about(stored, run, weights, result, subject.images.accuracy(subject.outputs['outputs']), summary,
-                      command, protocol.dataset), 'examples': len(test)}
+                      command, protocol.task.dataset), 'examples': len(test)}
     return _write(subject, folder, about, options or Options())
 
 
 def _subject(workdir, stored, run, weights, result, protocol, train, test):
-    dataset = protocol.dataset
+    dataset = protocol.task.dataset
     source = storage.join(workdir, run.folder)
     mask = runs.read_mask(source)
     # What the run started from; the dense network starts from W_0.
     rewound = storage.read_arrays(storage.join(workdir, run.rewound_weights if run.level else run.initial_weights))
     arrays = rewound if weights == 'rewound' else runs.read_weights(source, mask)
-    network = protocol.model.build(dataset.shape, dataset.classes, 0)
+    network = protocol.task.network(0)
     values = mask.apply(arrays)
     for name, variable in wrapper.variables(network).items():
         variable.assign(values[name])

@@ -122,13 +122,13 @@ def is_chief():
     return clusters.own_index() == 0
 
 
-def jit_pays(strategy, network_has_convolutions):
-    """Whether XLA pays: on accelerators always; on CPUs for dense networks on one replica (it cannot run mirrored)."""
+def jit_pays(strategy, on_cpus):
+    """Whether XLA pays: on accelerators always; on CPUs where `on_cpus` and on one replica (it cannot run mirrored)."""
     import tensorflow as tf
 
     if tf.config.list_physical_devices('GPU') or isinstance(strategy, tf.distribute.TPUStrategy):
         return True
-    return strategy.num_replicas_in_sync == 1 and not network_has_convolutions
+    return strategy.num_replicas_in_sync == 1 and on_cpus
 
 
 def check_jit(strategy):

@@ -7,6 +7,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from tf_lottery.models import GROUPS  # noqa: F401
 from tf_lottery.tasks.measure import Measures
 
 
@@ -25,10 +26,6 @@ class Weight:
     places: int
 
 
-# The groups of weights that may be pruned at fractions of their own (1803.03635, Figure 2).
-GROUPS = ('conv', 'projection', 'dense', 'output')
-
-
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """What is known of a task before anything is trained.
@@ -38,6 +35,7 @@ class Facts:
       weights: {name: Weight} of the prunable weights, in the order of the layers; names are those of
         `wrapper.prunable_variables`.
       train, validation, test: int, the examples of each split; `train` is without those that are held out.
+      compiles: bool, whether XLA pays for the network on a CPU.
     """
 
     about: str
@@ -45,6 +43,7 @@ class Facts:
     train: int
     validation: int
     test: int
+    compiles: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +121,14 @@ class Task(abc.ABC):
           (float32 scalar, float32 scalar): the mean loss of the replica's examples, which is reported, and what is
           minimised, penalties included.
         """
+
+    @abc.abstractmethod
+    def inputs(self, batch):
+        """Returns what the network is called with, of a batch or of examples as the feed has them."""
+
+    @abc.abstractmethod
+    def judge(self):
+        """Returns the evaluation.Judge of the feed's examples."""
 
     @abc.abstractmethod
     def serving(self, data_dir=None):

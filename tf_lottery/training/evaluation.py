@@ -1,8 +1,7 @@
-"""Loss and accuracy over a whole split in one call."""
+"""What a network is worth on a whole split, in one call."""
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 # Larger pieces fall out of the caches of a CPU, smaller ones leave its matrix units idle.
@@ -10,67 +9,65 @@ _PIECE = 1000
 
 
 class Evaluator:
-    """Evaluates a network on one split: one call of one compiled program, every example counted once.
+    """Evaluates a network on one split on one device: one call of one compiled program, every example counted once.
 
     Args:
-      network: Keras model from images in [0, 1] to logits.
-      split: data.Split.
-      brightest: the pixel value that becomes 1.0.
+      network: Keras model.
+      examples: nested structure of arrays [n, ...], what a `Judge` takes a batch of.
+      judge: Judge.
       jit: whether XLA compiles it.
     """
 
-    def __init__(self, network, split, brightest, jit):
-        pieces = math.ceil(len(split) / _PIECE)
-        size = math.ceil(len(split) / pieces)
-        images, labels = padded(split, size)
-        self._images = tf.Variable(images.reshape(pieces, size, *images.shape[1:]), trainable=False)
-        self._labels = tf.Variable(labels.reshape(pieces, size), trainable=False)
-        self._examples = len(split)
+    def __init__(self, network, examples, judge, jit):
+        count = length(examples)
+        pieces = math.ceil(count / _PIECE)
+        size = math.ceil(count / pieces)
+        pieces = count // size
+        whole = tf.nest.map_structure(lambda array: tf.Variable(
+            array[:pieces * size].reshape(pieces, size, *array.shape[1:]), trainable=False), examples)
+        # What is left over, of a split that does not come out even.
+        rest = tf.nest.map_structure(lambda array: tf.Variable(array[pieces * size:], trainable=False), examples)
+        self._judge = judge
 
-        def totals():
-            def body(piece, loss, correct):
-                own_loss, own_correct, _ = _sums(network, self._images[piece], self._labels[piece], brightest)
-                return piece + 1, loss + own_loss, correct + own_correct
+        def added(sums):
+            def body(piece, sums):
+                batch = tf.nest.map_structure(lambda variable: variable[piece], whole)
+                return piece + 1, judge.add(network, batch, sums)
 
-            _, loss, correct = tf.while_loop(lambda piece, *_: piece < pieces, body, (0, 0.0, 0))
-            return loss, correct
+            _, sums = tf.while_loop(lambda piece, _: piece < pieces, body, (0, sums))
+            return judge.add(network, tf.nest.map_structure(tf.convert_to_tensor, rest), sums) if count % size else sums
 
-        self._totals = tf.function(totals, jit_compile=jit)
+        self._added = tf.function(added, jit_compile=jit)
 
     def __call__(self):
-        """Returns {'loss': mean cross-entropy in nats, 'accuracy': fraction}, Python floats."""
-        loss, correct = self._totals()
-        return {'loss': float(loss) / self._examples, 'accuracy': int(correct) / self._examples}
+        """Returns {measure's name: Python float}."""
+        return self._judge.finish(self._added(self._judge.start()))
 
 
 class StreamEvaluator:
     """Evaluates a network on a split that comes in batches, every example counted once on any number of replicas.
 
     Args:
-      network: Keras model from images in [0, 1] to logits.
-      batches: (distributed) dataset of dicts with `image` uint8 [n, height, width, channels] and `label` int32 [n], -1
-        where an image does not count.
-      brightest, jit: as of `Evaluator`.
+      network: Keras model.
+      batches: (distributed) dataset of what `judge` takes.
+      judge: Judge.
+      jit: whether XLA compiles it.
       strategy: the tf.distribute.Strategy of the network.
       explained: function that returns a context in which damaged files are errors of their own.
     """
 
-    def __init__(self, network, batches, brightest, jit, strategy, explained):
-        self._batches, self._explained = batches, explained
+    def __init__(self, network, batches, judge, jit, strategy, explained):
+        self._batches, self._judge, self._explained = batches, judge, explained
 
         @tf.function(jit_compile=jit)
         def added(batch, before):
-            own = _sums(network, batch['image'], batch['label'], brightest)
-            return tuple(one + other for one, other in zip(before, own, strict=True))
+            return judge.add(network, batch, before)
 
         self._strategy = strategy
 
-        def nothing():
-            return tf.constant(0.0), tf.constant(0), tf.constant(0)
-
         @tf.function
         def start():
-            return strategy.run(nothing)
+            return strategy.run(lambda: tf.nest.map_structure(tf.constant, judge.start()))
 
         @tf.function
         def go_on(batch, before):
@@ -79,28 +76,38 @@ class StreamEvaluator:
         self._start, self._go_on = start, go_on
 
     def __call__(self):
-        """Returns {'loss': mean cross-entropy in nats, 'accuracy': fraction}, Python floats."""
+        """Returns {measure's name: Python float}."""
         sums = self._start()
         with self._explained():
             for batch in self._batches:
                 sums = self._go_on(batch, sums)
         # Replicas meet once, at the end.
-        loss, correct, examples = (self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None) for each in sums)
-        return {'loss': float(loss) / int(examples), 'accuracy': int(correct) / int(examples)}
+        return self._judge.finish(tuple(
+            self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None) for each in sums))
 
 
-def padded(split, size):
-    """The images and labels of a split in whole pieces of a size: a label of -1 marks padding."""
-    padding = -len(split) % size
-    return (np.pad(split.images, [(0, padding), (0, 0), (0, 0), (0, 0)]),
-            np.pad(split.labels, (0, padding), constant_values=-1))
+class Judge:
+    """How a task adds up what a network is worth.
+
+    Attributes:
+      adds_up: bool, whether `add` changes nothing but the sums, so that replicas can share the work.
+    """
+
+    adds_up = True
+
+    def start(self):
+        """Returns a tuple of numbers, the sums of no examples."""
+        raise NotImplementedError
+
+    def add(self, network, batch, sums):
+        """In a compiled program, returns the sums with those of a batch."""
+        raise NotImplementedError
+
+    def finish(self, sums):
+        """Returns {measure's name: Python float}, `loss` among them, of the sums of a whole split."""
+        raise NotImplementedError
 
 
-def _sums(network, images, labels, brightest):
-    """The sums of losses, of correct predictions and of examples over a batch; a label of -1 does not count."""
-    logits = network(tf.cast(images, tf.float32) / brightest, training=False)
-    counted, labels = labels >= 0, tf.maximum(labels, 0)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels) & counted
-    return (tf.reduce_sum(tf.where(counted, losses, 0.0)), tf.reduce_sum(tf.cast(right, tf.int32)),
-            tf.reduce_sum(tf.cast(counted, tf.int32)))
+def length(examples):
+    """int, how many examples there are in a nested structure of arrays [n, ...]."""
+    return len(tf.nest.flatten(examples)[0])

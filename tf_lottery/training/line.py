@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_lottery.pruning import wrapper
-from tf_lottery.training.evaluation import Evaluator
+from tf_lottery.training.evaluation import Evaluator, length
 
 # Batch-norm statistics are averages over batches of so many examples.
 _BATCH = 500
@@ -16,26 +16,28 @@ class Line:
 
     Args:
       trainer: training.trainer.Trainer.
-      split: data.Split of training examples, not augmented: batch-norm statistics and the training error are theirs.
+      examples: training examples as of `trainer.feed.sample`, not augmented: batch-norm statistics and the training
+        error are theirs.
     """
 
-    def __init__(self, trainer, split):
+    def __init__(self, trainer, examples):
         self._trainer = trainer
-        self.examples = len(split)
-        settings = trainer.settings
-        self._error = Evaluator(trainer.network, split, settings.brightest, settings.jit)
+        self.examples = length(examples)
+        task, jit = trainer.task, trainer.settings.jit
+        self._measure = task.measures.lead
+        self._training = Evaluator(trainer.network, examples, task.judge(), jit)
         self._norms = [layer for layer in trainer.network.submodules
                        if isinstance(layer, tf_keras.layers.BatchNormalization)]
         # What is left over after the last whole batch is left out: a few examples have no statistics.
-        batch = min(_BATCH, len(split))
-        self._batches = len(split) // batch
-        images = split.images[:self._batches * batch].reshape(self._batches, batch, *split.images.shape[1:])
-        images = tf.constant(images)
+        batch = min(_BATCH, self.examples)
+        self._batches = self.examples // batch
+        batches = tf.nest.map_structure(lambda array: tf.constant(
+            array[:self._batches * batch].reshape(self._batches, batch, *array.shape[1:])), examples)
 
         def forward(number):
-            trainer.network(tf.cast(images[number], tf.float32) / settings.brightest, training=True)
+            trainer.network(task.inputs(tf.nest.map_structure(lambda array: array[number], batches)), training=True)
 
-        self._forward = tf.function(forward, jit_compile=settings.jit)
+        self._forward = tf.function(forward, jit_compile=jit)
 
     def errors(self, first, second, mask, points, stop=None):
         """Measures at `points` evenly spaced places, both ends included.
@@ -52,7 +54,7 @@ class Line:
 
         Returns:
           dict of lists of float with a value per point: `position` (0 is `first`, 1 is `second`), `train_error` and
-          `test_error` (fractions).
+          `test_error` (`Measure.error` of the task's leading measure).
 
         Source: 1912.05671, section 2.
         """
@@ -66,8 +68,9 @@ class Line:
                 variable.assign(((1 - position) * first[name] + position * second[name]).astype(first[name].dtype))
             self._renew_statistics()
             rows['position'].append(float(position))
-            rows['train_error'].append(1 - self._error()['accuracy'])
-            rows['test_error'].append(1 - self._trainer.evaluate(['test'])['test_accuracy'])
+            rows['train_error'].append(self._measure.error(self._training()[self._measure.name]))
+            rows['test_error'].append(self._measure.error(
+                self._trainer.evaluate(['test'])[f'test_{self._measure.name}']))
         return rows
 
     def _renew_statistics(self):

@@ -9,14 +9,12 @@ import tf_keras
 from absl import logging
 
 from tf_lottery.errors import UsageError
-from tf_lottery.models import auxiliary, dropout
 from tf_lottery.pruning import optimizer_state, wrapper
 from tf_lottery.pruning.rewind import RewindCallback
 from tf_lottery.runtime.distribute import agree
 from tf_lottery.training import optimizers
 from tf_lottery.training.agreement import SameMasks
 from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, Progress, SaveAndStop
-from tf_lottery.training.loss import mean_cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +35,9 @@ class Settings:
       optimizer, learning_rate, momentum, rho, epsilon: as in `optimizers.build`.
       evaluate_every, checkpoint_every: int, steps.
       block: int, the steps that one call of the compiled program takes at most.
-      crop_pixels, flip: int and bool, as in `augmentation.crop_and_flip`.
-      brightest: the pixel value that becomes 1.0.
       jit: bool, whether XLA compiles the training and evaluation steps.
       weight_decay: float, L2 on the prunable weights: weight_decay * w is added to the gradient of the loss before the
         optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
-      label_smoothing: float, as in `loss.mean_cross_entropy`; evaluation is without it.
     """
 
     batch_size: int
@@ -52,14 +47,10 @@ class Settings:
     evaluate_every: int
     checkpoint_every: int
     block: int
-    crop_pixels: int
-    brightest: float
     jit: bool
     rho: float = 0.9
     epsilon: float = 1e-7
     weight_decay: float = 0.0
-    flip: bool = False
-    label_smoothing: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +59,8 @@ class Trained:
 
     Attributes:
       weights: mapping from name to array, at the last step.
-      rows: list of dicts, one per evaluation: see `metrics.COLUMNS`.
+      rows: list of dicts, one per evaluation: `step`, `train_loss` and what `evaluate`
+        returns.
       diverged: whether training stopped at a loss that is not finite.
     """
 
@@ -78,16 +70,16 @@ class Trained:
 
 
 class TrainingModel(tf_keras.Model):
-    """A wrapped network, what it is trained on, and a `train_step` that takes a whole block of optimizer steps.
+    """A wrapped network, its task and feed, and a `train_step` that takes a whole block of optimizer steps.
 
     Small networks live on overhead. On one replica a block of steps is therefore one loop inside one program, fed with
     indices into data that stay on the device. On several, where the optimizer's exchange of gradients may not stand
     inside a loop, and where images come from files, Keras's `steps_per_execution` is the block.
     """
 
-    def __init__(self, network, feed, settings):
+    def __init__(self, network, task, feed, settings):
         super().__init__()
-        self.network = network
+        self.network, self.task = network, task
         self.feed, self.settings = feed, settings
         self.augmentation_seed = tf.Variable(0, trainable=False, dtype=tf.int32, name='augmentation_seed')
         self.mean_loss = tf_keras.metrics.Mean(name='loss')
@@ -100,8 +92,8 @@ class TrainingModel(tf_keras.Model):
         # Evaluation reads and resets the mean loss at its own steps; Keras would reset it at every start of `fit`.
         return []
 
-    def call(self, images, training=None):
-        return self.network(images, training=training)
+    def call(self, inputs, training=None):
+        return self.network(inputs, training=training)
 
     def train_step(self, data):
         if not self.feed.blocks:
@@ -124,14 +116,10 @@ class TrainingModel(tf_keras.Model):
         """One optimizer step; returns the mean loss over this replica's examples, float32."""
         settings, seed = self.settings, self.augmentation_seed
         batch = self.feed.batch(element, seed)
-        images = tf.cast(batch['image'], tf.float32) / settings.brightest
         with tf.GradientTape() as tape:
-            with dropout.drawn_from(seed, batch['step'], batch['row'], settings.batch_size), auxiliary.judged_by(
-                    lambda logits: mean_cross_entropy(logits, batch, settings.label_smoothing)):
-                logits = self.network(images, training=True)
-            loss = mean_cross_entropy(logits, batch, settings.label_smoothing)
+            loss, minimised = self.task.loss(self.network, batch, seed)
             # The optimizer adds gradients up over the replicas.
-            scaled = (loss + tf.add_n(self.network.losses or [0.0])) / self.replicas
+            scaled = minimised / self.replicas
         trainable = self.network.trainable_variables
         gradients = tape.gradient(scaled, trainable)
         if settings.weight_decay:
@@ -148,8 +136,8 @@ class Trainer:
     """A network in memory that can be trained from any ticket.
 
     Args:
-      network: a Keras model from images in [0, 1] to logits; it is wrapped here.
-      feed: feeds.MemoryFeed or feeds.StreamFeed.
+      task: tasks.task.Task, whose network is wrapped here.
+      feed: what `task.feed` returned.
       settings: Settings.
       strategy: a tf.distribute.Strategy.
 
@@ -157,18 +145,18 @@ class Trainer:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, network, feed, settings, strategy):
-        self.strategy, self.settings, self.feed = strategy, settings, feed
+    def __init__(self, task, feed, settings, strategy):
+        self.strategy, self.settings, self.task, self.feed = strategy, settings, task, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
             raise UsageError(f'training.batch_size is {settings.batch_size}, which does not divide among {replicas} '
                              'replicas: give a multiple of their number.')
         with strategy.scope():
-            self.network = wrapper.prunable(network())
+            self.network = wrapper.prunable(task.network(0))
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
-            self.model = TrainingModel(self.network, feed, settings)
+            self.model = TrainingModel(self.network, task, feed, settings)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
                                          settings.epsilon)
             optimizer.build(self.network.trainable_variables)
@@ -187,8 +175,8 @@ class Trainer:
                 *self.model.mean_loss.variables]
 
     def evaluate(self, splits=('validation', 'test')):
-        """Returns loss and accuracy of the network as it stands on each of some splits: see `metrics.COLUMNS`."""
-        return {f'{name}_{metric}': value for name in splits for metric, value in self._evaluators[name]().items()}
+        """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}."""
+        return {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
 
     def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None):
         """Trains from a ticket, or goes on from its checkpoint, to step `end`.

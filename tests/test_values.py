@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from tf_lottery import values
 from tf_lottery.errors import UsageError, shown
-from tf_lottery.experiment import values
 
 POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
 SHARE = values.number(lambda share: 0 <= share < 1, 'give a number in [0, 1)')

@@ -6,23 +6,23 @@ import pathlib
 import subprocess
 import sys
 
+import fake_tasks
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery import data
 from tf_lottery.data.streaming import ImageStream
 from tf_lottery.errors import CorruptFileError, Interrupted, StorageError, UsageError
-from tf_lottery.experiment import config
 from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.runtime import storage
+from tf_lottery.tasks.image_stream import _explained
+from tf_lottery.tasks.images import examples
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint, Saved
 from tf_lottery.training.evaluation import Evaluator
-from tf_lottery.training.feeds import StreamFeed, _explained
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -32,20 +32,19 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir() or not os.environ.get('TFDS_
 
 # 441 training images, of which 41 are held out: 8 steps an epoch.
 SETTINGS = Settings(batch_size=50, optimizer='momentum', learning_rate=0.1, momentum=0.9, evaluate_every=6,
-                    checkpoint_every=4, block=3, crop_pixels=0, brightest=255, jit=False, label_smoothing=0.1)
+                    checkpoint_every=4, block=3, jit=False)
 SEEDS = Seeds(initialisation=0, order=1, augmentation=2)
 EPOCH, END = 8, 11
 
 
-def source(**changes):
-    settings = config.defaults().data
-    settings.update({'name': 'imagenet2012', 'image_size': 16, 'train': 441, 'test': 53, **changes})
-    return settings
+def task(build=None, **changes):
+    own = {'name': 'imagenet2012', 'image_size': 16, 'train': 441, 'test': 53, 'validation': 41, **changes}
+    return fake_tasks.Task(build or network, brightest=255, training__batch_size=50, training__label_smoothing=0.1,
+                           **{f'data__{key}': value for key, value in own.items()})
 
 
 def feed(data_dir=None, strategy=None, **changes):
-    settings, strategy = source(**changes), strategy or tf.distribute.get_strategy()
-    return StreamFeed(settings, data.chosen(settings), 41, SETTINGS, strategy, data_dir)
+    return task(**changes).feed(SETTINGS, strategy or tf.distribute.get_strategy(), data_dir)
 
 
 # Devices must be split before TensorFlow starts, and what two replicas train needs a process of its own. Without batch
@@ -60,7 +59,8 @@ strategy = distribute.build('mirrored' if devices > 1 else 'one_device', devices
 
 import tf_keras
 
-from tests.training import test_feeds as case
+sys.path.append('tests')
+from tests.tasks import test_image_stream as case
 from tf_lottery.runtime import storage
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask, Ticket
@@ -72,7 +72,7 @@ def network():
     return tf_keras.Sequential([tf_keras.layers.InputLayer((16, 16, 3)), *kept])
 
 
-trainer = case.Trainer(network, case.feed(strategy=strategy), case.SETTINGS, strategy)
+trainer = case.Trainer(case.task(network), case.feed(strategy=strategy), case.SETTINGS, strategy)
 weights = wrapper.get_weights(trainer.network)
 ticket = Ticket(Mask.ones({name: weights[name].shape for name in wrapper.get_mask(trainer.network)}), weights, 0)
 trained = trainer.train(ticket, case.SEEDS, 9)
@@ -92,7 +92,7 @@ def network():
 
 @pytest.fixture(scope='module')
 def trainer():
-    return Trainer(network, feed(mix_up=0.2, cut_mix=1.0), SETTINGS, tf.distribute.get_strategy())
+    return Trainer(task(), feed(mix_up=0.2, cut_mix=1.0), SETTINGS, tf.distribute.get_strategy())
 
 
 @pytest.fixture(scope='module')
@@ -135,7 +135,7 @@ def test_evaluation_is_that_of_the_same_images_in_memory(trainer, whole):
     for name, split in (('validation', 'train[:41]'), ('test', 'validation')):
         images = ImageStream(split, 50, 16).first(100)
         assert len(images) == {'validation': 41, 'test': 53}[name]
-        for metric, value in Evaluator(trainer.network, images, 255, jit=False)().items():
+        for metric, value in Evaluator(trainer.network, examples(images), task().judge(), jit=False)().items():
             expected[f'{name}_{metric}'] = value
     assert trainer.evaluate() == pytest.approx(expected, rel=1e-5)
 
@@ -189,7 +189,7 @@ def test_a_truncated_file_ends_training_with_its_name(imagenet_copy, ticket):
     data_dir, folder = imagenet_copy
     path = folder / 'imagenet2012-train.tfrecord-00005-of-00008'
     truncate(path, 1000)
-    trainer = Trainer(network, feed(data_dir), SETTINGS, tf.distribute.get_strategy())
+    trainer = Trainer(task(), feed(data_dir), SETTINGS, tf.distribute.get_strategy())
     with pytest.raises(CorruptFileError, match=f'^record .* of {path} cannot be read .*truncated record'):
         trainer.train(ticket, SEEDS, EPOCH + 1)
 

@@ -1,0 +1,182 @@
+"""The task of the papers: to tell which class an image is of."""
+
+import numpy as np
+from ml_collections import config_dict
+
+from tf_lottery import data, models, values
+from tf_lottery.errors import UsageError
+from tf_lottery.tasks.measure import CLASSIFICATION
+from tf_lottery.tasks.task import Facts, Task, Weight
+
+PRECISIONS = ('float32', 'mixed_bfloat16')
+
+
+def add_defaults(config):
+    """Adds the keys of the task, with their defaults, to a config that has a section `training`."""
+    config.data = config_dict.ConfigDict()
+    config.data.name = 'mnist'
+    # Examples taken from the training set; None is the papers' own number for the data set.
+    config.data.validation = config_dict.placeholder(int)
+    # Augmentation: pad by so many pixels and crop back at random.
+    config.data.crop_pixels = 0
+    # Augmentation: mirror images left to right at random.
+    config.data.flip = False
+    # What follows is read by data sets that are streamed from their files (ImageNet), which are cropped and mirrored at
+    # random as their papers do. Pixels per side; None is 224.
+    config.data.image_size = config_dict.placeholder(int)
+    # The training and test images that are there, where it is only a sample; None is all that were published.
+    config.data.train = config_dict.placeholder(int)
+    config.data.test = config_dict.placeholder(int)
+    # How many unreadable records are skipped before it is an error.
+    config.data.skip_corrupt = 0
+    # RandAugment: operations per image, and how strong they are, in [0, 1].
+    config.data.rand_augment = 0
+    config.data.rand_augment_magnitude = 0.5
+    # The alpha of MixUp and of CutMix; with both, each step does one of them.
+    config.data.mix_up = 0.0
+    config.data.cut_mix = 0.0
+
+    config.model = config_dict.ConfigDict()
+    config.model.name = 'lenet_300_100'
+
+    # The share of the label that is spread over all classes (1512.00567, section 7).
+    config.training.label_smoothing = 0.0
+    config.training.precision = 'float32'
+
+
+# Below this both numbers that make up a share may be too small for float64, and the share not a number.
+_ALPHA = values.number(lambda alpha: alpha == 0 or alpha >= 0.05, 'give its alpha, above 0 (0.2 and 1.0 in their '
+                       'papers) and at least 0.05, or 0 to leave it out')
+_NAME = values.text('give a name')
+_ANY_COUNT = values.optional(values.whole(1))
+
+# What each of the keys may hold, alone.
+VALUES = {
+    'data.name': _NAME,
+    'data.validation': _ANY_COUNT,
+    'data.crop_pixels': values.whole(0),
+    'data.flip': values.switch,
+    # No JPEG file has more.
+    'data.image_size': values.optional(values.whole(1, 65_535)),
+    'data.train': _ANY_COUNT,
+    'data.test': _ANY_COUNT,
+    'data.skip_corrupt': values.whole(0),
+    # Each is an operation of its own in the program that reads the images.
+    'data.rand_augment': values.whole(0, 100),
+    'data.rand_augment_magnitude': values.number(lambda number: 0 <= number <= 1, 'give a number in [0, 1]'),
+    'data.mix_up': _ALPHA,
+    'data.cut_mix': _ALPHA,
+    'model.name': _NAME,
+    'training.label_smoothing': values.number(
+        lambda share: 0 <= share < 1, "give a share below 1 (0.1 in Inception-v3's paper), 0 or more"),
+    'training.precision': values.one_of(PRECISIONS),
+}
+
+
+class ImageTask(Task):
+    """Classification of images, in memory or streamed from their files, by one of the papers' networks.
+
+    Args:
+      config: ConfigDict with the keys of `add_defaults`, their values of the kinds of VALUES.
+
+    Attributes:
+      dataset: data.Description.
+
+    Raises:
+      UsageError: the config names what there is not, or what does not fit together.
+    """
+
+    measures = CLASSIFICATION
+
+    def __init__(self, config):
+        self._source, self._training = config.data, config.training
+        self._name = config.model.name
+        self.dataset = data.chosen(config.data)
+        self._model = models.find(config.model.name)
+        self._validation = self._held_out()
+        self._check_crop()
+
+    def _held_out(self):
+        """int, the training examples that are held out to validate on."""
+        wish, there = self._source.validation, self.dataset.train
+        validation = self.dataset.validation if wish is None else wish
+        batch = self._training.batch_size
+        if validation < 1 or validation >= there:
+            raise UsageError(f'data.validation is {validation}: it must leave a batch of {batch} or more of the '
+                             f'{there} training examples of {self._source.name}, and be 1 or more.')
+        if there - validation < batch:
+            raise UsageError(f'training.batch_size is {batch}, and data.validation={validation} leaves '
+                             f'{there - validation} of the {there} training examples of {self._source.name}: give a '
+                             'smaller batch, or hold fewer examples out.')
+        return validation
+
+    def _check_crop(self):
+        pixels, side = self._source.crop_pixels, min(self.dataset.shape[:2])
+        if pixels >= side:
+            raise UsageError(f'data.crop_pixels is {pixels}: give fewer than {side}, the pixels of a side of '
+                             f'{self._source.name}, or crops may hold nothing of their images.')
+
+    def facts(self):
+        shapes = self._model.prunable_shapes(self.dataset.shape, self.dataset.classes)
+        return Facts(
+            about=f'{self._name} on {self._source.name}', weights={name: Weight(*known) for name, known in
+                                                                   shapes.items()},
+            train=self.dataset.train - self._validation, validation=self._validation, test=self.dataset.test,
+            # XLA's convolutions are slow on CPUs.
+            compiles=all(len(shape) <= 2 for _, shape, _ in shapes.values()))
+
+    def network(self, seed):
+        return self._model.build(self.dataset.shape, self.dataset.classes, seed, precision=self._training.precision)
+
+    def feed(self, settings, strategy, data_dir=None):
+        from tf_lottery.tasks.image_stream import StreamFeed
+        from tf_lottery.training.feeds import MemoryFeed
+
+        judge = self.judge()
+        if self.dataset.streamed:
+            return StreamFeed(self._source, self.dataset, self._validation, settings, strategy, judge, data_dir)
+        splits = data.load(self._source.name, self._validation, data_dir)
+        return MemoryFeed({name: examples(getattr(splits, name)) for name in ('train', 'validation', 'test')},
+                          settings, strategy, judge, self._augmented(settings.batch_size))
+
+    def _augmented(self, batch_size):
+        from tf_lottery.data.augmentation import crop_and_flip
+
+        def augmented(batch, seed):
+            return {**batch, 'image': crop_and_flip(batch['image'], self._source.crop_pixels, self._source.flip, seed,
+                                                    batch['step'], batch['row'], batch_size)}
+
+        return augmented
+
+    def judge(self):
+        from tf_lottery.tasks.cross_entropy import Judge
+
+        return Judge(self.inputs)
+
+    def inputs(self, batch):
+        import tensorflow as tf
+
+        return tf.cast(batch['image'], tf.float32) / self.dataset.brightest
+
+    def loss(self, network, batch, seed):
+        import tensorflow as tf
+
+        from tf_lottery.models import auxiliary, dropout
+        from tf_lottery.tasks.cross_entropy import mean_cross_entropy
+
+        def mean_loss(logits):
+            return mean_cross_entropy(logits, batch, self._training.label_smoothing)
+
+        with dropout.drawn_from(seed, batch['step'], batch['row'], self._training.batch_size), auxiliary.judged_by(
+                mean_loss):
+            logits = network(self.inputs(batch), training=True)
+        loss = mean_loss(logits)
+        return loss, loss + tf.add_n(network.losses or [0.0])
+
+    def serving(self, data_dir=None):
+        raise NotImplementedError
+
+
+def examples(split):
+    """A data.Split as feeds have it: dict of `image` uint8 [n, height, width, channels] and `label` int32 [n]."""
+    return {'image': np.asarray(split.images), 'label': np.asarray(split.labels)}
