@@ -252,14 +252,13 @@ def test_pruned_weights_end_at_exactly_zero(finished):
 
 def test_the_trainer_is_set_up_as_the_config_says(tmp_path, finished):
     changed = {'optimizer': 'rmsprop', 'momentum': 0.5, 'rho': 0.8, 'epsilon': 0.25, 'weight_decay': 0.125,
-               'label_smoothing': 0.1, 'batch_size': 60, 'block': 7}
+               'batch_size': 60, 'block': 7}
     options = {'milestones': ('10it', '2ep'), 'drop': 0.5}
     own = experiment(tmp_path, ('ticket',), 0, **{
-        'data.crop_pixels': 2, 'data.flip': True, 'training.schedule': 'steps', 'training.warmup': '1ep',
+        'training.schedule': 'steps', 'training.warmup': '1ep',
         **{f'training.{key}': value for key, value in {**changed, **options}.items()}}).trainer.settings
     assert {key: getattr(own, key) for key in changed} == changed
-    assert (own.crop_pixels, own.flip, own.jit, own.brightest) == (2, True, False, 16)
-    assert (own.evaluate_every, own.checkpoint_every) == (20, 20)
+    assert (own.evaluate_every, own.checkpoint_every, own.jit) == (20, 20, False)
     # An epoch has 18 steps of 60 examples.
     assert own.learning_rate.get_config() == {
         'schedule': 'steps', 'learning_rate': 1.2e-3, 'end_step': STEPS, 'milestones': [10, 36], 'drop': 0.5,
@@ -278,7 +277,7 @@ def test_networks_have_the_precision_of_the_config(tmp_path, finished):
     own = experiment(tmp_path, ('ticket',), 0, **{'training.precision': 'mixed_bfloat16'})
     mixed, single = {'bfloat16', 'float32'}, {'float32'}
     for network, precisions in (
-            (own.trainer.network, mixed), (own.network(0), mixed), (finished.trainer.network, single)):
+            (own.trainer.network, mixed), (own.protocol.task.network(0), mixed), (finished.trainer.network, single)):
         assert {layer.compute_dtype for layer in network.layers} == precisions
 
 
@@ -355,7 +354,8 @@ def test_every_replicate_is_made_of_its_own_networks(tmp_path):
             assert weights_equal(At(done, run).ticket().weights, done.read(run.rewound_weights))
             assert storage.read_json(done.path(run, 'result.json'))['replicate'] == replicate
         seeds = replicate_seeds(0, replicate)
-        assert weights_equal(done.read(run.initial_weights), wrapper.get_weights(done.network(seeds.initialisation)))
+        assert weights_equal(done.read(run.initial_weights), wrapper.get_weights(
+            done.protocol.task.network(seeds.initialisation)))
 
 
 def test_more_branches_and_levels_train_only_what_is_missing(tmp_path):

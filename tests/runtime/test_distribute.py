@@ -389,11 +389,11 @@ def test_a_batch_must_divide_among_the_replicas():
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices('GPU')), reason='on a GPU XLA pays always')
-def test_xla_pays_on_cpus_for_dense_networks_on_one_replica():
+def test_xla_pays_on_cpus_where_it_is_said_to_on_one_replica():
     one, two = (types.SimpleNamespace(num_replicas_in_sync=count) for count in (1, 2))
-    assert distribute.jit_pays(one, network_has_convolutions=False)
-    assert not distribute.jit_pays(one, network_has_convolutions=True)
-    assert not distribute.jit_pays(two, network_has_convolutions=False)
+    assert distribute.jit_pays(one, on_cpus=True)
+    assert not distribute.jit_pays(one, on_cpus=False)
+    assert not distribute.jit_pays(two, on_cpus=True)
 
 
 EIGEN = '--xla_cpu_experimental_ynn_fusion_type='

@@ -166,8 +166,8 @@ def test_another_number_of_hosts_goes_on_at_the_next_epoch(trainer):
 
 def test_a_sample_is_of_training_images():
     held = feed(train=441).sample(30)
-    assert held.images.shape == (30, 16, 16, 3) and held.images.dtype == np.uint8
-    assert not set(held.labels) & set(ImageStream('train[:41]', 41, 16).first(41).labels)
+    assert held['image'].shape == (30, 16, 16, 3) and held['image'].dtype == np.uint8
+    assert not set(held['label']) & set(ImageStream('train[:41]', 41, 16).first(41).labels)
 
 
 def test_a_sample_that_is_not_all_of_it_must_be_said():
