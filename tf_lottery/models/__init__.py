@@ -1,8 +1,8 @@
 """The networks of the papers, one file per architecture, and the user's own (`own`).
 
-Each file of a paper's network has `prunable_shapes(input_shape, classes)`, which needs no TensorFlow (so that a plan is instant), and
-`build(input_shape, classes, seed, precision)`; where it holds several networks, both take what tells them apart. A new
-network is a file and a line here.
+Each file of a paper's network has `prunable_shapes(input_shape, classes)`, which needs no TensorFlow (so that a plan is
+instant), and `build(input_shape, classes, seed, precision)`; where it holds several networks, both take what tells them
+apart. A new network is a file and a line here.
 """
 
 import dataclasses

@@ -37,8 +37,8 @@ class OwnNetwork:
             parameters = inspect.signature(self._function)
             parameters.bind((1, 1, 1), 1, 0)
         except (TypeError, ValueError):
-            raise UsageError(f'{_KEY}={in_one_line(reference)} cannot be called with (input_shape, classes, seed): make '
-                             'it a function of these three.') from None
+            raise UsageError(f'{_KEY}={in_one_line(reference)} cannot be called with (input_shape, classes, seed): '
+                             'make it a function of these three.') from None
         self._takes_precision = 'precision' in parameters.parameters
 
     def prunable_shapes(self, input_shape, classes):
@@ -94,8 +94,8 @@ class OwnNetwork:
                                 f'let its only input be float images of shape {tuple(input_shape)}, its first argument')
         if len(network.outputs) != 1 or tuple(network.outputs[0].shape[1:]) != (classes,) or (
                 network.outputs[0].dtype != tf.float32):
-            raise self._refused(f'makes {_described(network.outputs)}', f'let its only output be float32 logits of shape '
-                                f'({classes},), one for each class, its second argument')
+            raise self._refused(f'makes {_described(network.outputs)}', f'let its only output be float32 logits of '
+                                f'shape ({classes},), one for each class, its second argument')
         if _ends_in_softmax(network):
             raise self._refused('ends in a softmax', 'leave that out, for the loss takes logits')
 
@@ -151,7 +151,7 @@ def _last(network, prunable):
 
 
 def _places(network):
-    """Yields (layer, how often each of its weights is multiplied per image), from the shapes that go in and come out."""
+    """Yields (layer, how often each of its weights is multiplied per image), by the shapes that go in and come out."""
     import tensorflow as tf
     import tf_keras
 

@@ -120,8 +120,8 @@ def _of_package(name, key, remedy):
                 raise
             found = None
         if found is None:
-            raise UsageError(f'there is no module {in_one_line(name)}, which {key} names: give one that can be imported '
-                             'from here, or FILE.py:NAME.')
+            raise UsageError(f'there is no module {in_one_line(name)}, which {key} names: give one that can be '
+                             'imported from here, or FILE.py:NAME.')
         origin = found.origin or name
     with told(origin, (name, remedy), remedy):
         return importlib.import_module(name)
