@@ -148,7 +148,7 @@ def run(options, command_line):
       UsageError, StorageError, Interrupted.
     """
     _check_flags(options)
-    protocol = config.check(options.config)
+    protocol = config.check(options.config, options.data_dir)
     runs.check_extent(protocol)
     if protocol.config.training.batch_size % options.cpu_devices:
         raise UsageError(f'--cpu_devices={options.cpu_devices} does not divide a batch of '
@@ -282,7 +282,7 @@ def _export(workdir, options, command_line, replicate, summaries=None):
     with keras2.quiet_start():
         from tf_lottery.exports import export
     stored = runs.read_config(workdir)
-    protocol = config.restore(stored['config'])
+    protocol = config.restore(stored['config'], options.data_dir)
     summaries = summaries or results.summaries(results.load_results(workdir))
     if options.rewind_to:
         wish = steps.parse(options.rewind_to, steps.per_epoch(

@@ -1,4 +1,4 @@
-"""Views of JPEG files for training and evaluation: what lies outside of a crop is not decoded."""
+"""Views of image files for training and evaluation: of a JPEG file, what lies outside of a crop is not decoded."""
 
 import tensorflow as tf
 
@@ -13,42 +13,63 @@ _ATTEMPTS = 10
 CENTRE = 0.875
 
 
-def random_view(jpeg, size, crop_seed, flip_seed):
+def random_view(jpeg, size, crop_seed, flip_seed, channels=3):
     """A random crop, resized, every other one mirrored (Szegedy et al., 1409.4842, section 6).
 
     Args:
       jpeg: scalar string tensor, a file's content.
       size: int, pixels per side.
       crop_seed, flip_seed: integer tensors [2].
+      channels: int, 3 or 1 of grey images.
 
     Returns:
-      uint8 tensor [size, size, 3].
+      uint8 tensor [size, size, channels].
     """
-    corner, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
-        tf.io.extract_jpeg_shape(jpeg), tf.zeros([1, 0, 4]), crop_seed, min_object_covered=0.0,
-        aspect_ratio_range=RATIO, area_range=AREA, max_attempts=_ATTEMPTS, use_image_if_no_bounding_boxes=True)
-    view = _resized(jpeg, tf.concat([corner[:2], extent[:2]], axis=0), size)
-    mirrored = tf.random.stateless_uniform([], flip_seed, maxval=2, dtype=tf.int32) == 1
-    return tf.ensure_shape(tf.cond(mirrored, lambda: tf.reverse(view, [1]), lambda: view), [size, size, 3])
+    window = _random(tf.io.extract_jpeg_shape(jpeg), crop_seed)
+    return _mirrored(_resized(jpeg, window, size, channels), flip_seed, [size, size, channels])
 
 
-def central_view(jpeg, size):
+def random_view_of_pixels(image, size, crop_seed, flip_seed):
+    """`random_view` of a file of another format that has been decoded: uint8 tensor [height, width, channels]."""
+    window = _random(tf.shape(image), crop_seed)
+    return _mirrored(_to_size(_cut(image, window), size), flip_seed, [size, size, image.shape[-1]])
+
+
+def central_view(jpeg, size, channels=3):
     """The square in the centre of an image, resized.
 
     Args:
       jpeg: scalar string tensor, a file's content.
       size: int, pixels per side.
+      channels: int, 3 or 1 of grey images.
 
     Returns:
-      uint8 tensor [size, size, 3].
+      uint8 tensor [size, size, channels].
     """
-    return _resized(jpeg, _centre(tf.io.extract_jpeg_shape(jpeg)[:2]), size)
+    return _resized(jpeg, _centre(tf.io.extract_jpeg_shape(jpeg)[:2]), size, channels)
 
 
 def central_view_of_pixels(image, size):
-    """`central_view` of a file of another format that has been decoded: uint8 tensor [height, width, 3]."""
-    window = _centre(tf.shape(image)[:2])
-    return _to_size(tf.slice(image, tf.concat([window[:2], [0]], axis=0), tf.concat([window[2:], [3]], axis=0)), size)
+    """`central_view` of a file of another format that has been decoded: uint8 tensor [height, width, channels]."""
+    return _to_size(_cut(image, _centre(tf.shape(image)[:2])), size)
+
+
+def _random(shape, seed):
+    """The window (top, left, height, width) that training sees of an image of a shape (height, width, channels)."""
+    corner, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        shape, tf.zeros([1, 0, 4]), seed, min_object_covered=0.0, aspect_ratio_range=RATIO, area_range=AREA,
+        max_attempts=_ATTEMPTS, use_image_if_no_bounding_boxes=True)
+    return tf.concat([corner[:2], extent[:2]], axis=0)
+
+
+def _mirrored(view, seed, shape):
+    """A view of a shape, every other one with its left and right exchanged."""
+    mirrored = tf.random.stateless_uniform([], seed, maxval=2, dtype=tf.int32) == 1
+    return tf.ensure_shape(tf.cond(mirrored, lambda: tf.reverse(view, [1]), lambda: view), shape)
+
+
+def _cut(image, window):
+    return tf.slice(image, tf.concat([window[:2], [0]], axis=0), tf.concat([window[2:], [-1]], axis=0))
 
 
 def _centre(extent):
@@ -57,10 +78,10 @@ def _centre(extent):
     return tf.concat([(extent - side) // 2, [side, side]], axis=0)
 
 
-def _resized(jpeg, window, size):
-    """What a window of a file shows, uint8 [size, size, 3]; `window` is (top, left, height, width)."""
+def _resized(jpeg, window, size, channels):
+    """What a window of a file shows, uint8 [size, size, channels]; `window` is (top, left, height, width)."""
     # libjpeg's faster transforms save no time that can be measured.
-    return _to_size(tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method='INTEGER_ACCURATE'), size)
+    return _to_size(tf.io.decode_and_crop_jpeg(jpeg, window, channels, dct_method='INTEGER_ACCURATE'), size)
 
 
 def _to_size(image, size):

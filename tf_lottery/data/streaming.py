@@ -1,4 +1,4 @@
-"""Images that do not fit into memory: batches of ImageNet whose order and augmentation are functions of (seed, step).
+"""Images that do not fit into memory: batches whose order and augmentation are functions of (seed, step).
 
 Every host reads its own part of the files. An epoch takes the files in a random order, several at a time, through a
 window in which records are shuffled; what has been trained on is skipped before it is decoded.
@@ -12,7 +12,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.data import Split, builder, jpeg, mixing
+from tf_lottery.data import DATASETS, Split, describe, jpeg, mixing
+from tf_lottery.data.augmentation import crop_and_flip
+from tf_lottery.data.catalogue import builder, not_prepared
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.runtime import storage
 from tf_lottery.steps import per_epoch
@@ -29,27 +31,43 @@ _READ_AHEAD = 4 << 20
 _STREAMS = 3
 _CROP, _FLIP, _OPERATIONS = range(_STREAMS)
 
-_FEATURES = {'image': tf.io.FixedLenFeature([], tf.string), 'label': tf.io.FixedLenFeature([], tf.int64)}
+
+def splits(dataset, validation):
+    """What to read of a data set.
+
+    Args:
+      dataset: data.Description.
+      validation: int, how many training images are held out to validate on: the first ones.
+
+    Returns:
+      dict from 'train', 'validation' and 'test' to the name of the split in TFDS.
+    """
+    training, test = dataset.splits
+    end = training.removeprefix('train').strip('[:]')
+    return {'train': f'train[{validation}:{end}]', 'validation': f'train[:{validation}]', 'test': test}
 
 
-# What is called ImageNet's test set in papers is 'validation' in TFDS: the labels of the true one are not public.
-TEST = 'validation'
+# Of ImageNet: what `feeds` reads.
+TEST = DATASETS['imagenet2012'].splits[1]
 
 
 def training_splits(validation):
-    """The names in TFDS of what is trained on and of what is held out to validate on: the first so many examples."""
-    return f'train[{validation}:]', f'train[:{validation}]'
+    """The names in TFDS of what is trained on and of what is held out to validate on."""
+    return tuple(splits(DATASETS['imagenet2012'], validation)[name] for name in ('train', 'validation'))
 
 
 class ImageStream:
-    """One host's part of a split of a TFDS data set of JPEG files.
+    """One host's part of a split of a TFDS data set.
+
+    Images of one size come as they are. Of images of any size training sees random crops and evaluation the centre,
+    both resized to a square.
 
     Args:
       split: str, a TFDS split such as 'train', 'validation' or 'train[10000:]'.
       batch_size: int, examples per step over all hosts.
-      image_size: int, pixels per side.
+      image_size: int, pixels per side, where images are of any size.
       data_dir: where TFDS keeps data sets, a folder or 'gs://...'; None for `TFDS_DATA_DIR`.
-      name: str, the data set's name in TFDS; it has the features 'image' (JPEG) and 'label'.
+      name: str, the data set, as `data.describe` knows it.
       host, hosts: int, which of how many hosts this is: TFDS gives each its own even share of the split's records.
       skip_corrupt: int, how many unreadable records are skipped, in each dataset made here, before it is an error.
 
@@ -69,14 +87,14 @@ class ImageStream:
         if batch_size % hosts:
             raise UsageError(f'training.batch_size is {batch_size}, which does not divide among {hosts} hosts: give a '
                              'multiple of their number.')
+        dataset = describe(name, data_dir)
         source = builder(name, data_dir)
         if not source.is_prepared():
-            raise UsageError(f'{name} is not in {source.data_dir}: prepare it there with TFDS, or point --data_dir or '
-                             f'TFDS_DATA_DIR at a folder that holds {name}.')
-        splits = source.info.splits
+            raise not_prepared(source, name)
+        there = source.info.splits
         try:
-            self.examples = splits[split].num_examples
-            shares = [splits[share] for share in tfds.even_splits(split, hosts)]
+            self.examples = there[split].num_examples
+            shares = [there[share] for share in tfds.even_splits(split, hosts)]
         except (KeyError, ValueError) as error:
             raise UsageError(f'{name} has no split {split!r} ({error}): give one such as "train[10000:]".') from error
         self.steps_per_epoch = per_epoch(self.examples, batch_size)
@@ -84,14 +102,20 @@ class ImageStream:
         self._examples = shares[host].num_examples
         self._most = max(share.num_examples for share in shares)
         self._batch_size, self._own_batch = batch_size, batch_size // hosts
-        self._host, self._size, self._limit = host, image_size, skip_corrupt
+        self._host, self._limit = host, skip_corrupt
+        height, width, self._channels = dataset.shape
+        self._varying = dataset.varying
+        self._extent = (image_size, image_size) if dataset.varying else (height, width)
+        image, label = dataset.features
+        self._features = {'image': image, 'label': label}
         self.folder = str(source.data_dir)
         there = set(storage.list_folder(self.folder))
         for file in self._files:
             if os.path.basename(file.filename) not in there:
                 raise CorruptFileError(f'{file.filename} is missing: prepare the data set again.')
 
-    def training(self, order_seed, augmentation_seed, start, end, operations=None, mix_up=0.0, cut_mix=0.0):
+    def training(self, order_seed, augmentation_seed, start, end, operations=None, mix_up=0.0, cut_mix=0.0,
+                 crop_pixels=0, flip=False):
         """The batches of consecutive steps, this host's rows of each.
 
         Every epoch draws each record of this host's share at most once; what is left over after the last whole batch is
@@ -102,18 +126,20 @@ class ImageStream:
           start, end: int, the first step and the one after the last.
           operations: function from (image, seed) to an image, such as a `RandAugment`, after the crop; or None.
           mix_up, cut_mix: float, their alpha, as in `mixing`; 0 leaves it out. With both, each step does one of them.
+          crop_pixels, flip: of images of one size, as in `augmentation.crop_and_flip`, before they are mixed: the same
+            draws as of images in memory.
 
         Returns:
-          tf.data.Dataset of dicts with `image` uint8 [rows, size, size, 3], `label` int32 [rows], `row` int32 [rows]
-          (the places in the whole batch) and `step` int32 [rows] (the same number in each); where images are mixed,
-          `other` int32 [rows] and `share` float32 [rows] too. A record that is skipped is replaced by another image of
-          its batch.
+          tf.data.Dataset of dicts with `image` uint8 [rows, height, width, channels], `label` int32 [rows], `row` int32
+          [rows] (the places in the whole batch) and `step` int32 [rows] (the same number in each); where images are
+          mixed, `other` int32 [rows] and `share` float32 [rows] too. A record that is skipped is replaced by another
+          image of its batch.
         """
         def view(number, content):
             step, row = number // self._own_batch, self._host * self._own_batch + number % self._own_batch
             draw = (step * self._batch_size + row) * _STREAMS
             seeds = [tf.stack([tf.constant(augmentation_seed, tf.int64), draw + stream]) for stream in range(_STREAMS)]
-            image = jpeg.random_view(content, self._size, seeds[_CROP], seeds[_FLIP])
+            image = self._random_view(content, seeds[_CROP], seeds[_FLIP]) if self._varying else self._decoded(content)
             return operations(image, seeds[_OPERATIONS]) if operations else image
 
         rows = self._host * self._own_batch + np.arange(self._own_batch, dtype=np.int32)
@@ -122,6 +148,9 @@ class ImageStream:
                   for mixer, alpha in ((mixing.mix_up, mix_up), (mixing.cut_mix, cut_mix)) if alpha]
 
         def finished(number, batch):
+            step = tf.cast(number, tf.int32)
+            batch = {**batch, 'image': crop_and_flip(batch['image'], crop_pixels, flip, augmentation_seed, step, rows,
+                                                     self._batch_size)}
             if mixers:
                 # Below 0, where no example draws; each host mixes its own images.
                 drawn = -1 - (number * self._batch_size + rows[0])
@@ -129,7 +158,7 @@ class ImageStream:
                     tf.stack([tf.constant(augmentation_seed, tf.int64), drawn]), 2))
                 first = tf.random.stateless_uniform([], coin, maxval=len(mixers), dtype=tf.int32) == 0
                 batch = tf.cond(first, lambda: mixers[0](batch, seed=seed), lambda: mixers[-1](batch, seed=seed))
-            return {**batch, 'row': rows, 'step': tf.fill(rows.shape, tf.cast(number, tf.int32))}
+            return {**batch, 'row': rows, 'step': tf.fill(rows.shape, step)}
 
         batches = self._viewed(self._ordered(order_seed, start, end), view).batch(self._own_batch, drop_remainder=True)
         if self._limit:
@@ -140,12 +169,12 @@ class ImageStream:
         """All examples of this host's share once, in the order of the files, padded to whole batches.
 
         Returns:
-          tf.data.Dataset of dicts with `image` uint8 [rows, size, size, 3] and `label` int32 [rows], -1 where an image
-          does not count: padding, so that all hosts have as many batches, or a record that is skipped.
+          tf.data.Dataset of dicts with `image` uint8 [rows, height, width, channels] and `label` int32 [rows], -1 where
+          an image does not count: padding, so that all hosts have as many batches, or a record that is skipped.
         """
         def view(number, content):
             del number
-            return jpeg.central_view(content, self._size)
+            return self._central_view(content) if self._varying else self._decoded(content)
 
         steps = math.ceil(self._most / self._own_batch)
         padding = tf.data.Dataset.from_tensors(self._nothing()).repeat()
@@ -198,7 +227,7 @@ class ImageStream:
                 if not content.numpy():
                     list(tf.data.TFRecordDataset(path))
                     raise UsageError('the file ends before it')
-                tf.io.decode_jpeg(tf.io.parse_single_example(content, _FEATURES)['image'])
+                self._example(content, self._decoded)
             except (tf.errors.OpError, UsageError) as error:
                 return CorruptFileError(
                     f'record {int(record)} of {path} cannot be read ({reason(error)}): prepare the data set '
@@ -256,14 +285,37 @@ class ImageStream:
                                     records.enumerate().skip(file['skip']).take(file['take'])))
 
     def _nothing(self):
-        return {'image': tf.zeros([self._size, self._size, 3], tf.uint8), 'label': tf.constant(-1)}
+        return {'image': tf.zeros([*self._extent, self._channels], tf.uint8), 'label': tf.constant(-1)}
+
+    def _decoded(self, content):
+        """The image of a file, whole."""
+        image = tf.io.decode_image(content, self._channels, expand_animations=False)
+        return tf.ensure_shape(image, [*((None, None) if self._varying else self._extent), self._channels])
+
+    def _random_view(self, content, *seeds):
+        size = self._extent[0]
+        return tf.cond(tf.io.is_jpeg(content), lambda: jpeg.random_view(content, size, *seeds, self._channels),
+                       lambda: jpeg.random_view_of_pixels(self._decoded(content), size, *seeds))
+
+    def _central_view(self, content):
+        size = self._extent[0]
+        return tf.cond(tf.io.is_jpeg(content), lambda: jpeg.central_view(content, size, self._channels),
+                       lambda: jpeg.central_view_of_pixels(self._decoded(content), size))
+
+    def _example(self, content, view):
+        """What is in a record: dict of `image`, what `view` makes of the file's content, and `label`, int32 scalar."""
+        types = {'image': tf.string, 'label': tf.int64}
+        found = tf.io.parse_single_example(content, {
+            name: tf.io.FixedLenFeature([], types[feature]) for feature, name in self._features.items()})
+        label = tf.cast(found[self._features['label']], tf.int32)
+        with tf.control_dependencies([tf.debugging.Assert(label >= 0, ['its image has no label, but', label])]):
+            return {'image': view(found[self._features['image']]), 'label': tf.identity(label)}
 
     def _viewed(self, numbered, view):
         """Decodes records in parallel into dicts with `image` and `label`, those that are skipped into `_nothing`."""
         def example(number, record):
             _, (_, content) = record
-            features = tf.io.parse_single_example(content, _FEATURES)
-            return {'image': view(number, features['image']), 'label': tf.cast(features['label'], tf.int32)}
+            return self._example(content, functools.partial(view, number))
 
         # More at a time than there are cores, so that none waits for the one image that comes next.
         at_once = 4 * os.cpu_count()

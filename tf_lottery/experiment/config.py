@@ -290,8 +290,12 @@ def _check_values(section, expected, prefix=''):
             VALUES[name](name, value)
 
 
-def check(config):
+def check(config, data_dir=None):
     """Checks every value of a config that can be checked without training.
+
+    Args:
+      config: ConfigDict.
+      data_dir: where TFDS keeps data sets, some of which are described by their own files.
 
     Returns:
       Protocol.
@@ -305,7 +309,7 @@ def check(config):
         raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
     if config.connectivity.points == 1:
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
-    protocol = _protocol(config)
+    protocol = _protocol(config, data_dir)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -313,10 +317,10 @@ def check(config):
     return protocol
 
 
-def _protocol(config):
+def _protocol(config, data_dir=None):
     """The Protocol of a config whose values are of their kinds."""
     training, pruning = config.training, config.pruning
-    chosen = tasks.find(config)
+    chosen = tasks.find(config, data_dir)
     facts = chosen.facts()
     per_epoch = steps.per_epoch(facts.train, training.batch_size)
     end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
@@ -427,15 +431,16 @@ def _fractions(pruning, weights):
     return {name: by_group[weight.group] for name, weight in weights.items()}
 
 
-def restore(stored):
+def restore(stored, data_dir=None):
     """The Protocol of an experiment from the config in its config.json, a nested dict.
 
     Keys that it lacks, because it is older than they are, have their defaults. Keys that there are not have never been
-    read, and values are not judged anew: versions that were less strict have finished experiments, too.
+    read, and values are not judged anew: versions that were less strict have finished experiments, too. `data_dir` is
+    that of `check`.
     """
     config = defaults()
     config.update_from_flattened_dict({key: value for key, value in flatten(stored).items() if key in VALUES})
-    return _protocol(config)
+    return _protocol(config, data_dir)
 
 
 def differences(old, new):

@@ -208,7 +208,7 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     result = storage.read_json(storage.join(source, 'result.json'))
     if result['diverged']:
         raise UsageError(f'{source} ended in a loss that is not finite: choose another --level or --replicate.')
-    protocol = config.restore(stored['config'])
+    protocol = config.restore(stored['config'], data_dir)
     train, test = data.examples(protocol.config.data, protocol.task.dataset, protocol.facts.validation, _CALIBRATION,
                                 data_dir)
     subject = _subject(workdir, stored, run, weights, result, protocol, train, test)
@@ -229,7 +229,7 @@ def _subject(workdir, stored, run, weights, result, protocol, train, test):
     values = mask.apply(arrays)
     for name, variable in wrapper.variables(network).items():
         variable.assign(values[name])
-    images = Images(test.images, test.labels, dataset.brightest, cropped=dataset.streamed)
+    images = Images(test.images, test.labels, dataset.brightest, cropped=dataset.varying)
     inputs = {'inputs': images.inputs}
     return Subject(network, mask, values, inputs, predict(network, inputs), ('outputs',), images,
                    {'inputs': normalised(train.images, dataset.brightest)},
@@ -264,7 +264,7 @@ def _served_files(dataset):
     """str, what becomes of encoded files, or None where pixels are not of 8 bits."""
     if dataset.brightest != 255:
         return None
-    return 'of which it takes the square in the centre, as evaluation does' if dataset.streamed else 'resized to fit'
+    return 'of which it takes the square in the centre, as evaluation does' if dataset.varying else 'resized to fit'
 
 
 def _write(subject, folder, about, options):

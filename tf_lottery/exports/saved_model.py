@@ -90,7 +90,7 @@ def view(content, images):
         return tf.io.decode_image(content, channels=channels, expand_animations=False)
 
     if images.cropped:
-        image = tf.cond(tf.io.is_jpeg(content), lambda: jpeg.central_view(content, height),
+        image = tf.cond(tf.io.is_jpeg(content), lambda: jpeg.central_view(content, height, channels),
                         lambda: jpeg.central_view_of_pixels(decoded(), height))
     else:
         image = tf.image.resize(tf.cast(decoded(), tf.float32), (height, width), antialias=True)

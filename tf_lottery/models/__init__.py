@@ -1,8 +1,8 @@
-"""The networks of the papers, one file per architecture.
+"""The networks of the papers, one file per architecture, and the user's own (`own`).
 
-Each file has `prunable_shapes(input_shape, classes)`, which needs no TensorFlow (so that a plan is instant), and
-`build(input_shape, classes, seed, precision)`; where it holds several networks, both take what tells them apart. A new
-network is a file and a line here.
+Each file of a paper's network has `prunable_shapes(input_shape, classes)`, which needs no TensorFlow (so that a plan is
+instant), and `build(input_shape, classes, seed, precision)`; where it holds several networks, both take what tells them
+apart. A new network is a file and a line here.
 """
 
 import dataclasses
@@ -79,13 +79,17 @@ GROUPS = ('conv', 'projection', 'dense', 'output')
 
 
 def find(name):
-    """Returns the Network of a name.
+    """Returns the Network of a name, or the `own.OwnNetwork` of a reference such as 'mynets.py:build'.
 
     Raises:
-      UsageError: an unknown name.
+      UsageError: an unknown name, or a reference that leads to no function that builds a network.
     """
+    if ':' in name:
+        from tf_lottery.models.own import OwnNetwork
+        return OwnNetwork(name)
     if name not in NETWORKS:
         near = difflib.get_close_matches(name, NETWORKS, 1, cutoff=0.4)
         hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise UsageError(f'unknown model {shown(name)}: choose one of {", ".join(NETWORKS)}.{hint}')
+        raise UsageError(f'unknown model {shown(name)}: choose one of {", ".join(NETWORKS)}, or give a function of '
+                         f'your own as FILE.py:NAME.{hint}')
     return NETWORKS[name]

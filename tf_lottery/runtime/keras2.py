@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import sys
 import tempfile
 
@@ -47,6 +48,32 @@ def require_model(model):
     if not model.built:
         raise UsageError(
             f'model {model.name!r} has no weights yet: give its first layer an input_shape, or call model.build().')
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Layers that are built inside get the names and weights that a fresh process of this seed would give them.
+
+    Every generator that initialisers may draw from is seeded. Python's and NumPy's go on afterwards as if nothing had
+    been, and so do Keras's counters of names; TensorFlow's global seed, which nothing of ours reads, stays set.
+
+    Args:
+      seed: int, below 2^32.
+    """
+    import numpy as np
+    import tf_keras
+    from tf_keras.src import backend
+
+    python, numpy, counters = random.getstate(), np.random.get_state(), dict(backend.PER_GRAPH_OBJECT_NAME_UIDS)
+    tf_keras.backend.reset_uids()
+    tf_keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        tf_keras.backend.reset_uids()
+        backend.PER_GRAPH_OBJECT_NAME_UIDS.update(counters)
 
 
 def import_keras_cv():

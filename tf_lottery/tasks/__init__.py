@@ -3,13 +3,14 @@
 from tf_lottery.tasks.images import ImageTask
 
 
-def find(config):
+def find(config, data_dir=None):
     """Returns the Task that a config chooses.
 
     Args:
       config: ConfigDict, its values of their kinds.
+      data_dir: where TFDS keeps data sets.
 
     Raises:
       UsageError: what the config says of the task cannot be done.
     """
-    return ImageTask(config)
+    return ImageTask(config, data_dir)

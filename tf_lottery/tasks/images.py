@@ -78,6 +78,7 @@ class ImageTask(Task):
 
     Args:
       config: ConfigDict with the keys of `add_defaults`, their values of the kinds of VALUES.
+      data_dir: where TFDS keeps data sets, some of which are described by their own files.
 
     Attributes:
       dataset: data.Description.
@@ -88,10 +89,10 @@ class ImageTask(Task):
 
     measures = CLASSIFICATION
 
-    def __init__(self, config):
+    def __init__(self, config, data_dir=None):
         self._source, self._training = config.data, config.training
         self._name = config.model.name
-        self.dataset = data.chosen(config.data)
+        self.dataset = data.chosen(config.data, data_dir)
         self._model = models.find(config.model.name)
         self._validation = self._held_out()
         self._check_crop()

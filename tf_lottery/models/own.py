@@ -1,0 +1,169 @@
+"""Networks of the user's own for images: a function that builds one, named as 'mynets.py:build'.
+
+Unlike the papers' they are known by building them, which needs TensorFlow.
+"""
+
+import inspect
+import math
+
+from tf_lottery.errors import UsageError, in_one_line
+from tf_lottery.runtime import keras2, objects
+
+# The key that names the function.
+_KEY = 'model.name'
+
+
+class OwnNetwork:
+    """What a user's function builds; its methods are those of `models.Network`.
+
+    The function takes (input_shape, classes, seed), and `precision` where it has such an argument, and returns a
+    `tf_keras` model, not compiled, from images float [n, height, width, channels] in [0, 1] to logits float32
+    [n, classes].
+
+    Args:
+      reference: str, 'file.py:name' or 'package.module:name'.
+
+    Raises:
+      UsageError: it leads to nothing that can be called with these arguments.
+    """
+
+    def __init__(self, reference):
+        self._reference = reference
+        # The file imports it, whose libraries greet.
+        with keras2.quiet_start():
+            import tf_keras  # noqa: F401
+        self._function = objects.load(reference, _KEY)
+        try:
+            parameters = inspect.signature(self._function)
+            parameters.bind((1, 1, 1), 1, 0)
+        except (TypeError, ValueError):
+            raise UsageError(f'{_KEY}={in_one_line(reference)} cannot be called with (input_shape, classes, seed): '
+                             'make it a function of these three.') from None
+        self._takes_precision = 'precision' in parameters.parameters
+
+    def prunable_shapes(self, input_shape, classes):
+        """What can be pruned, by building the network once.
+
+        Kernels of more than two dimensions are of the group 'conv', those that no other prunable weight follows are of
+        'output', all others of 'dense'.
+
+        Raises:
+          UsageError: what the function returns is not such a network, or has nothing to prune.
+        """
+        from tf_lottery.pruning import wrapper
+
+        network = self.build(input_shape, classes, seed=0)
+        places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
+        wrapped = wrapper.prunable(network)
+        if not wrapper.wrappers(wrapped):
+            raise self._refused('has no weights that can be pruned', 'give it a layer that has a kernel')
+        weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
+        last = _last(network, {id(weight) for weight in weights.values()})
+        return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
+                       tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
+
+    def build(self, input_shape, classes, seed, precision='float32'):
+        """Builds the network; whatever its initialisers draw is a function of the seed.
+
+        Raises:
+          UsageError: as of `prunable_shapes`, or another precision than float32 that the function does not take.
+        """
+        if precision != 'float32' and not self._takes_precision:
+            raise UsageError(f'training.precision is {precision}, which {self._reference} does not take: give it an '
+                             'argument precision, the dtype policy of its layers, or train in float32.')
+        file = objects.file_of(self._reference)
+        with keras2.seeded(seed), objects.told(file, (file, 'mend it'), f'mend it, or give another {_KEY}'):
+            network = self._function(input_shape, classes, seed,
+                                     **({'precision': precision} if self._takes_precision else {}))
+        self._check(network, input_shape, classes)
+        return network
+
+    def _check(self, network, input_shape, classes):
+        import tensorflow as tf
+
+        from tf_lottery.pruning import wrapper
+
+        try:
+            keras2.require_model(network)
+            wrapper.require_plain(network)
+        except UsageError as error:
+            raise UsageError(f'{self._reference} returns what cannot be trained here: {error}') from error
+        taken = [(tuple(tensor.shape[1:]), tensor.dtype.is_floating) for tensor in network.inputs]
+        if taken != [(tuple(input_shape), True)]:
+            raise self._refused(f'takes {_described(network.inputs)}',
+                                f'let its only input be float images of shape {tuple(input_shape)}, its first argument')
+        if len(network.outputs) != 1 or tuple(network.outputs[0].shape[1:]) != (classes,) or (
+                network.outputs[0].dtype != tf.float32):
+            raise self._refused(f'makes {_described(network.outputs)}', f'let its only output be float32 logits of '
+                                f'shape ({classes},), one for each class, its second argument')
+        if _ends_in_softmax(network):
+            raise self._refused('ends in a softmax', 'leave that out, for the loss takes logits')
+
+    def _refused(self, what, remedy):
+        return UsageError(f'the network of {_KEY}={in_one_line(self._reference)} {what}: {remedy}.')
+
+
+def _described(tensors):
+    """Such as 'float32 of shape (28, 28, 1)'."""
+    return ' and '.join(f'{tensor.dtype.name} of shape {tuple(tensor.shape[1:])}' for tensor in tensors)
+
+
+def _before(tensor):
+    """The layer that makes a tensor of a functional model, and the tensors that it takes there."""
+    layer, number, _ = tensor._keras_history
+    return layer, layer._inbound_nodes[number].keras_inputs
+
+
+def _ends_in_softmax(network):
+    """Whether a softmax is the last thing that is done to the outputs, casts and other linear activations aside."""
+    import tf_keras
+
+    (tensor,) = network.outputs
+    while True:
+        layer, inputs = _before(tensor)
+        activation = getattr(layer, 'activation', None)
+        if isinstance(layer, tf_keras.Model):
+            return len(layer.outputs) == 1 and _ends_in_softmax(layer)
+        if isinstance(layer, tf_keras.layers.Softmax) or activation is tf_keras.activations.softmax:
+            return True
+        if not isinstance(layer, tf_keras.layers.Activation) or activation is not tf_keras.activations.linear:
+            return False
+        (tensor,) = inputs
+
+
+def _last(network, prunable):
+    """ids of those prunable weights that stand in the last layers that have some, on each way to the output."""
+    import tf_keras
+
+    found, seen, tensors = set(), set(), list(network.outputs)
+    while tensors:
+        tensor = tensors.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        layer, inputs = _before(tensor)
+        own = _last(layer, prunable) if isinstance(layer, tf_keras.Model) else {
+            id(weight) for weight in layer.weights if id(weight) in prunable}
+        found |= own
+        if not own:
+            tensors += inputs
+    return found
+
+
+def _places(network):
+    """Yields (layer, how often each of its weights is multiplied per image), by the shapes that go in and come out."""
+    import tensorflow as tf
+    import tf_keras
+
+    for layer in network.layers:
+        if isinstance(layer, tf_keras.Model):
+            yield from _places(layer)
+            continue
+        kernels = any(len(weight.shape) > 2 for weight in layer.weights)
+        count = 0
+        for node in layer._inbound_nodes:
+            taken, made = (max(math.prod(size or 1 for size in tensor.shape[1:-1]) for tensor in tf.nest.flatten(ends))
+                           if tf.nest.flatten(ends) else 1 for ends in (node.keras_inputs, node.outputs))
+            # A convolution may have strides, or be transposed; a recurrent layer multiplies at each time that it takes.
+            count += min(taken, made) if kernels else max(taken, made)
+        yield layer, max(count, 1)
