@@ -12,7 +12,9 @@ __version__ = '0.1.0'
 
 _HOMES = {
     'Adam': 'tf_lottery.training.optimizers',
+    'KerasTask': 'tf_lottery.tasks.keras_task',
     'IterativePruning': 'tf_lottery.pruning.schedules',
+    'Measure': 'tf_lottery.tasks.measure',
     'Mask': 'tf_lottery.ticket',
     'OneShotPruning': 'tf_lottery.pruning.schedules',
     'PruneWithMask': 'tf_lottery.pruning.wrapper',

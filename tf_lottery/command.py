@@ -282,7 +282,7 @@ def _export(workdir, options, command_line, replicate, summaries=None):
     with keras2.quiet_start():
         from tf_lottery.exports import export
     stored = runs.read_config(workdir)
-    protocol = config.restore(stored['config'], options.data_dir)
+    protocol = config.restore(stored, options.data_dir)
     summaries = summaries or results.summaries(results.load_results(workdir))
     if options.rewind_to:
         wish = steps.parse(options.rewind_to, steps.per_epoch(

@@ -38,7 +38,7 @@ PARTS = 10
 
 def trainings(changes, scale):
     """Trains both networks; yields the mask, and for each step the two sets of weights."""
-    settings = config.restore(runs.read_config(WORKDIR.value)['config']).config
+    settings = config.restore(runs.read_config(WORKDIR.value)).config
     settings.training.update(changes)
     settings.training.length = f'{STEPS.value}it'
     settings.training.evaluate_every = settings.training.checkpoint_every = f'{STEPS.value}it'

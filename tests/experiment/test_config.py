@@ -297,7 +297,7 @@ def test_an_experiment_that_was_finished_is_not_judged_anew():
     stored['training']['lenght'], stored['notes'], stored['seed'] = '10it', {'by': 'me'}, 2**40
     stored['branches'] = ['ticket', 'random_mask', 'ticket']
     del stored['training']['warmup'], stored['export']
-    what = config.restore(stored)
+    what = config.restore({'config': stored})
     assert (what.config.seed, what.warmup_steps, what.config.export.forms) == (2**40, 0, ('saved_model', 'ticket'))
     assert what.config.branches == ('ticket', 'random_mask', 'ticket')
     assert set(config.flatten(what.config.to_dict())) == set(config.VALUES)

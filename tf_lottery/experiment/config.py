@@ -5,8 +5,10 @@ No TensorFlow here, so that a mistake in a config is told at once.
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import math
+from collections.abc import Callable
 
 from ml_collections import config_dict
 
@@ -16,7 +18,7 @@ from tf_lottery.errors import UsageError, in_one_line, shown
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation
 from tf_lottery.tasks import images
-from tf_lottery.tasks.task import GROUPS, Facts, Task
+from tf_lottery.tasks.task import GROUPS, Facts
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
 # Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
@@ -29,6 +31,8 @@ def defaults():
     """Returns a config with every key and its default; experiments in configs/ change what differs."""
     config = config_dict.ConfigDict()
     config.name = 'lottery'
+    # A task of one's own, as 'rainfall.py:task' or 'package.module:task'; None is image classification.
+    config.task = config_dict.placeholder(str)
 
     config.training = config_dict.ConfigDict()
     config.training.length = '50000it'
@@ -109,8 +113,8 @@ class Protocol:
 
     Attributes:
       config: the ConfigDict it was made from.
-      task: Task.
-      facts: Facts of it.
+      find_task: function without arguments that returns the Task.
+      facts: Facts of the task.
       shapes: {weight name: shape} of the prunable weights.
       fractions: {weight name: fraction pruned per level}.
       end_step: int, T, the length of training.
@@ -124,7 +128,7 @@ class Protocol:
     """
 
     config: config_dict.ConfigDict
-    task: Task
+    find_task: Callable
     facts: Facts
     shapes: dict
     fractions: dict
@@ -142,6 +146,11 @@ class Protocol:
     @property
     def levels(self):
         return self.config.pruning.levels
+
+    @functools.cached_property
+    def task(self):
+        """The Task; of an experiment that is read from its folder it is looked for when it is first asked for."""
+        return self.find_task()
 
     @property
     def multiplications(self):
@@ -197,6 +206,7 @@ _GROUP_FRACTION = values.optional(values.number(
 VALUES = {
     **images.VALUES,
     'name': values.text('give the experiment a name, in one line'),
+    'task': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
     'training.length': _LENGTH,
     'training.batch_size': values.whole(1),
     'training.optimizer': values.one_of(OPTIMIZERS),
@@ -290,12 +300,13 @@ def _check_values(section, expected, prefix=''):
             VALUES[name](name, value)
 
 
-def check(config, data_dir=None):
+def check(config, data_dir=None, task=None):
     """Checks every value of a config that can be checked without training.
 
     Args:
       config: ConfigDict.
       data_dir: where TFDS keeps data sets, some of which are described by their own files.
+      task: Task, where there is one already that `config.task` only names; None to find it.
 
     Returns:
       Protocol.
@@ -304,12 +315,21 @@ def check(config, data_dir=None):
       UsageError: the first value found that cannot be used, with the remedy.
     """
     _check_values(config, defaults())
-    _check_readers(config.training)
+    training = config.training
+    _check_readers(training)
     if not config.export.forms:
         raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
     if config.connectivity.points == 1:
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
-    protocol = _protocol(config, data_dir)
+    task = task or tasks.find(config, data_dir)
+    facts = task.facts()
+    if training.optimizer == 'own':
+        # Refused now, where the task has none.
+        task.optimizer()
+    if facts.train < training.batch_size:
+        raise UsageError(f'training.batch_size is {training.batch_size}, and {facts.about} has {facts.train} examples '
+                         'to train on: give a smaller batch.')
+    protocol = _protocol(config, facts, lambda: task)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -317,11 +337,9 @@ def check(config, data_dir=None):
     return protocol
 
 
-def _protocol(config, data_dir=None):
+def _protocol(config, facts, find_task):
     """The Protocol of a config whose values are of their kinds."""
     training, pruning = config.training, config.pruning
-    chosen = tasks.find(config, data_dir)
-    facts = chosen.facts()
     per_epoch = steps.per_epoch(facts.train, training.batch_size)
     end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
     milestones, warmup = _schedule_steps(training, end, per_epoch)
@@ -334,7 +352,7 @@ def _protocol(config, data_dir=None):
     levels = control_levels(config.branch_levels, pruning.levels)
     scale = training.batch_size / training.scale_from if training.scale_from else 1.0
     return Protocol(
-        config, chosen, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
+        config, find_task, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
         scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense)
 
 
@@ -373,9 +391,17 @@ def _check_rate(name, rate):
                          '1.')
 
 
+# What an optimizer has, unless it is that of a task of one's own.
+_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup')
+
+
 def _check_readers(training):
     """Refuses a key that the chosen optimizer or schedule does not read, unless it is at its default."""
     default = defaults().training
+    for key in _OF_OPTIMIZERS if training.optimizer == 'own' else ():
+        if training[key] != default[key]:
+            raise UsageError(f"training.{key} is {training[key]}, which training.optimizer='own' does not read, for it "
+                             'has a learning rate: leave it out, or choose another optimizer.')
     for choice, keys_of in (('optimizer', OPTIMIZERS), ('schedule', SCHEDULES)):
         for key in dict.fromkeys(key for keys in keys_of.values() for key in keys):
             if training[key] != default[key] and key not in keys_of[training[choice]]:
@@ -431,16 +457,23 @@ def _fractions(pruning, weights):
     return {name: by_group[weight.group] for name, weight in weights.items()}
 
 
-def restore(stored, data_dir=None):
-    """The Protocol of an experiment from the config in its config.json, a nested dict.
+def restore(stored, data_dir=None, task=None):
+    """The Protocol of an experiment in its folder.
 
-    Keys that it lacks, because it is older than they are, have their defaults. Keys that there are not have never been
-    read, and values are not judged anew: versions that were less strict have finished experiments, too. `data_dir` is
-    that of `check`.
+    Keys that its config lacks, because it is older than they are, have their defaults. Keys that there are not have
+    never been read, and values are not judged anew: versions that were less strict have finished experiments, too.
+
+    Args:
+      stored: dict, what `runs.read_config` returns.
+      data_dir, task: as of `check`.
     """
     config = defaults()
-    config.update_from_flattened_dict({key: value for key, value in flatten(stored).items() if key in VALUES})
-    return _protocol(config, data_dir)
+    config.update_from_flattened_dict({key: value for key, value in flatten(stored['config']).items() if key in VALUES})
+    if 'facts' in stored:
+        return _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
+    # It is older than other tasks than images.
+    task = task or tasks.find(config, data_dir)
+    return _protocol(config, task.facts(), lambda: task)
 
 
 def differences(old, new):

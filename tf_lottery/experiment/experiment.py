@@ -57,8 +57,9 @@ class Experiment:
         learning_rate = learning_rates.build(
             training.schedule, protocol.learning_rate, protocol.warmup_steps, end_step=protocol.end_step,
             milestones=protocol.milestones, drop=training.drop, final_learning_rate=protocol.final_learning_rate)
+        optimizer = protocol.task.optimizer if training.optimizer == 'own' else training.optimizer
         settings = Settings(
-            batch_size=training.batch_size, optimizer=training.optimizer, learning_rate=learning_rate,
+            batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)

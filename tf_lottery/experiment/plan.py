@@ -21,7 +21,7 @@ _BYTES_PER_ROW = 110
 _DENSITIES = 50
 
 # Arrays of a weight's size that an optimizer keeps for it.
-_SLOTS = {'sgd': 0, 'momentum': 1, 'adam': 2, 'rmsprop': 2}
+_SLOTS = {'sgd': 0, 'momentum': 1, 'adam': 2, 'rmsprop': 2, 'own': 2}
 
 # The width of the column of branches.
 _TITLE = 2 + max(len(branch.title) for branch in BRANCHES.values())

@@ -34,13 +34,18 @@ def check_same(workdir, protocol):
         if set(storage.list_folder(workdir)) - locks.NAMES:
             raise UsageError(f'{workdir} holds files that are not of an experiment: choose another --workdir.')
         return
-    differing = differences(storage.read_json(path)['config'], protocol.config.to_dict())
+    stored = storage.read_json(path)
+    differing = differences(stored['config'], protocol.config.to_dict())
     if differing:
         key, old, new = differing[0]
         # None cannot be written on the command line.
         same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
         raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
                          f'--workdir{same}.')
+    # As JSON has it, where a tuple is a list.
+    if 'facts' in stored and stored['facts'] != json.loads(json.dumps(protocol.facts.to_json())):
+        raise UsageError(f'{workdir} holds another experiment: the weights or the examples of {protocol.facts.about} '
+                         'have changed since. Choose another --workdir.')
 
 
 def claim(workdir, protocol, command):
@@ -52,7 +57,7 @@ def claim(workdir, protocol, command):
       UsageError: see `check_same`.
     """
     config = protocol.config.to_dict()
-    own = {'name': config['name'], 'config': config, 'versions': versions()}
+    own = {'name': config['name'], 'config': config, 'facts': protocol.facts.to_json(), 'versions': versions()}
 
     def is_there():
         check_same(workdir, protocol)

@@ -208,7 +208,7 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     result = storage.read_json(storage.join(source, 'result.json'))
     if result['diverged']:
         raise UsageError(f'{source} ended in a loss that is not finite: choose another --level or --replicate.')
-    protocol = config.restore(stored['config'], data_dir)
+    protocol = config.restore(stored, data_dir)
     train, test = data.examples(protocol.config.data, protocol.task.dataset, protocol.facts.validation, _CALIBRATION,
                                 data_dir)
     subject = _subject(workdir, stored, run, weights, result, protocol, train, test)

@@ -50,17 +50,10 @@ class OwnNetwork:
         Raises:
           UsageError: what the function returns is not such a network, or has nothing to prune.
         """
-        from tf_lottery.pruning import wrapper
-
-        network = self.build(input_shape, classes, seed=0)
-        places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
-        wrapped = wrapper.prunable(network)
-        if not wrapper.wrappers(wrapped):
+        found = prunable_shapes(self.build(input_shape, classes, seed=0))
+        if not found:
             raise self._refused('has no weights that can be pruned', 'give it a layer that has a kernel')
-        weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
-        last = _last(network, {id(weight) for weight in weights.values()})
-        return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
-                       tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
+        return found
 
     def build(self, input_shape, classes, seed, precision='float32'):
         """Builds the network; whatever its initialisers draw is a function of the seed.
@@ -101,6 +94,26 @@ class OwnNetwork:
 
     def _refused(self, what, remedy):
         return UsageError(f'the network of {_KEY}={in_one_line(self._reference)} {what}: {remedy}.')
+
+
+def prunable_shapes(network):
+    """What can be pruned of a model that nobody here has seen.
+
+    Args:
+      network: a functional or Sequential `tf_keras` model.
+
+    Returns:
+      dict as of `models.Network.prunable_shapes`: kernels of more than two dimensions are of the group 'conv', weights
+      that no other prunable weight follows are of 'output', all others of 'dense'.
+    """
+    from tf_lottery.pruning import wrapper
+
+    places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
+    wrapped = wrapper.prunable(network)
+    weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
+    last = _last(network, {id(weight) for weight in weights.values()})
+    return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
+                   tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
 
 
 def _described(tensors):

@@ -182,7 +182,7 @@ def _notes(found):
     diverged = frame[frame['diverged']]
     if len(diverged):
         notes.append(f'Left out of all means, because the loss stopped being finite: {_count_by_branch(diverged)}.')
-    missing = _missing(found.experiment['config'], frame)
+    missing = _missing(found.experiment, frame)
     if len(missing):
         notes.append(f'Runs not there yet: {_count_by_branch(missing)}.')
     if any(map(results.lacks_pairs, found.summaries.values())):
@@ -193,10 +193,10 @@ def _notes(found):
     return notes
 
 
-def _missing(config, frame):
+def _missing(experiment, frame):
     """The runs that belong to the experiment and have not finished: DataFrame with their branches."""
     finished = set(frame['run'])
-    missing = [run.branch for run in runs.wanted(restore(config)) if run.folder not in finished]
+    missing = [run.branch for run in runs.wanted(restore(experiment)) if run.folder not in finished]
     return pd.DataFrame({'branch': missing})
 
 

@@ -56,16 +56,16 @@ def _rows(workdir):
     """One dict per finished run of the experiment in `workdir`."""
     experiment = storage.read_json(storage.join(workdir, 'config.json'))
     config = flatten(experiment['config'], 'config.')
-    folders = dict.fromkeys([*_listed(workdir), *_expected(experiment['config'])])
+    folders = dict.fromkeys([*_listed(workdir), *_expected(experiment)])
     with futures.ThreadPoolExecutor(_READERS) as pool:
         return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result, **config}
                 for run, result in pool.map(lambda run: (run, _result(workdir, run)), folders) if result]
 
 
-def _expected(config):
+def _expected(experiment):
     """The folders of the runs that an experiment wants, relative to its own: finished ones may not be listed yet."""
     try:
-        return [run.folder for run in wanted(restore(config))]
+        return [run.folder for run in wanted(restore(experiment))]
     except (AttributeError, KeyError, TypeError, ValueError):
         # Another version's config: its runs are those that are listed.
         return []

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import sys
 import tempfile
 
@@ -105,3 +106,23 @@ def quiet_start():
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def argument_names(model):
+    """What the inputs of a model are called in signatures, in the order of `model.inputs`.
+
+    'inputs' in a model of one input and one output; else the names of the input layers, with `_` for what cannot be
+    part of an identifier.
+    """
+    if len(model.inputs) == len(model.outputs) == 1:
+        return ['inputs']
+    names = []
+    for name in model.input_names:
+        name = re.sub(r'\W', '_', name)
+        names.append(name if name not in names else f'{name}_{len(names)}')
+    return names
+
+
+def by_argument(model, inputs):
+    """What a model is called with, a structure as it takes it, as {name of `argument_names`: value}."""
+    return dict(zip(argument_names(model), model._flatten_to_reference_inputs(inputs), strict=True))

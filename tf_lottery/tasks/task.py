@@ -7,8 +7,11 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from tf_lottery.errors import UsageError
 from tf_lottery.models import GROUPS  # noqa: F401
 from tf_lottery.tasks.measure import Measures
+
+SPLITS = ('train', 'validation', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,16 @@ class Facts:
     validation: int
     test: int
     compiles: bool
+
+    def to_json(self):
+        """A dict that JSON can hold; `from_json` reads it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, stored):
+        weights = {name: Weight(weight['group'], tuple(weight['shape']), weight['places'])
+                   for name, weight in stored['weights'].items()}
+        return cls(**{**stored, 'weights': weights})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +107,15 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def network(self, seed):
         """Returns a dense `tf_keras` model, not wrapped, with its initial weights W_0, a function of the seed."""
+
+    def optimizer(self):
+        """Returns a fresh optimizer of the task's own, for `training.optimizer='own'`.
+
+        Raises:
+          UsageError: it has none.
+        """
+        raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
+                         'another, or a task of your own.')
 
     @abc.abstractmethod
     def feed(self, settings, strategy, data_dir=None):

@@ -44,6 +44,28 @@ class Evaluator:
         return self._judge.finish(self._added(self._judge.start()))
 
 
+class BatchEvaluator:
+    """Evaluates a network on a split that comes in batches, on one device.
+
+    Args:
+      network: Keras model.
+      batches: tf.data.Dataset of what `judge` takes.
+      judge: Judge.
+      jit: whether XLA compiles it.
+    """
+
+    def __init__(self, network, batches, judge, jit):
+        self._batches, self._judge = batches, judge
+        self._added = tf.function(lambda batch, sums: judge.add(network, batch, sums), jit_compile=jit)
+
+    def __call__(self):
+        """Returns {measure's name: Python float}."""
+        sums = self._judge.start()
+        for batch in self._batches:
+            sums = self._added(batch, sums)
+        return self._judge.finish(sums)
+
+
 class StreamEvaluator:
     """Evaluates a network on a split that comes in batches, every example counted once on any number of replicas.
 

@@ -49,7 +49,8 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
     TensorFlow 1 started s at 1, Keras starts it at 0.
 
     Args:
-      name: 'adam', 'sgd', 'momentum' or 'rmsprop'.
+      name: 'adam', 'sgd', 'momentum' or 'rmsprop'; or a function without arguments that returns another optimizer,
+        for which nothing else is read.
       learning_rate: float, or a Keras learning-rate schedule over the step count.
       momentum: float, used by 'momentum' and 'rmsprop'.
       rho: float, used by 'rmsprop'.
@@ -61,6 +62,8 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
     Raises:
       UsageError: an unknown name.
     """
+    if callable(name):
+        return name()
     if name == 'adam':
         return Adam(learning_rate, epsilon=epsilon, jit_compile=False)
     if name == 'sgd':

@@ -95,6 +95,11 @@ class TrainingModel(tf_keras.Model):
     def call(self, inputs, training=None):
         return self.network(inputs, training=training)
 
+    @property
+    def _scales(self):
+        """Whether float16 asks for a larger loss."""
+        return isinstance(self.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+
     def train_step(self, data):
         if not self.feed.blocks:
             loss = self._optimizer_step({**data, 'step': data['step'][0]})
@@ -120,8 +125,12 @@ class TrainingModel(tf_keras.Model):
             loss, minimised = self.task.loss(self.network, batch, seed)
             # The optimizer adds gradients up over the replicas.
             scaled = minimised / self.replicas
+            if self._scales:
+                scaled = self.optimizer.get_scaled_loss(scaled)
         trainable = self.network.trainable_variables
         gradients = tape.gradient(scaled, trainable)
+        if self._scales:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
         if settings.weight_decay:
             # A replica's share of it: the optimizer adds these up, too.
             decay = settings.weight_decay / self.replicas
