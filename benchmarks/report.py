@@ -19,7 +19,7 @@ from benchmarks import measure
 from tf_lottery.experiment import config, runs
 from tf_lottery.reporting import report
 from tf_lottery.runtime import storage
-from tf_lottery.training.metrics import COLUMNS, to_csv
+from tf_lottery.training.metrics import to_csv
 from tf_lottery.pruning.allocation import layerwise_counts
 from tf_lottery.ticket import Mask, pack
 
@@ -41,7 +41,8 @@ def make_up(workdir, what):
     rng = np.random.default_rng(0)
     runs.claim(workdir, what, 'python benchmarks/report.py')
     sizes = {name: int(np.prod(shape)) for name, shape in what.shapes.items()}
-    rows = [dict.fromkeys(COLUMNS, 0.5) | {'step': 100 * number} for number in range(1, EVALUATIONS + 1)]
+    rows = [{'step': 100 * number, **dict.fromkeys(('train_loss', *METRICS), 0.5)}
+            for number in range(1, EVALUATIONS + 1)]
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in what.shapes.items()}
     for replicate in range(what.config.replicates):
         storage.write_arrays(storage.join(workdir, runs.Run(replicate, 0, 'ticket').initial_weights), weights)

@@ -4,10 +4,9 @@ from tf_lottery.experiment import config
 from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
+from tf_lottery.tasks.measure import CLASSIFICATION, TEST, VALIDATION
 from tf_lottery.ticket import Mask, pack
 from tf_lottery.training.metrics import to_csv
-
-METRICS = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
 
 
 def save_experiment(workdir, name='tiny', levels=1, branches=('ticket',), replicates=1, command='python main.py',
@@ -19,31 +18,49 @@ def save_experiment(workdir, name='tiny', levels=1, branches=('ticket',), replic
         'name': name, 'config': values, 'versions': {'tensorflow': '2.21.0'}, 'command': command})
 
 
-def rows(accuracies, every=100):
-    """Rows of metrics.csv whose test accuracies are given, one evaluation `every` steps."""
-    return [{'step': every * number, 'train_loss': 1 / number, 'validation_loss': 2 / number,
-             'validation_accuracy': accuracy, 'test_loss': 3 / number, 'test_accuracy': accuracy}
-            for number, accuracy in enumerate(accuracies, 1)]
+def names(measures):
+    """What is evaluated, by its column in metrics.csv."""
+    return [f'{split}_{name}' for split in (VALIDATION, TEST)
+            for name in dict.fromkeys(('loss', *(measure.name for measure in measures.each)))]
+
+
+def rows(values, measures=CLASSIFICATION, every=100):
+    """Rows of metrics.csv, one evaluation `every` steps, whose measures are given, in their order, on both splits."""
+    return [{'step': every * number, 'train_loss': 1 / number,
+             **{name: {'validation_loss': 2 / number, 'test_loss': 3 / number}.get(name) for name in names(measures)},
+             **{f'{split}_{measure.name}': value for split in (VALIDATION, TEST)
+                for measure, value in zip(measures.each, each, strict=True)}}
+            for number, each in enumerate(values, 1)]
 
 
 def save_run(workdir, branch='ticket', level=0, replicate=0, copy=0, step=200, accuracy=0.9, final=0.8,
-             diverged=False, density=None, layers=None, rewind=None):
+             diverged=False, density=None, layers=None, rewind=None, measures=None, others=()):
     """Writes a finished run: its early-stop step, test accuracy there and test accuracy at the end.
 
-    A diverged run has no numbers at the end, and with step=None none at early stop either.
+    A diverged run has no numbers at the end, and with step=None none at early stop either. With `measures` the two are
+    of the leading one, and `others` has the two of each other one; without, the result is as results were before.
     """
     folder = storage.join(workdir, Run(replicate, level, branch, copy, rewind).folder)
     density = 0.8**level if density is None else density
-    finals = dict.fromkeys(METRICS) if diverged else {**dict.fromkeys(METRICS, 0.5), 'test_accuracy': final}
-    storage.write_text(storage.join(folder, 'metrics.csv'), to_csv(rows([0.5, accuracy, final])))
+    described = {} if measures is None else {'measures': measures.to_json()}
+    measures = measures or CLASSIFICATION
+    middle, end = zip((accuracy, final), *others, strict=True)
+
+    def evaluated(values):
+        return {**dict.fromkeys(names(measures), 0.5), **{
+            f'test_{measure.name}': value for measure, value in zip(measures.each, values, strict=True)}}
+
+    early = evaluated(middle) if step is not None else dict.fromkeys(names(measures))
+    finals = dict.fromkeys(names(measures)) if diverged else evaluated(end)
+    storage.write_text(storage.join(folder, 'metrics.csv'), to_csv(rows([[0.5] * len(end), middle, end], measures)))
     storage.write_json(storage.join(folder, 'result.json'), {
         'branch': branch, 'copy': copy, 'level': level, 'replicate': replicate, 'density': density,
         'kept': round(1000 * density), 'size': 1000, 'rewind_step': rewind or 0, 'start_step': 0, 'end_step': 300,
         'diverged': diverged,
-        'early_stop_step': step, **{f'early_stop_{name}': None if step is None else 0.5 for name in METRICS},
-        'early_stop_test_accuracy': None if step is None else accuracy,
+        **({f'early_stop_{name}': value for name, value in {'step': step, **early}.items()}
+           if measures.early_stop else {}),
         **{f'final_{name}': value for name, value in finals.items()},
-        'layers': layers or {'dense/kernel': density, 'output/kernel': density**0.5}})
+        **described, 'layers': layers or {'dense/kernel': density, 'output/kernel': density**0.5}})
 
 
 def frames(workdir):

@@ -61,7 +61,7 @@ def shortcoming(code, out, err, *names):
     return None
 
 
-PLAN = ('--mode=plan', '--images_per_second=100')
+PLAN = ('--mode=plan', '--examples_per_second=100')
 
 
 @pytest.mark.parametrize('base', BASES)
@@ -126,7 +126,7 @@ def test_a_key_that_a_config_file_misspells_is_refused_in_each_mode(tell, tmp_pa
     ('--level=0', '--mode=export', ('run', 'plan', 'report')),
     ('--rewind_to=5it', '--mode=export', ('run', 'plan', 'report')),
     ('--weights=rewound', '--mode=export', ('run', 'plan', 'report')),
-    ('--images_per_second=9.0', '--mode=plan', ('run', 'report', 'export')),
+    ('--examples_per_second=9.0', '--mode=plan', ('run', 'report', 'export')),
     ('--tensorboard=True', '--mode=run', ('plan', 'report', 'export')),
     ('--replicate=0', '--mode=run and --mode=plan and --mode=export', ('report',)),
     ('--data_dir=x', '--mode=run and --mode=plan and --mode=export', ('report',)),
@@ -154,7 +154,7 @@ def test_a_mode_takes_the_flags_that_it_reads(tell, tmp_path, flag, by, others):
     ('--port=9000 --strategy=mirrored', '--port=9000 is read by --strategy=auto and --strategy=multi_worker, not by '),
     ('--workdir=', '--workdir is empty: give it a value, or leave it out.'),
     ('--data_dir=', '--data_dir is empty: give it a value, or leave it out.'),
-    ('--images_per_second=inf --mode=plan', '--images_per_second=inf is no speed: give a number above 0.'),
+    ('--examples_per_second=inf --mode=plan', '--examples_per_second=inf is no speed: give a number above 0.'),
     ('--config.seed=x', "flag --config.seed=x: invalid literal for int() with base 10: 'x': give a whole number"),
     ('--config.data.flip=x', 'flag --config.data.flip=x: (\'Non-boolean argument to boolean flag\', \'x\'): give true'),
     ('--config.training=3', "flag --config.training=3: Failed to parse '3' as a ConfigDict: `3` is not a dict.: give"),

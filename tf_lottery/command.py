@@ -87,7 +87,7 @@ def _complain(message):
 # Who reads the flags that not all do: another flag and its values, and the flags. A plan takes the command of a run.
 _READERS = (
     ('mode', ('run',), ('tensorboard',)),
-    ('mode', ('plan',), ('images_per_second',)),
+    ('mode', ('plan',), ('examples_per_second',)),
     ('mode', ('export',), ('level', 'rewind_to', 'weights')),
     ('mode', ('run', 'plan'),
      ('strategy', 'cluster', 'workers', 'pods', 'instances', 'port', 'tpu', 'cpu_devices', 'jit')),
@@ -116,8 +116,8 @@ def _check_flags(options):
     for name in ('workdir', 'data_dir', 'tpu', 'pods', 'instances', 'rewind_to'):
         if options[name].value == '':
             raise UsageError(f'--{name} is empty: give it a value, or leave it out.')
-    if options.images_per_second is not None and not math.isfinite(options.images_per_second):
-        raise UsageError(f'--images_per_second={options.images_per_second} is no speed: give a number above 0.')
+    if options.examples_per_second is not None and not math.isfinite(options.examples_per_second):
+        raise UsageError(f'--examples_per_second={options.examples_per_second} is no speed: give a number above 0.')
     if options.cpu_devices > 1 and options.jit == 'on':
         raise UsageError(f'--jit=on cannot be with --cpu_devices={options.cpu_devices}: {distribute.NO_XLA}.')
 
@@ -161,7 +161,7 @@ def run(options, command_line):
         runs.check_replicate(protocol, options.replicate)
     if options.mode == 'plan':
         runs.check_same(workdir, protocol)
-        print(plan.describe(workdir, protocol, options.replicate, options.images_per_second))
+        print(plan.describe(workdir, protocol, options.replicate, options.examples_per_second))
     elif options.mode == 'report':
         with _alone(workdir):
             _report(workdir)

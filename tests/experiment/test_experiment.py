@@ -19,6 +19,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.initialisations import noisy
 from tf_lottery.runtime import distribute, storage
+from tf_lottery.tasks.measure import CLASSIFICATION, Measures
 from tf_lottery.training.metrics import from_csv
 from tf_lottery.training.trainer import Seeds
 
@@ -242,6 +243,7 @@ def test_early_stop_and_end_are_rows_of_their_own(tmp_path):
     for where, row in (('early_stop', best), ('final', rows[-1])):
         assert {name: result[f'{where}_{name}'] for name in EVALUATED} == {name: row[name] for name in EVALUATED}
     assert result['early_stop_step'] == best['step']
+    assert Measures.from_json(result['measures']) == CLASSIFICATION
 
 
 def test_pruned_weights_end_at_exactly_zero(finished):

@@ -235,10 +235,10 @@ def test_a_plan_counts_the_multiplications_at_every_place():
 
 def test_a_plan_for_another_machine_takes_its_speed():
     what = protocol(branches=('ticket', 'random_mask'), **{'training.length': '1000it'})
-    text = plan.describe('none', what, images_per_second=312)
+    text = plan.describe('none', what, examples_per_second=312)
     operations = 6 * 266_200 * 7000 * 60 + 2 * 266_200 * 7000 * 150
     assert f'7,000 steps, 420,000 examples; 1,050,000 to evaluate on; {operations:.1e} floating-point' in text
-    assert f'time        about {(420_000 + 350_000) / 312 / 60:.0f} min (at 312 images/s in training' in text
+    assert f'time        about {(420_000 + 350_000) / 312 / 60:.0f} min (at 312 examples/s in training' in text
     # Two files of each weight and Adam's two moments.
     assert f'and {plan.size(2 * 3 * 4 * 266_200)} for checkpoints' in text
 
@@ -254,10 +254,10 @@ def test_a_plan_of_one_replicate_of_a_sweep(tmp_path):
         for run in runs.wanted(what, replicate)[:3]:
             storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
     # To do: 2 tickets, 2 copies and 8 reinitialisations of 1,000 steps, 3 tickets and 3 copies of 900, and 15,000
-    # evaluations every 50 steps: 17,400 * 266,200 * 6 * 60 + 5,220,000 * 266,200 * 2 operations, and at 1,000 images/s
+    # evaluations every 50 steps: 17,400 * 266,200 * 6 * 60 + 5,220,000 * 266,200 * 2 operations, and at 1,000 a second
     # 1,044 + 5,220 / 3 seconds. On the disk: 21 masks of 33,275 bytes, 4,000 for small files of each, 408 rows of 110,
     # and 4 * 266,200 times 3 + 8 * 0.8 + 2 * 0.64 + 8 * 0.512 networks; two checkpoints of weights and velocities.
-    assert plan.describe(str(tmp_path), what, replicate=1, images_per_second=1000) == f'''\
+    assert plan.describe(str(tmp_path), what, replicate=1, examples_per_second=1000) == f'''\
 swept: lenet_300_100 on mnist, 1,000 steps a run of batch 60, rewinding to step 0, 100
 folder      {tmp_path}
 
@@ -270,13 +270,13 @@ all                                                              21       3     
 densities   100.0 80.0 64.0 51.2 %
 to train    17,400 steps, 1,044,000 examples; 5,220,000 to evaluate on; 4.4e+12 floating-point operations
 to measure  6 lines between two copies, 30 places each
-time        about 46 min (at 1,000 images/s in training, thrice that in evaluation)
+time        about 46 min (at 1,000 examples/s in training, thrice that in evaluation)
 disk        about 16.6 MB when finished, and 4.3 MB for checkpoints while training'''
 
 
 def test_a_plan_says_which_job_trains_what(tmp_path):
     with locks.lock(str(tmp_path / 'replicate_1')):
-        text = plan.describe(str(tmp_path), protocol(replicates=2), images_per_second=1)
+        text = plan.describe(str(tmp_path), protocol(replicates=2), examples_per_second=1)
         assert text.splitlines()[-1] == f'working     {locks.owner(str(tmp_path / "replicate_1"))} on replicate 1'
 
 

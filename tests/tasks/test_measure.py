@@ -46,7 +46,8 @@ def test_columns_have_an_early_stop_only_where_there_is_one():
 def test_the_early_stop_is_where_its_measure_is_best(measures, step):
     rows = [{'step': 1, 'validation_loss': 3.0, 'validation_mae': 1.0, 'validation_reward': 1.0},
             {'step': 2, 'validation_loss': 1.0, 'validation_mae': 2.0, 'validation_reward': math.nan},
-            {'step': 3, 'validation_loss': 1.0, 'validation_mae': 1.0, 'validation_reward': 9.0}]
+            {'step': 3, 'validation_loss': 1.0, 'validation_mae': 1.0, 'validation_reward': 9.0},
+            {'step': 4, 'validation_loss': math.inf, 'validation_mae': math.nan, 'validation_reward': math.inf}]
     found = measures.find_early_stop(rows)
     assert (found and found['step']) == step
 

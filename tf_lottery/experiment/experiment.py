@@ -17,11 +17,12 @@ from tf_lottery.experiment import runs
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.runtime import distribute, storage
+from tf_lottery.tasks.measure import CLASSIFICATION
 from tf_lottery.ticket import Mask, Ticket, pack
 from tf_lottery.training import learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.line import Line
-from tf_lottery.training.metrics import early_stop, to_csv
+from tf_lottery.training.metrics import to_csv
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 
@@ -205,16 +206,20 @@ def _write_tensorboard(folder, rows):
 
 def _result(run, ticket, trained, rewind_step, end):
     """What is known of a run once it has finished, as flat values and one mapping."""
-    best, last = early_stop(trained.rows), trained.rows[-1]
+    measures, last = CLASSIFICATION, trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
     finite = not trained.diverged
+    early = {}
+    if measures.early_stop:
+        best = measures.find_early_stop(trained.rows) or {}
+        early = {f'early_stop_{name}': best.get(name) for name in ('step', *metrics)}
     return {
         'branch': run.branch, 'copy': run.copy, 'level': run.level, 'replicate': run.replicate,
         'density': ticket.mask.density, 'kept': ticket.mask.kept, 'size': ticket.mask.size,
         'rewind_step': rewind_step, 'start_step': ticket.step, 'end_step': end, 'diverged': trained.diverged,
-        'early_stop_step': best['step'] if best else None,
-        **{f'early_stop_{name}': best[name] if best else None for name in metrics},
+        **early,
         **{f'final_{name}': last[name] if finite else None for name in metrics},
+        'measures': measures.to_json(),
         'layers': {name: float(array.mean()) for name, array in ticket.mask.items()},
     }
 

@@ -27,14 +27,14 @@ _SLOTS = {'sgd': 0, 'momentum': 1, 'adam': 2, 'rmsprop': 2, 'own': 2}
 _TITLE = 2 + max(len(branch.title) for branch in BRANCHES.values())
 
 
-def describe(workdir, protocol, replicate=None, images_per_second=None):
+def describe(workdir, protocol, replicate=None, examples_per_second=None):
     """Describes an experiment.
 
     Args:
       workdir: its folder, which need not exist.
       protocol: config.Protocol.
       replicate: int, the only one to describe; None: all.
-      images_per_second: float, how many examples are trained on per second; None measures how fast this processor is.
+      examples_per_second: float, how many are trained on per second; None measures how fast this processor is.
 
     Returns:
       Text of several lines: trainings by branch, levels with their densities, steps, operations, time and disk, and
@@ -43,7 +43,7 @@ def describe(workdir, protocol, replicate=None, images_per_second=None):
     wanted = runs.wanted(protocol, replicate)
     todo = runs.pending(workdir, protocol, replicate)
     steps = sum(_steps(protocol, run) for run in todo)
-    per_step, source = _seconds_per_step(workdir, protocol, wanted, images_per_second)
+    per_step, source = _seconds_per_step(workdir, protocol, wanted, examples_per_second)
     operations = steps * _operations_per_step(protocol)
     config = protocol.config
     lines = [
@@ -130,13 +130,13 @@ def _operations_per_step(protocol):
     return protocol.multiplications * (6 * protocol.config.training.batch_size + 2 * _evaluated(protocol))
 
 
-def _seconds_per_step(workdir, protocol, wanted, images_per_second):
+def _seconds_per_step(workdir, protocol, wanted, examples_per_second):
     """Seconds per training step with its share of the evaluations, and where the number comes from."""
-    if images_per_second:
+    if examples_per_second:
         # Evaluation only goes forwards.
-        images = protocol.config.training.batch_size + _evaluated(protocol) / 3
-        return images / images_per_second, (
-            f'at {images_per_second:,.0f} images/s in training, thrice that in evaluation')
+        examples = protocol.config.training.batch_size + _evaluated(protocol) / 3
+        return examples / examples_per_second, (
+            f'at {examples_per_second:,.0f} examples/s in training, thrice that in evaluation')
     timings = []
     for run in wanted:
         path = storage.join(workdir, run.folder, 'timing.json')

@@ -43,6 +43,11 @@ class Findings:
     samples: pd.DataFrame
     lines: pd.DataFrame
 
+    @property
+    def measures(self):
+        """Measures, what all the runs are judged by."""
+        return results.judged_by(self.frame)
+
 
 def find(workdir):
     """Reads and analyses the runs that an experiment has finished so far.
@@ -66,7 +71,7 @@ def write(workdir, found):
     """Writes the report of an experiment into its folder report/.
 
     index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
-    summary.csv with a line per branch and level (`results.summarise` without `results.PAIRED`), and where there is
+    summary.csv with a line per branch and level (`results.summarise` without `results.paired`), and where there is
     something to say, stability.csv and connectivity.csv.
 
     Args:
@@ -95,7 +100,8 @@ def write(workdir, found):
 
 def _csv_tables(found):
     """The tables that lie beside the page, by name."""
-    summaries = [summary.drop(columns=list(results.PAIRED)).assign(rewind_step=step)
+    left_out = ['measures', *results.paired(found.measures)]
+    summaries = [summary.drop(columns=left_out).assign(rewind_step=step)
                  for step, summary in found.summaries.items()]
     return {'runs': _runs_table(found.frame), 'summary': pd.concat(summaries),
             'stability': stability.table(found.frame, found.samples),
@@ -105,7 +111,7 @@ def _csv_tables(found):
 def _runs_table(frame):
     """The runs without the config, which all share, and with a column per layer."""
     layers = pd.DataFrame(frame['layers'].tolist()).add_prefix('density.')
-    own = [name for name in frame if name not in ('workdir', 'layers') and not name.startswith('config.')]
+    own = [name for name in frame if name not in ('workdir', 'layers', 'measures') and not name.startswith('config.')]
     return frame[own].join(layers)
 
 
@@ -119,17 +125,18 @@ def _html(found, sections):
     loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    experiment, frame = found.experiment, found.frame
+    experiment, frame, measures = found.experiment, found.frame, found.measures
     return environment.get_template('report.html.j2').render(
         name=experiment['name'], headline=headline(found.summaries), notes=_notes(found),
-        sections=sections, blocks=_blocks(found.summaries), measures=results.MEASURES,
+        sections=sections, blocks=_blocks(found.summaries), measures=measures,
+        titles=results.titles(measures, lambda measure: f'test {measure.title} '),
         tables=tables.tables(found.frame, found.samples, found.lines), diverged=frame['diverged'].any(),
         command=experiment['command'], versions=experiment['versions'],
         config=json.dumps(experiment['config'], indent=2))
 
 
 def _blocks(summaries):
-    """The tables of accuracies: list of (title, rows of strings)."""
+    """The tables of what each level came to: list of (title, rows of `results.cells`)."""
     blocks = []
     for step, summary in summaries.items():
         rows = results.cells(summary)
@@ -154,26 +161,33 @@ def headline(summaries):
 
 
 def _outcome(summary):
+    measures = results.judged_by(summary)
     dense, winner = results.dense(summary), results.smallest_winning_ticket(summary)
     if dense is None:
         return 'The dense network has not finished or has diverged, so there is nothing to compare tickets with.'
     tickets = summary[(summary['branch'] == 'ticket') & (summary['level'] > 0)]
+    early, (_, lowest), no_worse = measures.early_stop_title, measures.early_stop_extreme, measures.lead.no_worse()
+    own = f'its {early} is {lowest}' if early else 'it ends'
+    theirs = 'that of the dense network' if early else 'the dense network'
     if tickets.empty:
-        return f'Only the dense network has finished: its validation loss is lowest {_early_stop(dense, "dense")}.'
+        return f'Only the dense network has finished: {own} {_reached(dense, "dense", measures)}.'
     if winner is None:
-        reference = ' of the same replicate' if results.lacks_pairs(summary) else f', {_early_stop(dense, "dense")}'
-        return (f'No winning ticket was found at levels 1 to {tickets["level"].max()}: the validation loss of none is '
-                f'lowest as early as that of the dense network{reference}, and with no less accuracy.')
+        same = results.lacks_pairs(summary)
+        reference = ' of the same replicate' if same else f', {_reached(dense, "dense", measures)}'
+        lacks = (f'the {early} of none is {lowest} as early as {theirs}{reference}, and with {no_worse}' if early else
+                 f'none ends with {no_worse} than {theirs}{reference}')
+        return f'No winning ticket was found at levels 1 to {tickets["level"].max()}: {lacks}.'
     same = '' if winner['pairs'] == dense['n'] else f'of the same replicates ({winner["pairs"]} of {dense["n"]}) '
     return (f'The smallest winning ticket keeps {results.percent(winner["density"])} % of the weights (level '
-            f'{winner["level"]}): its validation loss is lowest {_early_stop(winner, "paired")}; that of the dense '
-            f'network {same}{_early_stop(winner, "dense")}.')
+            f'{winner["level"]}): {own} {_reached(winner, "paired", measures)}; {theirs} '
+            f'{same}{_reached(winner, "dense", measures)}.')
 
 
-def _early_stop(row, half):
-    """Where the validation loss is lowest, of either half of the pairs of a summary's row."""
-    return (f'at step {row[f"{half}_early_stop_step_mean"]:,.0f}, with '
-            f'{100 * row[f"{half}_early_stop_test_accuracy_mean"]:.2f} % test accuracy')
+def _reached(row, half, measures):
+    """Where either half of the pairs of a summary's row is judged, and what it came to: 'at step 900, with ...'."""
+    column = measures.at_early_stop() if measures.early_stop else measures.at_end()
+    reached = f'with {measures.lead.with_unit(row[f"{half}_{column}_mean"])} test {measures.lead.title}'
+    return f'at step {row[f"{half}_early_stop_step_mean"]:,.0f}, {reached}' if measures.early_stop else reached
 
 
 def _notes(found):
@@ -209,12 +223,11 @@ def pictures(found):
     """Yields the Pictures that can be drawn of Findings."""
     if len(found.summaries) > 1:
         yield from sweep.draw(found.summaries, found.samples)
-        yield from instability.draw_sweep(found.lines)
+        yield from instability.draw_sweep(found.lines, found.measures.lead)
     else:
         for draw in _DRAWN_BY:
             yield from draw(found.frame, *found.summaries.values())
         yield from distances.draw(found.samples)
-    yield from instability.draw(found.lines)
-    config = found.experiment['config']
-    published = retraining.published(config['model']['name']) if config['data']['name'] == 'cifar10' else None
-    yield from methods.draw(retraining.best(found.frame), published)
+    yield from instability.draw(found.lines, found.measures.lead)
+    published = retraining.published(found.experiment['config'], found.measures)
+    yield from methods.draw(retraining.best(found.frame), found.measures.lead, published)

@@ -9,18 +9,14 @@ from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.experiment.config import flatten, restore
 from tf_lottery.experiment.runs import wanted
 from tf_lottery.runtime import storage
-from tf_lottery.training.metrics import COLUMNS, from_csv
+from tf_lottery.tasks.measure import Measures
+from tf_lottery.training.metrics import from_csv
 
-# What `summarise` aggregates, and how: steps, and fractions of the test set.
-MEASURES = ('early_stop_step', 'early_stop_test_accuracy', 'final_test_accuracy')
+# How `summarise` aggregates `Measures.columns`.
 STATISTICS = ('mean', 'min', 'max')
 
-# The columns of `summarise` that are over pairs, of a run and the dense network of its own replicate.
-PAIRED = ('pairs', *(f'{half}_{measure}_{statistic}'
-                     for half in ('paired', 'dense') for measure in MEASURES for statistic in STATISTICS))
-
-# Accuracies are counts of examples: what lies on the edge is in, whatever a float makes of it.
-ROUNDING = 1e-9
+# What lies on the edge is in, whatever the mean of some floats makes of it: a fraction of what is compared with.
+_ROUNDING = 1e-9
 
 # A remote file system answers slowly and answers many at a time.
 _READERS = 16
@@ -35,8 +31,9 @@ def load_results(path):
     Returns:
       DataFrame with one row per run, ordered by experiment, replicate, level, branch and copy. Columns: `workdir` and
       `experiment`, the experiment's folder and name; `run`, the run's folder below it; what its result.json holds
-      (densities and accuracies are fractions; `layers` is a dict from weight name to density); and every value of the
-      config under its full name, such as `config.pruning.fraction`. Values that a diverged run lacks are NaN.
+      (densities are fractions; `layers` is a dict from weight name to density; `measures` is the Measures that says
+      what the run is judged by); and every value of the config under its full name, such as `config.pruning.fraction`.
+      Values that a diverged run lacks are NaN.
 
     Raises:
       UsageError: no run has finished below `path`.
@@ -58,7 +55,8 @@ def _rows(workdir):
     config = flatten(experiment['config'], 'config.')
     folders = dict.fromkeys([*_listed(workdir), *_expected(experiment)])
     with futures.ThreadPoolExecutor(_READERS) as pool:
-        return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result, **config}
+        return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result,
+                 'measures': Measures.from_json(result.get('measures')), **config}
                 for run, result in pool.map(lambda run: (run, _result(workdir, run)), folders) if result]
 
 
@@ -92,6 +90,26 @@ def _result(workdir, run):
         return None
 
 
+def judged_by(frame):
+    """The Measures that all rows of a frame share.
+
+    Args:
+      frame: rows of `load_results` or of `summarise`.
+
+    Raises:
+      UsageError: there is no row, or runs have different ones.
+    """
+    if frame.empty:
+        raise UsageError('the frame holds no run, so nothing says what is measured: leave at least one in it.')
+    different = frame[frame['measures'] != frame['measures'].iloc[0]]
+    if len(different):
+        first, other = (storage.join(rows['workdir'].iloc[0], rows['run'].iloc[0]) for rows in (frame, different))
+        raise UsageError(f'{first} and {other} are judged by different measures, so they cannot be compared: take the '
+                         'runs of one, as in frame[frame.measures == frame.measures.iloc[0]], or delete the folders of '
+                         'the others and run the same command again.')
+    return frame['measures'].iloc[0]
+
+
 def curves(frame):
     """Reads the evaluations of every run in a frame.
 
@@ -100,7 +118,7 @@ def curves(frame):
 
     Returns:
       DataFrame with one row per evaluation: `workdir`, `run`, `branch`, `level`, `replicate`, `copy`, `density` and
-      `rewind_step` of the run, then `metrics.COLUMNS`.
+      `rewind_step` of the run, then the columns of its metrics.csv.
     """
     names = ['workdir', 'run', 'branch', 'level', 'replicate', 'copy', 'density', 'rewind_step']
     runs = frame[names].to_dict('records')
@@ -111,7 +129,13 @@ def curves(frame):
 
     with futures.ThreadPoolExecutor(_READERS) as pool:
         rows = [row for rows in pool.map(evaluations, runs) for row in rows]
-    return pd.DataFrame(rows, columns=[*names, *COLUMNS])
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
+
+
+def paired(measures):
+    """The columns of `summarise` that are over pairs, of a run and the dense network of its own replicate: a tuple."""
+    return ('pairs', *(f'{half}_{column}_{statistic}' for half in ('paired', 'dense') for column in measures.columns
+                       for statistic in STATISTICS))
 
 
 def summarise(frame):
@@ -123,13 +147,14 @@ def summarise(frame):
     Returns:
       DataFrame with one row per branch and level, in the order of BRANCHES: `branch`, `level`, `density` (mean), `n`
       (the runs that the means are over), `diverged` (the runs that they leave out), and `_mean`, `_min` and `_max` of
-      each of MEASURES, NaN where all runs diverged. Level 0 of 'ticket' is the dense network, which all branches share.
-      Then the columns of PAIRED, for a replicate may have finished its dense network and not yet this level: `pairs`
-      (those of the runs whose replicate's dense network has finished and not diverged), and the same numbers over the
-      pairs: `paired_` of the runs, `dense_` of the dense networks, NaN where there is no pair.
+      each of `Measures.columns`, NaN where all runs diverged. Level 0 of 'ticket' is the dense network, which all
+      branches share. Then the columns of `paired`, for a replicate may have finished its dense network and not yet this
+      level: `pairs` (those of the runs whose replicate's dense network has finished and not diverged), and the same
+      numbers over the pairs: `paired_` of the runs, `dense_` of the dense networks, NaN where there is no pair. Last
+      `measures`, the Measures of all the runs.
 
     Raises:
-      UsageError: the frame holds several experiments, or several rewinding steps.
+      UsageError: the frame holds several experiments, several rewinding steps, or runs judged by different measures.
     """
     workdirs = sorted(set(frame['workdir']))
     if len(workdirs) > 1:
@@ -139,17 +164,19 @@ def summarise(frame):
     if len(steps) > 1:
         raise UsageError(f'rewinding steps {", ".join(map(str, steps))} cannot be averaged: summarise one, as in '
                          f'summarise(by_rewinding_step(frame)[{steps[0]}]).')
+    measures = judged_by(frame)
+    columns = list(measures.columns)
     beside = beside_dense(frame)
-    halves = {f'paired_{measure}': beside[measure].where(beside[f'dense_{measure}'].notna()) for measure in MEASURES}
-    halves |= {f'dense_{measure}': beside[f'dense_{measure}'] for measure in MEASURES}
+    halves = {f'paired_{column}': beside[column].where(beside[f'dense_{column}'].notna()) for column in columns}
+    halves |= {f'dense_{column}': beside[f'dense_{column}'] for column in columns}
     keys = [frame['branch'], frame['level']]
-    measured = frame[list(MEASURES)].mask(frame['diverged']).assign(**halves).groupby(keys).agg(list(STATISTICS))
+    measured = frame[columns].mask(frame['diverged']).assign(**halves).groupby(keys).agg(list(STATISTICS))
     measured.columns = ['_'.join(names) for names in measured.columns]
     counted = frame.assign(**halves).groupby(keys).agg(
         density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'),
-        pairs=('dense_final_test_accuracy', 'count'))
+        pairs=(f'dense_{measures.at_end()}', 'count'))
     order = list(BRANCHES)
-    return counted.join(measured).reset_index().sort_values(
+    return counted.join(measured).assign(measures=measures).reset_index().sort_values(
         ['branch', 'level'], key=lambda column: column.map(order.index) if column.name == 'branch' else column,
         ignore_index=True)
 
@@ -161,11 +188,11 @@ def beside_dense(frame):
       frame: rows of `load_results`.
 
     Returns:
-      The rows that have not diverged, and for each of MEASURES a column more, such as `dense_final_test_accuracy`, with
-      what the dense network came to: NaN where that has not finished or has diverged. It is beside itself.
+      The rows that have not diverged, and for each of `Measures.columns` one more, such as `dense_early_stop_step`,
+      with what the dense network came to: NaN where that has not finished or has diverged. It is beside itself.
     """
     finished = frame[~frame['diverged']]
-    dense = finished[_is_dense(finished)].set_index(['workdir', 'replicate'])[list(MEASURES)]
+    dense = finished[_is_dense(finished)].set_index(['workdir', 'replicate'])[list(judged_by(frame).columns)]
     return finished.join(dense.add_prefix('dense_'), on=['workdir', 'replicate'])
 
 
@@ -193,6 +220,8 @@ def by_rewinding_step(frame):
 
 def summaries(frame):
     """`summarise` for each rewinding step of an experiment: dict from k, int, in rising order, to DataFrame."""
+    # They are compared with each other, too.
+    judged_by(frame)
     return {step: summarise(rows) for step, rows in by_rewinding_step(frame).items()}
 
 
@@ -211,45 +240,64 @@ def lacks_pairs(summary):
 def smallest_winning_ticket(summary):
     """The sparsest level of 'ticket' that learns no slower than the dense network and no worse; None if there is none.
 
-    A winning ticket reaches its minimum validation loss no later than the dense network does, and is no less accurate
-    on the test set there, both as means over the replicates that have finished the two.
+    A winning ticket has its early stop no later than the dense network, and is no worse on the test set there by the
+    leading measure, both as means over the replicates that have finished the two. Where there is no early stop, all
+    networks train equally long, and what counts is the end of training.
 
     Source: 1803.03635, section 1.
     """
+    measures = judged_by(summary)
     tickets = summary[(summary['branch'] == 'ticket') & (summary['level'] > 0)]
-    later, better = (tickets[f'paired_{measure}_mean'] - tickets[f'dense_{measure}_mean']
-                     for measure in ('early_stop_step', 'early_stop_test_accuracy'))
-    winning = tickets[(later <= 0) & (better >= -ROUNDING)]
+    if measures.early_stop:
+        tickets = tickets[tickets['paired_early_stop_step_mean'] <= tickets['dense_early_stop_step_mean']]
+    judged = measures.at_early_stop() if measures.early_stop else measures.at_end()
+    winning = tickets[is_no_worse(measures.lead, tickets[f'paired_{judged}_mean'], tickets[f'dense_{judged}_mean'])]
     return None if winning.empty else winning.loc[winning['density'].idxmin()]
 
 
+def is_no_worse(measure, value, reference, by=0.0):
+    """Whether a value is at most `by` worse than a reference: bools of the shape of the values.
+
+    Args:
+      measure: Measure.
+      value, reference: floats, or Series of floats with the same index; nothing is no worse than NaN.
+      by: float, as the values are, before they are scaled to the measure's unit.
+    """
+    return measure.gain(value, reference) >= -by - _ROUNDING * abs(reference)
+
+
 def sparsest_within(summary, points):
-    """The sparsest level of 'ticket', the dense network included, that is at most so many percentage points less
-    accurate at the end of training than the dense network, as means over the replicates that have finished the two;
-    None without a dense network.
+    """The sparsest level of 'ticket', the dense network included, that is worse at the end of training than the dense
+    network by at most so many points, as means over the replicates that have finished the two; None without a dense
+    network.
 
     Args:
       summary: DataFrame of `summarise`.
-      points: float, percentage points of test accuracy.
+      points: float, in the unit of the leading measure; of percentages, percentage points.
     """
-    within = summary[(summary['branch'] == 'ticket') & (_gains(summary) >= -points / 100 - ROUNDING)]
+    measures = judged_by(summary)
+    value, reference = (summary[f'{half}_{measures.at_end()}_mean'] for half in ('paired', 'dense'))
+    within = summary[(summary['branch'] == 'ticket')
+                     & is_no_worse(measures.lead, value, reference, points / measures.lead.scale)]
     return None if within.empty else within.loc[within['density'].idxmin()]
 
 
 def _gains(summary):
-    """How much more accurate each row is at the end of training than the dense networks of its replicates."""
-    return summary['paired_final_test_accuracy_mean'] - summary['dense_final_test_accuracy_mean']
+    """How much better each row is at the end of training than the dense networks of its replicates."""
+    measures = judged_by(summary)
+    value, reference = (summary[f'{half}_{measures.at_end()}_mean'] for half in ('paired', 'dense'))
+    return measures.lead.gain(value, reference)
 
 
 def level_to_ship(summaries, points=None):
     """What is exported unless another is asked for, of all rewinding steps.
 
-    The smallest winning ticket, else the ticket that is most accurate at the end of training, compared with the dense
-    networks of the same replicates; or, with `points`, the ticket of `sparsest_within`.
+    The smallest winning ticket, else the ticket that is best at the end of training, compared with the dense networks
+    of the same replicates; or, with `points`, the ticket of `sparsest_within`.
 
     Args:
       summaries: dict from rewinding step to DataFrame of `summarise`.
-      points: float, percentage points of test accuracy, or None.
+      points: float, as in `sparsest_within`, or None.
 
     Returns:
       (rewinding step, level), two ints.
@@ -268,18 +316,21 @@ def level_to_ship(summaries, points=None):
     if chosen:
         step = min(chosen, key=lambda step: chosen[step]['density'])
         return step, int(chosen[step]['level'])
-    return _most_accurate(summaries)
+    return _best(summaries)
 
 
-def _most_accurate(summaries):
+def _best(summaries):
     """The ticket that gains most on the dense network, as (rewinding step, level); where none has finished, level 0."""
     rows = pd.concat([summary.assign(rewind_step=step) for step, summary in summaries.items()], ignore_index=True)
     tickets = rows[(rows['branch'] == 'ticket') & (rows['n'] > 0)]
     if tickets.empty:
         return next(iter(summaries)), 0
     gains = _gains(tickets)
-    # Without a dense network to compare with, there is only what each level came to.
-    best = tickets.loc[(tickets['final_test_accuracy_mean'] if gains.isna().all() else gains).idxmax()]
+    if gains.isna().all():
+        # Without a dense network to compare with, there is only what each level came to.
+        measures = judged_by(tickets)
+        gains = measures.lead.gain(tickets[f'{measures.at_end()}_mean'], 0)
+    best = tickets.loc[gains.idxmax()]
     return int(best['rewind_step']), int(best['level'])
 
 
@@ -296,19 +347,43 @@ def cells(summary):
 
     Returns:
       list of dicts of strings, one per row of `summary`: `level`, `weights` (remaining, in %), `n`, `diverged`, and
-      under each name of MEASURES a pair: the mean, and the range over several runs or ''. Accuracies are in %.
+      under each of `Measures.columns` a pair: the mean, and the range over several runs or ''. Both are in the unit of
+      the column's measure.
     """
+    measures = judged_by(summary)
     return [{'level': str(row['level']), 'weights': percent(row['density']), 'n': str(row['n']),
-             'diverged': str(row['diverged']), **{measure: _mean_and_range(row, measure) for measure in MEASURES}}
+             'diverged': str(row['diverged']),
+             **{column: _mean_and_range(row, column, measures.measure(column)) for column in measures.columns}}
             for row in summary.to_dict('records')]
 
 
-def _mean_and_range(row, measure):
+def _mean_and_range(row, column, measure):
     if not row['n']:
         return '-', ''
-    scale, form = (1, ',.0f') if measure == 'early_stop_step' else (100, '.2f')
-    mean, low, high = (format(scale * row[f'{measure}_{statistic}'], form) for statistic in ('mean', 'min', 'max'))
-    return mean, f'[{low}-{high}]' if row['n'] > 1 else ''
+    mean, low, high = (measure.shown(value) if measure else f'{value:,.0f}'
+                       for value in (row[f'{column}_{statistic}'] for statistic in STATISTICS))
+    # A minus sign in front of a number is none between two.
+    between = ' to ' if row[f'{column}_min'] < 0 else '-'
+    return mean, f'[{low}{between}{high}]' if row['n'] > 1 else ''
+
+
+def difference(measure, value):
+    """How far apart two values of a Measure are, as people read it, such as '0.2 points'."""
+    return f'{measure.scale * value:g} {measure.points}'.rstrip()
+
+
+def titles(measures, of):
+    """What stands above the numbers of `cells`: dict from each of `Measures.columns` to str.
+
+    Args:
+      measures: Measures.
+      of: function from a Measure to what its columns begin with, such as 'test perplexity '.
+    """
+    above = {'early_stop_step': 'early-stop step'}
+    for measure in measures.each:
+        above[measures.at_early_stop(measure)] = measure.axis(f'{of(measure)}at early stop')
+        above[measures.at_end(measure)] = measure.axis(f'{of(measure)}at the end')
+    return {column: above[column] for column in measures.columns}
 
 
 def table(summary):
@@ -317,24 +392,27 @@ def table(summary):
     Args:
       summary: DataFrame of `summarise`.
     """
+    measures = judged_by(summary)
+    several = len(measures.each) > 1
     names = {'level': 'level', 'weights': 'weights left (%)', 'n': 'runs', 'diverged': 'diverged',
-             'early_stop_step': 'early-stop step', 'early_stop_test_accuracy': 'at early stop (%)',
-             'final_test_accuracy': 'at the end (%)'}
+             **titles(measures, lambda measure: f'{measure.title} ' if several else '')}
     if not summary['diverged'].any():
         del names['diverged']
     rows = cells(summary)
-    for measure in MEASURES:
-        width = max(len(row[measure][0]) for row in rows)
+    for column in measures.columns:
+        width = max(len(row[column][0]) for row in rows)
         for row in rows:
-            mean, extent = row[measure]
-            row[measure] = f'{mean:>{width}} {extent}'
+            mean, extent = row[column]
+            row[column] = f'{mean:>{width}} {extent}'
     widths = {name: max(len(row[name]) for row in [names, *rows]) for name in names}
 
     def line(row):
-        return '  '.join(row[name].ljust(widths[name]) if name in MEASURES else row[name].rjust(widths[name])
+        return '  '.join(row[name].ljust(widths[name]) if name in measures.columns else row[name].rjust(widths[name])
                          for name in names).rstrip()
 
-    lines = ['Early-stop step and test accuracy there and at the end: mean [min-max] over the runs.']
+    what = ' and '.join(f'test {measure.title}' for measure in measures.each)
+    what = f'early-stop step and {what} there and at the end' if measures.early_stop else f'{what} at the end'
+    lines = [f'{what[0].upper()}{what[1:]}: mean [min-max] over the runs.']
     for branch, rows_of_branch in summary.groupby('branch', sort=False):
         lines += ['', BRANCHES[branch].title, line(names), *(line(rows[number]) for number in rows_of_branch.index)]
     return '\n'.join(lines) + '\n'

@@ -34,34 +34,51 @@ def tables(frame, samples, lines):
       lines: DataFrame of `connectivity.lines`.
     """
     made = []
+    lead = results.judged_by(frame).lead
     rows = stability.table(frame, samples).to_dict('records')
     if rows:
         made.append(Table(
             'Stability', 'Mean and standard deviation of the L2 distance and of the angle between trained weights, '
-            'over pairs of copies, and of the test accuracy at the end: ticket / random mask. Lower is more stable.',
+            f'over pairs of copies, and of the test {lead.title} at the end: ticket / random mask. Lower is more '
+            'stable.',
             ('rewound to', 'weights (%)', 'data order, L2', 'pruning, L2', 'data order, degrees', 'pruning, degrees',
-             'accuracy of the full network (%)', 'accuracy (%)'), [_stability_row(row) for row in rows]))
+             lead.axis(f'{lead.title} of the full network'), lead.axis(lead.title)),
+            [_stability_row(row, lead) for row in rows]))
     rows = connectivity.table(frame, lines).to_dict('records')
     if rows:
+        points = f', in {lead.points}' if lead.points else ''
         made.append(Table(
             'Linear mode connectivity',
-            f'How much higher the error is on the line between two copies than at them, in points: mean and range. '
-            f'Stable is below {100 * connectivity.STABLE:.0f} points of test error; matching is at most '
-            f'{100 * connectivity.MATCHING:.1f} points less accurate than the dense network. Batch-norm statistics are '
-            f'those of {lines["examples"].iloc[0]:,} training examples, computed anew at every place on the line.',
+            f'How much higher the {lead.error_title} is on the line between two copies than at them{points}: mean and '
+            f'range. {_meanings(lead)}Batch-norm statistics are those of {lines["examples"].iloc[0]:,} training '
+            'examples, computed anew at every place on the line.',
             ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
-             'accuracy (%)', 'stable', 'matching'), [_connectivity_row(row) for row in rows]))
+             lead.axis(lead.title), *connectivity.verdicts(lead)), [_connectivity_row(row, lead) for row in rows]))
     return made
 
 
-def _stability_row(row):
+def _meanings(measure):
+    """What the columns of `connectivity.verdicts` mean: a sentence and a space, or ''."""
+    meanings = []
+    if measure.stable is not None:
+        meanings.append(f'stable is below {results.difference(measure, measure.stable)} of test {measure.error_title}')
+    if measure.matching is not None:
+        points = results.difference(measure, measure.matching)
+        worse = 'worse' if measure.best is None else 'less accurate'
+        meanings.append(f'matching is at most {points} {worse} than the dense network')
+    sentence = '; '.join(meanings)
+    return f'{sentence[0].upper()}{sentence[1:]}. ' if meanings else ''
+
+
+def _stability_row(row, measure):
     def both(name, scale=1.0, digits=1):
         cells = [_spread(row, name.format(subnetwork), scale, digits) for subnetwork in stability.SUBNETWORKS]
         return ' / '.join(cells)
 
     return (f'{row["rewind_step"]:,}', results.percent(row['density']), both('data_order_{}_l2'), both('pruning_{}_l2'),
-            both('data_order_{}_angle'), both('pruning_{}_angle'), _spread(row, 'accuracy_full', 100, 2),
-            both('accuracy_{}', 100, 2))
+            both('data_order_{}_angle'), both('pruning_{}_angle'),
+            _spread(row, f'{measure.name}_full', measure.scale, measure.digits),
+            both(f'{measure.name}_{{}}', measure.scale, measure.digits))
 
 
 def _spread(row, name, scale, digits):
@@ -69,11 +86,12 @@ def _spread(row, name, scale, digits):
     return '-' if math.isnan(mean) else f'{mean:.{digits}f} ± {deviation:.{digits}f}'
 
 
-def _connectivity_row(row):
+def _connectivity_row(row, measure):
     def barrier(error):
-        mean, low, high = (100 * row[f'{error}_instability_{name}'] for name in ('mean', 'min', 'max'))
-        return f'{mean:.2f} [{low:.2f}, {high:.2f}]'
+        mean, low, high = (measure.shown(row[f'{error}_instability_{name}']) for name in results.STATISTICS)
+        return f'{mean} [{low}, {high}]'
 
     return (BRANCHES[row['branch']].title if row['level'] else 'Dense network', f'{row["rewind_step"]:,}',
             results.percent(row['density']), str(row['n']), barrier('test'), barrier('train'),
-            f'{100 * row["accuracy"]:.2f}', *('yes' if row[name] else 'no' for name in ('stable', 'matching')))
+            measure.shown(row[measure.name]),
+            *('yes' if row[name] else 'no' for name in connectivity.verdicts(measure)))

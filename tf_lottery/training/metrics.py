@@ -1,23 +1,15 @@
-"""The rows of a run's metrics.csv: one per evaluation."""
+"""The rows of a run's metrics.csv: one per evaluation.
 
-import math
-
-# Losses are means in nats, accuracies fractions, `train_loss` the mean since the row before.
-COLUMNS = ('step', 'train_loss', 'validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
-
-
-def early_stop(rows):
-    """The row of minimum validation loss, the first of equal ones; None where no loss is finite.
-
-    Source: 1803.03635, section 2: found afterwards; networks always train in full.
-    """
-    finite = [row for row in rows if math.isfinite(row['validation_loss'])]
-    return min(finite, key=lambda row: row['validation_loss'], default=None)
+A row is a dict: `step`; `train_loss`, the mean since the row before; and for each split that is evaluated its loss and
+measures, such as `validation_loss`, before they are scaled to their units.
+"""
 
 
 def to_csv(rows):
-    """The rows as text, each float in the shortest form that reads back to the same bits."""
-    lines = [','.join(COLUMNS)] + [','.join(repr(row[name]) for name in COLUMNS) for row in rows]
+    """The rows, one or more and all of the same columns, as text; each float in the shortest form that reads back to
+    the same bits."""
+    names = list(rows[0])
+    lines = [','.join(names)] + [','.join(repr(row[name]) for name in names) for row in rows]
     return '\n'.join(lines) + '\n'
 
 

@@ -7,6 +7,11 @@ from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import results
 from tf_lottery.reporting.analysis import retraining
 from tf_lottery.runtime import storage
+from tf_lottery.tasks.measure import CLASSIFICATION, LOSS, Measures
+
+
+def config(model, data='cifar10'):
+    return {'model': {'name': model}, 'data': {'name': data}}
 
 
 def test_the_length_of_best_median_validation_accuracy_is_chosen(tmp_path):
@@ -28,9 +33,12 @@ def test_the_length_of_best_median_validation_accuracy_is_chosen(tmp_path):
     ('lr_rewinding', 0.1074, 0.9076), ('fine_tuning', 0.1074, 0.8978)])
 def test_published_medians_of_resnet20(branch, density, median):
     """2003.02389: 91.96 / 91.76 / 92.25 % at 80 % of the weights, 89.78 / 90.91 / 90.76 % at 10.7 %."""
-    medians = retraining.published('resnet20').set_index(['branch', 'density'])['median']
+    medians = retraining.published(config('resnet20'), CLASSIFICATION).set_index(['branch', 'density'])['median']
     assert medians[branch, density] == pytest.approx(median, abs=5.1e-5)
 
 
-def test_no_medians_were_published_for_lenet():
-    assert retraining.published('lenet_300_100') is None
+@pytest.mark.parametrize(('experiment', 'measures'), [
+    (config('lenet_300_100'), CLASSIFICATION), (config('resnet20', 'cifar100'), CLASSIFICATION),
+    (config('resnet20'), Measures((LOSS,)))])
+def test_no_medians_were_published_for_anything_else(experiment, measures):
+    assert retraining.published(experiment, measures) is None

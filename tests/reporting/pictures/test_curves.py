@@ -5,11 +5,12 @@ from fake_runs import frames, save_experiment, save_run
 from figures import labels
 
 from tf_lottery.reporting.pictures import curves
+from tf_lottery.tasks.measure import ACCURACY
 
 
 def test_learning_curves_are_means_over_replicates_at_six_levels(compared):
     frame, _ = compared
-    figure = curves.learning_curves(frame[frame['branch'] == 'ticket'])
+    figure = curves.learning_curves(frame[frame['branch'] == 'ticket'], ACCURACY)
     assert len(figure.axes[0].lines) == 6
     assert labels(figure) == ['100 %', '41.0 %', '16.8 %', '6.9 %', '2.8 %', '1.2 %', 'Winning ticket']
     dense = figure.axes[0].lines[0]
@@ -22,7 +23,7 @@ def test_learning_curves_of_random_reinitialisations_are_dashed(tmp_path):
     save_run(str(tmp_path))
     for branch in ('ticket', 'random_reinit'):
         save_run(str(tmp_path), branch, 1)
-    figure = curves.learning_curves(frames(tmp_path)[0])
+    figure = curves.learning_curves(frames(tmp_path)[0], ACCURACY)
     dense, reinit, ticket = figure.axes[0].lines
     assert dense.is_dashed() is ticket.is_dashed() is False
     assert reinit.is_dashed()

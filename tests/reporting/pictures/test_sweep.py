@@ -12,6 +12,7 @@ from tf_lottery.reporting.analysis import retraining
 from tf_lottery.reporting.pictures import connectivity, stability, sweep
 from tf_lottery.reporting.pictures import retraining as methods
 from tf_lottery.runtime import storage
+from tf_lottery.tasks.measure import ACCURACY, CLASSIFICATION
 
 
 @pytest.fixture
@@ -70,25 +71,27 @@ def line(rewind_step, level, test_error):
 
 
 def test_errors_on_the_line_by_level_and_in_a_sweep_by_step():
-    (picture,) = connectivity.draw(pd.concat([line(0, 0, [0.1, 0.4, 0.1]), line(0, 1, [0.1, 0.2, 0.1])]))
+    (picture,) = connectivity.draw(
+        pd.concat([line(0, 0, [0.1, 0.4, 0.1]), line(0, 1, [0.1, 0.2, 0.1])]), ACCURACY)
     assert list(picture.figure.axes[0].lines[0].get_ydata()) == pytest.approx([10, 40, 10])
     assert '80.0 %: 10.0 % at the ends, at most 20.0 % between them.' in picture.alternative
     lines = pd.concat([line(0, 1, [0.1, 0.4, 0.1]), line(9, 1, [0.1, 0.11, 0.1])])
-    (picture,) = connectivity.draw(lines)
+    (picture,) = connectivity.draw(lines, ACCURACY)
     assert [text.get_text() for text in picture.figure.legends[0].get_texts()] == ['step 0', 'step 9']
-    (picture,) = connectivity.draw_sweep(lines)
+    (picture,) = connectivity.draw_sweep(lines, ACCURACY)
     assert 'Winning ticket, step 0: 30.0. Winning ticket, step 9: 1.0.' in picture.alternative
-    assert list(connectivity.draw_sweep(lines.iloc[:0])) == []
+    assert list(connectivity.draw_sweep(lines.iloc[:0], ACCURACY)) == []
 
 
 def test_retraining_beside_the_published_medians():
     best = pd.DataFrame({'branch': ['ticket', 'fine_tuning'], 'level': 1, 'density': 0.8, 'rewind_step': 0,
                          'steps': 100, 'n': 3, 'median': [0.9, 0.8], 'low': [0.89, 0.79], 'high': [0.92, 0.81]})
-    (picture,) = methods.draw(best, retraining.published('resnet20'))
+    published = retraining.published({'model': {'name': 'resnet20'}, 'data': {'name': 'cifar10'}}, CLASSIFICATION)
+    (picture,) = methods.draw(best, ACCURACY, published)
     drawn = {bars.get_label(): bars.lines[0].get_ydata() for bars in picture.figure.axes[0].containers}
     assert list(drawn['Weight rewinding']) == [90]
     assert len(drawn['Weight rewinding, published']) == 10
-    assert list(methods.draw(best.iloc[:1], None)) == []
+    assert list(methods.draw(best.iloc[:1], ACCURACY, None)) == []
 
 
 def test_a_report_of_a_sweep_has_its_pictures_and_tables(swept):

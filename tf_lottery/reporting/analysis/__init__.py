@@ -1,1 +1,1 @@
-"""What finished runs say beyond their accuracy; each analysis is a function of their files."""
+"""What finished runs say beyond how well they do; each analysis is a function of their files."""

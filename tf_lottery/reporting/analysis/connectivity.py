@@ -7,9 +7,10 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
 
-# 1912.05671, section 2: below so much more error on the line than at its ends, a network is stable; at most so much
-# less accurate than the full network, it is matching. Fractions.
-STABLE, MATCHING = 0.02, 0.002
+
+def verdicts(measure):
+    """The verdicts on a network that a Measure allows, of 'stable' and 'matching': list of str."""
+    return [name for name in ('stable', 'matching') if getattr(measure, name) is not None]
 
 
 def instability(errors):
@@ -31,7 +32,8 @@ def lines(frame):
 
     Returns:
       DataFrame with a row per point: `branch` of the subnetwork, `level`, `density`, `rewind_step`, `replicate`,
-      `copy`, `examples` (of the training set), `position`, `train_error`, `test_error`.
+      `copy`, `examples` (of the training set), `position`; `train_error` and `test_error`, the leading measure's
+      `Measure.error` there.
     """
     names = ['level', 'density', 'rewind_step', 'replicate', 'copy']
     measured = []
@@ -53,25 +55,32 @@ def table(frame, lines):
 
     Returns:
       DataFrame with a row per branch, level and rewinding step: `density`, `n` (lines), mean, min and max over lines of
-      the instability in training and in test error, `accuracy` (mean test accuracy at the end of the network's
-      runs), `stable` (mean instability in test error below STABLE) and `matching` (at most MATCHING less accurate than
-      the dense networks of the same replicates; both as means over the runs that have one).
+      the instability in training and in test error; under the leading measure's name, its mean on the test set at the
+      end of the network's runs; and those of `verdicts`: `stable` (mean instability in test error below
+      `Measure.stable`) and `matching` (at most `Measure.matching` worse than the dense networks of the same replicates;
+      both as means over the runs that have one).
     """
+    measures = results.judged_by(frame)
+    lead, final = measures.lead, measures.at_end()
     by_step = {step: results.beside_dense(runs) for step, runs in results.by_rewinding_step(frame).items()}
     rows = []
     for (branch, level, rewind_step), place in lines.groupby(['branch', 'level', 'rewind_step']):
         here = by_step[rewind_step]
         here = here[(here['branch'].map(_subnetwork) == branch) & (here['level'] == level)]
-        gains = here['final_test_accuracy'] - here['dense_final_test_accuracy']
+        pairs = here[here[f'dense_{final}'].notna()]
         row = {'branch': branch, 'level': level, 'density': place['density'].mean(), 'rewind_step': rewind_step}
         for error in ('train', 'test'):
             barriers = place.groupby(['replicate', 'copy'])[f'{error}_error'].agg(
                 lambda errors: instability(errors.to_numpy()))
             row.update({'n': len(barriers), f'{error}_instability_mean': barriers.mean(),
                         f'{error}_instability_min': barriers.min(), f'{error}_instability_max': barriers.max()})
-        rows.append({**row, 'accuracy': here['final_test_accuracy'].mean(),
-                     'stable': row['test_instability_mean'] < STABLE,
-                     'matching': gains.mean() >= -MATCHING - results.ROUNDING})
+        row[lead.name] = here[final].mean()
+        if lead.stable is not None:
+            row['stable'] = row['test_instability_mean'] < lead.stable
+        if lead.matching is not None:
+            row['matching'] = results.is_no_worse(
+                lead, pairs[final].mean(), pairs[f'dense_{final}'].mean(), lead.matching)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

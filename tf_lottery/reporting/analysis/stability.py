@@ -7,6 +7,7 @@ import pandas as pd
 
 from tf_lottery.branches import BRANCHES
 from tf_lottery.experiment import runs
+from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
 
 # The subnetworks that the papers compare.
@@ -120,28 +121,30 @@ def table(frame, samples):
 
     Returns:
       DataFrame: `rewind_step`, `level`, `density`; for each of SUBNETWORKS the mean and the standard deviation over
-      pairs of `l2` and `angle` under both kinds of stability, and their number; test accuracy at the end (mean, std) of
-      each subnetwork over all its runs, and of the full network over the replicates that these are of.
+      pairs of `l2` and `angle` under both kinds of stability, and their number; under the leading measure's name, its
+      mean and std on the test set at the end, of each subnetwork over all its runs, and of the full network over the
+      replicates that these are of.
     """
     rows = []
+    measures = results.judged_by(frame)
+    name, final = measures.lead.name, measures.at_end()
     frame = frame[~frame['diverged']]
     dense = frame[(frame['level'] == 0) & (frame['branch'] == 'ticket')]
     for (rewind_step, level), place in samples[samples['level'] > 0].groupby(['rewind_step', 'level']):
         here = frame[(frame['level'] == level) & (frame['rewind_step'] == rewind_step)]
         here = here[here['branch'].map(_subnetwork).notna()]
-        full = dense[dense['replicate'].isin(here['replicate'])]['final_test_accuracy']
+        full = dense[dense['replicate'].isin(here['replicate'])][final]
         row = {'rewind_step': rewind_step, 'level': level, 'density': place['density'].mean(),
-               'accuracy_full_mean': full.mean(), 'accuracy_full_std': full.std(ddof=0)}
+               f'{name}_full_mean': full.mean(), f'{name}_full_std': full.std(ddof=0)}
         for subnetwork in SUBNETWORKS:
-            accuracy = here[here['branch'].map(_subnetwork) == subnetwork]['final_test_accuracy']
-            row.update({f'accuracy_{subnetwork}_mean': accuracy.mean(),
-                        f'accuracy_{subnetwork}_std': accuracy.std(ddof=0)})
+            own = here[here['branch'].map(_subnetwork) == subnetwork][final]
+            row.update({f'{name}_{subnetwork}_mean': own.mean(), f'{name}_{subnetwork}_std': own.std(ddof=0)})
             for kind in ('data order', 'pruning'):
                 pairs = place[(place['branch'] == subnetwork) & (place['stability'] == kind)]
-                name = f'{kind.replace(" ", "_")}_{subnetwork}'
+                column = f'{kind.replace(" ", "_")}_{subnetwork}'
                 for measure in ('l2', 'angle'):
-                    row[f'{name}_{measure}_mean'] = pairs[measure].mean()
-                    row[f'{name}_{measure}_std'] = pairs[measure].std(ddof=0)
-                row[f'{name}_n'] = len(pairs)
+                    row[f'{column}_{measure}_mean'] = pairs[measure].mean()
+                    row[f'{column}_{measure}_std'] = pairs[measure].std(ddof=0)
+                row[f'{column}_n'] = len(pairs)
         rows.append(row)
     return pd.DataFrame(rows)

@@ -1,6 +1,7 @@
 """The pictures of a report: what one is, and what all of them share: style, colours, canvas, axes."""
 
 import dataclasses
+import math
 
 import matplotlib
 import numpy as np
@@ -70,12 +71,12 @@ def spread(levels, count):
     return levels[np.unique(np.linspace(0, len(levels) - 1, count).round().astype(int))]
 
 
-def canvas(title, label_x, label_y):
-    """An empty figure and its axes."""
+def canvas(title, below, beside):
+    """An empty figure and its axes, with what stands below and beside them."""
     # Narrow, so that the letters are still readable when a phone shrinks it to its width.
     figure = Figure(figsize=(5.2, 4.4), layout='constrained')
     axes = figure.subplots()
-    axes.set(title=title, xlabel=label_x, ylabel=label_y)
+    axes.set(title=title, xlabel=below, ylabel=beside)
     return figure, axes
 
 
@@ -91,10 +92,22 @@ def focus(tickets, everything):
     return max(everything[0], tickets[0] - reach), min(everything[1], tickets[1] + reach)
 
 
-def room(axes, bottom, top):
-    """Sets the vertical limits with a margin, also around a single value."""
-    margin = 0.05 * (top - bottom) or 0.5
+def room(axes, bottom, top, digits=2):
+    """Sets the vertical limits with a margin, also around a single value, whose last of so many decimals shows."""
+    if not math.isfinite(top - bottom):
+        return
+    margin = 0.05 * (top - bottom) or 50 * 10.0**-digits
     axes.set_ylim(bottom - margin if bottom else 0, top + margin)
+
+
+def finite(values):
+    """A Series or DataFrame with NaN, which is not drawn, where it is infinite."""
+    return values.replace([math.inf, -math.inf], math.nan)
+
+
+def decimals(measure):
+    """int, the decimals that are shown of a Measure in pictures and what describes them: one less than in tables."""
+    return max(0, measure.digits - 1)
 
 
 def panels(count):
@@ -114,8 +127,8 @@ def branch_legend(figure, axes):
     """One legend for all panels: what any of them shows, each once."""
     found = {}
     for one in axes:
-        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
+        for handle, name in zip(*one.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
     figure.legend(found.values(), found.keys(), loc='outside lower center', ncols=2)
 
 

@@ -4,17 +4,23 @@ from matplotlib.lines import Line2D
 
 from tf_lottery.branches import BRANCHES
 from tf_lottery.reporting import pictures, results
-from tf_lottery.reporting.analysis.connectivity import STABLE, instability
+from tf_lottery.reporting.analysis.connectivity import instability
 
 _LEVELS = 5
 
 
-def draw(lines):
+def draw(lines, measure):
     """Yields a Picture of the error on the line for each kind of subnetwork.
 
     Args:
       lines: DataFrame of `analysis.connectivity.lines`; of a sweep, the lines of the sparsest level are drawn.
+      measure: Measure, the leading one, whose error they hold.
     """
+    error_title, digits = measure.error_title, pictures.decimals(measure)
+    stable = ''
+    if measure.stable is not None:
+        stable = (f'No more than {results.difference(measure, measure.stable)} above the ends is called stable '
+                  '(1912.05671, section 2). ')
     for branch, of_branch in lines.groupby('branch', sort=False):
         sweep = of_branch['rewind_step'].nunique() > 1
         if sweep:
@@ -22,46 +28,53 @@ def draw(lines):
         else:
             key = 'level'
         chosen = pictures.spread(of_branch[key], _LEVELS)
-        figure, axes = pictures.canvas(f'{BRANCHES[branch].title}: error on the line', 'place on the line', 'error (%)')
+        figure, axes = pictures.canvas(f'{BRANCHES[branch].title}: {error_title} on the line', 'place on the line',
+                                       measure.axis(error_title))
         colours = pictures.level_colours(chosen)
         names, parts = [], []
         for colour, value in zip(colours, chosen, strict=True):
             here = of_branch[of_branch[key] == value]
             for error, style in (('test_error', '-'), ('train_error', (0, (3, 2)))):
-                points = 100 * here.groupby('position')[error].agg(['mean', 'min', 'max'])
-                axes.plot(points.index, points['mean'], color=colour, linestyle=style)
+                points = here.groupby('position')[error].agg(['mean', 'min', 'max'])
+                axes.plot(points.index, measure.scale * points['mean'], color=colour, linestyle=style)
                 if error == 'test_error':
-                    axes.fill_between(points.index, points['min'], points['max'], color=colour, alpha=0.15, linewidth=0)
+                    low, high = (measure.scale * points[name] for name in ('min', 'max'))
+                    axes.fill_between(points.index, low, high, color=colour, alpha=0.15, linewidth=0)
                     names.append(f'step {value:,}' if sweep else f'{results.percent(here["density"].mean())} %')
-                    parts.append(f'{names[-1]}: {points["mean"].iloc[0]:.1f} % at the ends, at most '
-                                 f'{points["mean"].max():.1f} % between them.')
+                    end, most = (measure.with_unit(value, digits)
+                                 for value in (points['mean'].iloc[0], points['mean'].max()))
+                    parts.append(f'{names[-1]}: {end} at the ends, at most {most} between them.')
         axes.set_xlim(0, 1)
-        axes.set_ylim(0)
+        if (of_branch[['train_error', 'test_error']] >= 0).all(axis=None):
+            axes.set_ylim(0)
         handles = [Line2D([], [], color=colour) for colour in colours]
         figure.legend(handles, names, loc='outside right upper', alignment='left',
                       title='rewound to' if sweep else 'weights\nremaining')
         figure.legend([Line2D([], [], color=pictures.INK, linestyle=style) for style in ('-', (0, (3, 2)))],
-                      ['test error', 'training error'], loc='outside lower center', ncols=2)
+                      [f'test {error_title}', f'training {error_title}'], loc='outside lower center', ncols=2)
         yield pictures.Picture(
-            f'connectivity_{branch}', figure, ' '.join(['Test error on the line between two copies.', *parts]),
+            f'connectivity_{branch}', figure, ' '.join([f'Test {error_title} on the line between two copies.', *parts]),
             'Between two copies that were trained on different data orders; means over lines, bands reach from the '
-            f'lowest to the highest. No more than {100 * STABLE:.0f} points above the ends is called stable '
-            '(1912.05671, section 2). Batch-norm statistics are computed anew at every place, from '
-            f'{lines["examples"].iloc[0]:,} training examples, as is the training error.', 'Linear mode connectivity')
+            f'lowest to the highest. {stable}Batch-norm statistics are computed anew at every place, from '
+            f'{lines["examples"].iloc[0]:,} training examples, as is the training {error_title}.',
+            'Linear mode connectivity')
 
 
-def draw_sweep(lines):
+def draw_sweep(lines, measure):
     """Yields the Picture of instability against the rewinding step.
 
     Args:
       lines: DataFrame of `analysis.connectivity.lines`, of a sweep; without any there is no Picture.
+      measure: Measure, the leading one, whose error they hold.
     """
     if lines.empty:
         return
     steps = sorted(set(lines['rewind_step']))
-    figure, axes = pictures.canvas('Instability', 'rewinding step', 'instability, test error (points)')
+    error, points = f'test {measure.error_title}', f' ({measure.points})' if measure.points else ''
+    figure, axes = pictures.canvas('Instability', 'rewinding step', f'instability, {error}{points}')
+    what, digits = f'{measure.points} of {error}' if measure.points else error, pictures.decimals(measure)
     keys = ['branch', 'level', 'rewind_step']
-    barriers = 100 * lines.groupby([*keys, 'replicate', 'copy'])['test_error'].agg(
+    barriers = measure.scale * lines.groupby([*keys, 'replicate', 'copy'])['test_error'].agg(
         lambda errors: instability(errors.to_numpy()))
     parts = []
     for (branch, level), rows in barriers.groupby(['branch', 'level']):
@@ -71,13 +84,15 @@ def draw_sweep(lines):
         name = BRANCHES[branch].title if level else 'Dense network'
         pictures.errorbars(axes, [steps.index(step) for step in spread.index], spread['mean'], spread['std'], branch,
                            **({} if level else {'color': pictures.GREY, 'label': name}))
-        parts += [f'{name}, step {step:,}: {mean:.1f}.' for step, mean in spread['mean'].items()]
-    axes.axhline(100 * STABLE, color=pictures.GREY, linestyle='--', linewidth=1.2, label='stable below')
+        parts += [f'{name}, step {step:,}: {mean:.{digits}f}.' for step, mean in spread['mean'].items()]
+    if measure.stable is not None:
+        axes.axhline(measure.scale * measure.stable, color=pictures.GREY, linestyle='--', linewidth=1.2,
+                     label='stable below')
     pictures.step_axis(axes, steps)
     axes.set_ylim(min(0, axes.get_ylim()[0]))
     figure.legend(loc='outside lower center', ncols=2)
     yield pictures.Picture(
-        'instability', figure, ' '.join(['Instability against the rewinding step, in points of test error.', *parts]),
-        'How much higher the test error gets between two copies that saw different data orders than it is at them; '
+        'instability', figure, ' '.join([f'Instability against the rewinding step, in {what}.', *parts]),
+        f'How much higher the {error} gets between two copies that saw different data orders than it is at them; '
         'mean and standard deviation over lines, at the sparsest level (1912.05671, Figure 3).',
         'Linear mode connectivity')

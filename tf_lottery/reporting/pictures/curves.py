@@ -5,13 +5,14 @@ from matplotlib.lines import Line2D
 
 from tf_lottery.branches import BRANCHES
 from tf_lottery.reporting import pictures, results
+from tf_lottery.tasks.measure import TEST
 
 # Few enough to tell apart.
 _LEVELS = 6
 
 
 def draw(frame, summary):
-    """Yields the Picture of learning curves, if there are any.
+    """Yields a Picture of learning curves for each measure, if there are any.
 
     Args:
       frame: DataFrame of `results.load_results`, of one experiment.
@@ -20,23 +21,29 @@ def draw(frame, summary):
     trained = frame[~frame['diverged'] & frame['branch'].isin(['ticket', 'random_reinit'])]
     if len(trained):
         levels = ', '.join(map(str, pictures.spread(trained['level'], _LEVELS)))
-        yield pictures.Picture(
-            'learning_curves', learning_curves(trained), f'Test accuracy against training step at levels {levels}.',
-            'Means over the runs, at levels spread over those that have finished. Lines may leave the picture at the '
-            'bottom, as all do at the beginning.', 'How tickets train')
+        measures = results.judged_by(frame)
+        for measure in measures.each:
+            name = '' if measure is measures.lead else f'_{measure.name}'
+            yield pictures.Picture(
+                f'learning_curves{name}', learning_curves(trained, measure),
+                f'Test {measure.title} against training step at levels {levels}.',
+                'Means over the runs, at levels spread over those that have finished. Lines may leave the picture at '
+                f'the {"bottom" if measure.higher else "top"}, as all do at the beginning.', 'How tickets train')
 
 
-def learning_curves(frame):
-    """Draws test accuracy against step: winning tickets as lines, random reinitialisations dashed.
+def learning_curves(frame, measure):
+    """Draws a measure on the test set against step: winning tickets as lines, random reinitialisations dashed.
 
     Args:
       frame: rows of `results.load_results` that did not diverge, of the branches 'ticket' and 'random_reinit'.
+      measure: Measure.
     """
-    figure, axes = pictures.canvas('Learning curves', 'training step', 'test accuracy (%)')
+    figure, axes = pictures.canvas('Learning curves', 'training step', measure.axis())
     levels = pictures.spread(frame['level'], _LEVELS)
     points = results.curves(frame[frame['level'].isin(levels)])
-    points['test_accuracy'] *= 100
-    means = points.groupby(['level', 'branch', 'step'])['test_accuracy'].mean()
+    column = f'{TEST}_{measure.name}'
+    points[column] *= measure.scale
+    means = pictures.finite(points.groupby(['level', 'branch', 'step'])[column].mean())
     colours = pictures.level_colours(levels)
     lines = {'ticket': '-', 'random_reinit': (0, (4, 2))}
     for (level, branch), mean in means.groupby(['level', 'branch']):
@@ -44,7 +51,8 @@ def learning_curves(frame):
                   linestyle=lines[branch], linewidth=1.4 if branch == 'ticket' else 1.1)
     settled = means[means.index.get_level_values('step') >= points['step'].max() / 10]
     tickets = settled[settled.index.get_level_values('branch') == 'ticket']
-    pictures.room(axes, *pictures.focus((tickets.min(), tickets.max()), (settled.min(), settled.max())))
+    pictures.room(axes, *pictures.focus((tickets.min(), tickets.max()), (settled.min(), settled.max())),
+                  measure.digits)
     axes.set_xlim(0, points['step'].max())
     axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5))

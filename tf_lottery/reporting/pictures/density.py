@@ -9,9 +9,9 @@ from matplotlib import ticker
 from tf_lottery.branches import BRANCHES
 from tf_lottery.reporting import pictures, results
 
-# Few enough to tell apart and to label.
+# Few enough to tell apart and to name.
 _NAMED_LAYERS = 8
-_DENSITY_LABELS = 7
+_NAMED_DENSITIES = 7
 # So many letters that two names fit side by side in a legend.
 _SHORT_NAME = 26
 # So many lines of a legend leave the picture high enough; a line's height.
@@ -30,15 +30,9 @@ def draw(frame, summary):
     judged = (' Whether a ticket wins is asked of each replicate beside its own dense network; the dashed line is the '
               'mean of all of these.' if results.lacks_pairs(summary) else '')
     if (summary['n'][summary['level'] > 0] > 0).any():
-        for name, measure, title, label, caption in (
-                ('accuracy_at_early_stop', 'early_stop_test_accuracy', 'Test accuracy at early stop',
-                 'test accuracy (%)', 'Early stop is the step of minimum validation loss, found afterwards.'),
-                ('early_stop_step', 'early_stop_step', 'Early-stop step', 'step of minimum validation loss',
-                 'Lower is faster. Steps count from the initialisation of the dense network.'),
-                ('accuracy_at_end', 'final_test_accuracy', 'Test accuracy at the end of training',
-                 'test accuracy (%)', 'At the last step, however long ago the early stop was.')):
+        for name, column, title, beside, caption in _compared(results.judged_by(summary)):
             yield pictures.Picture(
-                name, against_density(summary, measure, title, label), _describe(summary, measure, title),
+                name, against_density(summary, column, title, beside), _describe(summary, column, title),
                 f'{caption} Lines are means, bands reach from the lowest to the highest run; an arrow says how far a '
                 f'line goes that leaves the picture.{judged}', 'How tickets train')
     tickets = frame[frame['branch'] == 'ticket']
@@ -49,35 +43,53 @@ def draw(frame, summary):
             'Winning tickets, means over replicates.', 'What is in the ticket')
 
 
-def _describe(summary, measure, title):
+def _compared(measures):
+    """Yields what is drawn against density: (name, one of `Measures.columns`, title, vertical axis, caption)."""
+    stop = f'step of {measures.early_stop_extreme[0]} {measures.early_stop_title}'
+    for measure in measures.each:
+        better = '' if measure.higher else ' Lower is better.'
+        if measures.early_stop:
+            yield (f'{measure.name}_at_early_stop', measures.at_early_stop(measure),
+                   f'Test {measure.title} at early stop', measure.axis(),
+                   f'Early stop is the {stop}, found afterwards.{better}')
+        if measures.early_stop and measure is measures.lead:
+            yield ('early_stop_step', 'early_stop_step', 'Early-stop step', stop,
+                   'Lower is faster. Steps count from the initialisation of the dense network.')
+        ago = ', however long ago the early stop was' if measures.early_stop else ''
+        yield (f'{measure.name}_at_end', measures.at_end(measure), f'Test {measure.title} at the end of training',
+               measure.axis(), f'At the last step{ago}.{better}')
+
+
+def _describe(summary, column, title):
     """The alternative text of a picture against density: where each branch's line starts and ends."""
     rows = pd.DataFrame(results.cells(summary)).assign(branch=summary['branch'])
     rows = rows[summary['n'] > 0]
     lines = []
     for branch, group in rows.groupby('branch', sort=False):
         first, last = group.iloc[0], group.iloc[-1]
-        lines.append(f'{BRANCHES[branch].title}: {first[measure][0]} at {first["weights"]} % of the weights, '
-                     f'{last[measure][0]} at {last["weights"]} %.')
+        lines.append(f'{BRANCHES[branch].title}: {first[column][0]} at {first["weights"]} % of the weights, '
+                     f'{last[column][0]} at {last["weights"]} %.')
     return ' '.join([f'{title} against the weights remaining.', *lines])
 
 
-def against_density(summary, measure, title, label):
-    """Draws a measure of every branch against density, as the papers do: 100 % on the left, logarithmic.
+def against_density(summary, column, title, beside):
+    """Draws a number of every branch against density, as the papers do: 100 % on the left, logarithmic.
 
     Args:
       summary: DataFrame of `results.summarise`.
-      measure: one of `results.MEASURES`.
+      column: one of `Measures.columns`.
       title: str.
-      label: str, of the vertical axis.
+      beside: str, of the vertical axis.
     """
-    scale = 1 if measure == 'early_stop_step' else 100
-    drawn = summary[['branch', 'level']].assign(
+    measure = results.judged_by(summary).measure(column)
+    scale, digits = (measure.scale, pictures.decimals(measure)) if measure else (1, 0)
+    drawn = pictures.finite(summary[['branch', 'level']].assign(
         density=100 * summary['density'],
-        **{statistic: scale * summary[f'{measure}_{statistic}'] for statistic in ('mean', 'min', 'max')})
+        **{statistic: scale * summary[f'{column}_{statistic}'] for statistic in results.STATISTICS}))
     tickets = drawn[drawn['branch'] == 'ticket']
     bottom, top = pictures.focus((tickets['min'].min(), tickets['max'].max()), (drawn['min'].min(), drawn['max'].max()))
-    form = ',.0f' if measure == 'early_stop_step' else '.1f'
-    figure, axes = pictures.canvas(title, 'weights remaining (%)', label)
+    form = f'.{digits}f' if measure else ',.0f'
+    figure, axes = pictures.canvas(title, 'weights remaining (%)', beside)
     dense = tickets[tickets['level'] == 0]
     # The more bands lie on top of each other, the fainter each of them.
     faint = min(0.15, 0.9 / drawn['branch'].nunique())
@@ -101,12 +113,12 @@ def against_density(summary, measure, title, label):
         axes.axhline(mean, color=pictures.GREY, linestyle='--', linewidth=1.2, zorder=1, label='Dense network')
     winner = results.smallest_winning_ticket(summary)
     if winner is not None:
-        axes.plot(100 * winner['density'], scale * winner[f'{measure}_mean'], 'o', markersize=11, zorder=4,
+        axes.plot(100 * winner['density'], scale * winner[f'{column}_mean'], 'o', markersize=11, zorder=4,
                   markerfacecolor='none', markeredgecolor=pictures.INK, linestyle='none',
                   label=f'Smallest winning ticket ({results.percent(winner["density"])} %)')
     density_axis(axes, summary['density'])
-    pictures.room(axes, 0 if measure == 'early_stop_step' else bottom, top)
-    if measure == 'early_stop_step':
+    pictures.room(axes, bottom if measure else 0, top, measure.digits if measure else 0)
+    if not measure:
         axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
     lines = len(figure.legend(loc='outside lower center', ncols=2).get_texts()) / 2
     # Many branches make the figure taller, not the picture flatter.
@@ -115,16 +127,16 @@ def against_density(summary, measure, title, label):
 
 
 def density_axis(axes, densities):
-    """Ticks at the densities themselves, labelled where there is room for it."""
+    """Ticks at the densities themselves, named where there is room for it."""
     densities = np.unique(densities)[::-1]
-    room = math.log(densities[0] / densities[-1]) / _DENSITY_LABELS
-    labelled = [densities[0]]
+    room = math.log(densities[0] / densities[-1]) / _NAMED_DENSITIES
+    named = [densities[0]]
     for density in densities[1:-1]:
-        if min(math.log(labelled[-1] / density), math.log(density / densities[-1])) >= room:
-            labelled.append(density)
-    labelled.append(densities[-1])
+        if min(math.log(named[-1] / density), math.log(density / densities[-1])) >= room:
+            named.append(density)
+    named.append(densities[-1])
     axes.set_xscale('log')
-    axes.set_xticks([100 * density for density in labelled], [results.percent(density) for density in labelled])
+    axes.set_xticks([100 * density for density in named], [results.percent(density) for density in named])
     axes.set_xticks(100 * densities, [], minor=True)
     margin = math.exp(room / 4 or 0.1)
     axes.set_xlim(100 * densities[0] * margin, 100 * densities[-1] / margin)

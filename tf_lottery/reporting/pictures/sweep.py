@@ -5,7 +5,7 @@ import pandas as pd
 from tf_lottery.branches import BRANCHES
 from tf_lottery.reporting import pictures, results
 from tf_lottery.reporting.pictures.density import density_axis
-from tf_lottery.reporting.pictures.stability import KINDS, LABELS, describe
+from tf_lottery.reporting.pictures.stability import DISTANCES, KINDS, describe
 
 
 def draw(summaries, samples):
@@ -22,23 +22,29 @@ def draw(summaries, samples):
     level = _level(pruned, samples)
     here = pruned[pruned['level'] == level]
     density = results.percent(here['density'].mean())
-    what = (f'At {density} % of the weights (level {level}): test accuracy at the end of training, with the range over '
-            'the runs')
-    if (samples['level'] == level).any():
-        for measure in LABELS:
-            yield pictures.Picture(
-                f'rewinding_{measure}', against_step(summary, samples, level, measure),
-                ' '.join([_accuracies(here), describe(samples, measure)]),
-                f'{what}, and stability as {LABELS[measure]}, with the standard deviation over pairs; lower is more '
-                'stable (1903.01611, section 4).', 'Rewinding')
-    else:
-        yield pictures.Picture('rewinding_accuracy', against_step(summary, samples, level), _accuracies(here),
-                               f'{what}.', 'Rewinding')
+    measures = results.judged_by(summary)
+    for measure in measures.each:
+        what = (f'At {density} % of the weights (level {level}): test {measure.title} at the end of training, with the '
+                'range over the runs')
+        ends = _ends(here, measures, measure)
+        # Stability stands beside the leading measure.
+        if measure is measures.lead and (samples['level'] == level).any():
+            for distance in DISTANCES:
+                yield pictures.Picture(
+                    f'rewinding_{distance}', against_step(summary, measure, samples, level, distance),
+                    ' '.join([ends, describe(samples, distance)]),
+                    f'{what}, and stability as {DISTANCES[distance]}, with the standard deviation over pairs; lower is '
+                    'more stable (1903.01611, section 4).', 'Rewinding')
+        else:
+            yield pictures.Picture(f'rewinding_{measure.name}', against_step(summary, measure, samples, level), ends,
+                                   f'{what}.', 'Rewinding')
     tickets = summary[summary['branch'] == 'ticket']
     if tickets['level'].nunique() > 2:
-        yield pictures.Picture(
-            'accuracy_by_rewinding_step', accuracy_by_step(tickets), _accuracies(pruned[pruned['branch'] == 'ticket']),
-            'Winning tickets by the step that they were rewound to; means over the runs.', 'Rewinding')
+        for measure in measures.each:
+            yield pictures.Picture(
+                f'{measure.name}_by_rewinding_step', by_step(tickets, measure),
+                _ends(pruned[pruned['branch'] == 'ticket'], measures, measure),
+                'Winning tickets by the step that they were rewound to; means over the runs.', 'Rewinding')
 
 
 def _level(pruned, samples):
@@ -46,42 +52,45 @@ def _level(pruned, samples):
     return int((samples[samples['level'] > 0] if len(samples[samples['level'] > 0]) else pruned)['level'].max())
 
 
-def _accuracies(rows):
+def _ends(rows, measures, measure):
+    """The alternative text: a measure on the test set at the end of training, of each row of a summary."""
+    column, digits = f'{measures.at_end(measure)}_mean', pictures.decimals(measure)
     parts = [f'{BRANCHES[row["branch"]].title}, {results.percent(row["density"])} % of the weights, rewound to step '
-             f'{row["rewind_step"]:,}: {100 * row["final_test_accuracy_mean"]:.1f} %.'
-             for row in rows.to_dict('records')]
-    return ' '.join(['Test accuracy at the end.', *parts])
+             f'{row["rewind_step"]:,}: {measure.with_unit(row[column], digits)}.' for row in rows.to_dict('records')]
+    return ' '.join([f'Test {measure.title} at the end.', *parts])
 
 
-def against_step(summary, samples, level, measure=None):
-    """Draws accuracy and both stabilities against the rewinding step.
+def against_step(summary, measure, samples, level, distance=None):
+    """Draws a measure and both stabilities against the rewinding step.
 
     Args:
       summary: rows of `results.summarise` with a column `rewind_step`.
+      measure: Measure.
       samples: DataFrame of `analysis.stability.samples`.
       level: int.
-      measure: 'l2' or 'angle'; None where there are no samples of the level.
+      distance: 'l2' or 'angle'; None for a picture without stabilities.
     """
+    final = results.judged_by(summary).at_end(measure)
     steps = sorted(set(summary['rewind_step']))
-    here = samples[samples['level'] == level]
+    here = samples[(samples['level'] == level) & (distance is not None)]
     kinds = [kind for kind in KINDS if kind in set(here['stability'])]
     figure, panels = pictures.panels(1 + len(kinds))
-    panels[0].set(title='Test accuracy at the end', ylabel='test accuracy (%)')
+    panels[0].set(title=f'Test {measure.title} at the end', ylabel=measure.axis())
     rows = summary[(summary['level'] == level) & (summary['n'] > 0)]
     for branch in BRANCHES:
         own = rows[(rows['branch'] == branch)]
         if BRANCHES[branch].reorders or own.empty:
             continue
-        mean, low, high = (100 * own[f'final_test_accuracy_{name}'] for name in ('mean', 'min', 'max'))
+        mean, low, high = (measure.scale * own[f'{final}_{name}'] for name in results.STATISTICS)
         pictures.errorbars(panels[0], own['rewind_step'].map(steps.index), mean, [mean - low, high - mean], branch)
     dense = results.dense(summary)
     if dense is not None:
-        panels[0].axhline(100 * dense['final_test_accuracy_mean'], color=pictures.GREY, linestyle='--', linewidth=1.2,
+        panels[0].axhline(measure.scale * dense[f'{final}_mean'], color=pictures.GREY, linestyle='--', linewidth=1.2,
                           label='Dense network')
     for axes, kind in zip(panels[1:], kinds, strict=True):
-        axes.set(title=KINDS[kind], ylabel=LABELS[measure])
+        axes.set(title=KINDS[kind], ylabel=DISTANCES[distance])
         for branch, pairs in here[here['stability'] == kind].groupby('branch', sort=False):
-            spread = pairs.groupby('rewind_step')[measure].agg(['mean', 'std']).fillna(0)
+            spread = pairs.groupby('rewind_step')[distance].agg(['mean', 'std']).fillna(0)
             pictures.errorbars(axes, list(map(steps.index, spread.index)), spread['mean'], spread['std'], branch)
         axes.set_ylim(0)
     for axes in panels:
@@ -91,17 +100,19 @@ def against_step(summary, samples, level, measure=None):
     return figure
 
 
-def accuracy_by_step(tickets):
-    """Draws the accuracy of winning tickets against density, a line per rewinding step.
+def by_step(tickets, measure):
+    """Draws a measure of winning tickets at the end of training against density, a line per rewinding step.
 
     Args:
       tickets: rows of `results.summarise` of the branch 'ticket' with a column `rewind_step`.
+      measure: Measure.
     """
-    figure, axes = pictures.canvas('Test accuracy at the end', 'weights remaining (%)', 'test accuracy (%)')
+    final = results.judged_by(tickets).at_end(measure)
+    figure, axes = pictures.canvas(f'Test {measure.title} at the end', 'weights remaining (%)', measure.axis())
     steps = sorted(set(tickets['rewind_step']))
     for colour, step in zip(pictures.level_colours(steps), steps, strict=True):
         rows = tickets[tickets['rewind_step'] == step]
-        axes.plot(100 * rows['density'], 100 * rows['final_test_accuracy_mean'], color=colour, marker='o',
+        axes.plot(100 * rows['density'], measure.scale * rows[f'{final}_mean'], color=colour, marker='o',
                   label=f'step {step:,}')
     density_axis(axes, tickets['density'])
     figure.legend(loc='outside right upper', title='rewound to', alignment='left')

@@ -100,9 +100,9 @@ def _histograms(panel, samples, colours):
     panel.set_xlim(edges[0], edges[-1])
 
 
-def _legend(figure, colours, labels, title=None):
-    figure.legend([Line2D([], [], color=colours[key]) for key in labels], labels.values(), title=title,
-                  loc='outside lower center', ncols=len(labels))
+def _legend(figure, colours, names, title=None):
+    figure.legend([Line2D([], [], color=colours[key]) for key in names], names.values(), title=title,
+                  loc='outside lower center', ncols=len(names))
 
 
 def distributions(initial, trained, densities):
