@@ -51,7 +51,17 @@ def given(model, examples):
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f'examples are not of the structure of the inputs of model {model.name!r}: give an array for '
                          f'each of {", ".join(names)}, as the model is called with.') from error
-    arrays = [_fitting(name, tensor, value) for name, tensor, value in zip(names, model.inputs, values, strict=True)]
+    return fitting(model, values)
+
+
+def fitting(model, values):
+    """Arrays [n, ...], one for each of `model.inputs`, as `given` returns them.
+
+    Raises:
+      UsageError: they do not fit the inputs.
+    """
+    arrays = [_fitting(name, tensor, value)
+              for name, tensor, value in zip(model.input_names, model.inputs, values, strict=True)]
     counts = {len(array) for array in arrays}
     batch = subject.batch_size(model) or 1
     count = min(counts) // batch * batch

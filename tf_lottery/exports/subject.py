@@ -3,39 +3,13 @@
 import dataclasses
 import re
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tf_lottery.exports import batches
+from tf_lottery.tasks.measure import Measure
+from tf_lottery.tasks.task import Serving
 from tf_lottery.ticket import Mask, Ticket
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """What an image classifier is evaluated on.
-
-    Attributes:
-      pixels: uint8 array [n, height, width, channels], as evaluation sees them.
-      labels: int array [n], their classes.
-      brightest: int, the pixel value that becomes 1.0.
-      cropped: bool, whether evaluation sees the square in the centre of a file (`data.jpeg.central_view`), resized;
-        else it sees files of the network's size as they are.
-    """
-
-    pixels: np.ndarray
-    labels: np.ndarray
-    brightest: int
-    cropped: bool = False
-
-    @property
-    def inputs(self):
-        """float32 array [n, height, width, channels], as the network takes them."""
-        return normalised(self.pixels, self.brightest)
-
-    def accuracy(self, scores):
-        """float, the share of the images whose class has the largest score, of scores [n, classes]."""
-        return float(np.mean(np.argmax(scores, axis=-1) == self.labels))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +24,9 @@ class Subject:
         `weights` only inside of `lending.holding`.
       mask: Mask over its prunable weights.
       weights: mapping from the name of each variable to a numpy array, as `wrapper.get_weights` gives them.
-      inputs: {argument: array [n, ...]} of the network.
-      outputs: {output: array [n, ...]}, what the model that was given makes of `inputs`.
-      classifies: names of the outputs whose largest element, of [n, classes], is the prediction.
-      images: Images whose pixels are the examples, or None where the network is not served as an image classifier.
-      calibration: {argument: array [n, ...]}, inputs whose ranges int8 takes.
+      outputs: {output: array [n, ...]}, what the model that was given makes of the inputs of `serving`.
+      serving: tasks.task.Serving, how the network is served.
+      measure: Measure of what `serving.score` gives, or None where there is no task.
       ticket: Ticket as it starts, or None.
       about: dict that JSON can hold, how the ticket is trained, or None.
     """
@@ -62,18 +34,11 @@ class Subject:
     network: tf_keras.Model
     mask: Mask
     weights: dict
-    inputs: dict
     outputs: dict
-    classifies: tuple = ()
-    images: Images | None = None
-    calibration: dict | None = None
+    serving: Serving
+    measure: Measure | None = None
     ticket: Ticket | None = None
     about: dict | None = None
-
-
-def normalised(pixels, brightest):
-    """float32 array, pixel values divided by the one that becomes 1.0."""
-    return pixels.astype(np.float32) / np.float32(brightest)
 
 
 def argument_names(model):
