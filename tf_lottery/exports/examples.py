@@ -51,10 +51,10 @@ def given(model, examples):
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f'examples are not of the structure of the inputs of model {model.name!r}: give an array for '
                          f'each of {", ".join(names)}, as the model is called with.') from error
-    return fitting(model, values)
+    return fitted(model, values)
 
 
-def fitting(model, values):
+def fitted(model, values):
     """Arrays [n, ...], one for each of `model.inputs`, as `given` returns them.
 
     Raises:
@@ -84,9 +84,13 @@ def _fitting(name, tensor, value):
     array = np.asarray(value)
     dtype = tf.float32 if tensor.dtype == tf.bfloat16 else tensor.dtype
     if dtype == tf.string and array.dtype.kind in 'OSU':
-        fitting = np.char.encode(array, 'utf-8') if array.dtype.kind == 'U' else array.astype('S')
+        try:
+            # NumPy itself has no bytes for an array of objects that are not ASCII.
+            fitting = tf.constant(array, tf.string).numpy().astype('S')
+        except ValueError as error:
+            raise UsageError(f'examples of input {name!r} are objects that are no text: give string.') from error
     elif dtype != tf.string and array.dtype.kind in 'fiub':
-        fitting = array.astype(dtype.as_numpy_dtype)
+        fitting = array.astype(dtype.as_numpy_dtype, copy=False)
         if not dtype.is_floating and not np.array_equal(fitting, array):
             raise UsageError(f'examples of input {name!r} are {array.dtype} and change as {dtype.name}: give '
                              f'{dtype.name}.')

@@ -222,8 +222,10 @@ def _subject(workdir, stored, run, weights, result, task, data_dir):
     rewound = storage.read_arrays(storage.join(workdir, run.rewound_weights if run.level else run.initial_weights))
     arrays = rewound if weights == 'rewound' else runs.read_weights(source, mask)
     network, serving = task.network(0), task.serving(data_dir)
-    serving = dataclasses.replace(serving, inputs=_fitting(network, serving.inputs),
-                                  calibration=_fitting(network, serving.calibration))
+    examples.require_dense(network)
+    lending.to_full_precision(network)
+    serving = dataclasses.replace(serving, inputs=_fitted(network, serving.inputs),
+                                  calibration=_fitted(network, serving.calibration))
     values = mask.apply(arrays)
     for name, variable in wrapper.variables(network).items():
         variable.assign(values[name])
@@ -231,8 +233,8 @@ def _subject(workdir, stored, run, weights, result, task, data_dir):
                    Ticket(mask, rewound, result['start_step']), stored['config'])
 
 
-def _fitting(network, arrays):
-    return examples.fitting(network, [arrays[name] for name in argument_names(network)])
+def _fitted(network, arrays):
+    return examples.fitted(network, [arrays[name] for name in argument_names(network)])
 
 
 def _about(subject, stored, run, weights, result, summary, task, command):

@@ -33,7 +33,7 @@ class Images:
     brightest: int
     cropped: bool = False
 
-    @property
+    @functools.cached_property
     def inputs(self):
         """float32 array [n, height, width, channels], as the network takes them."""
         return normalised(self.pixels, self.brightest)
