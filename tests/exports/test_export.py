@@ -100,6 +100,16 @@ def test_the_metadata_say_which_is_which(done, every_form):
     assert trained['kept'] == rewound['kept'] == result['kept'] == 12288 + 19200 + 810
     assert trained['config']['data']['name'] == 'digits' and trained['command'] == 'python main.py'
     assert list(trained['sizes']) == ['dense saved_model', 'dense tflite', *FORMS]
+    assert list(trained) == [
+        'what', 'weights', 'run', 'level', 'density', 'kept', 'prunable', 'density_by_layer', 'test_accuracy',
+        'early_stop_step', 'early_stop_test_accuracy', 'replicates', 'accuracy_over_replicates', 'test', 'input',
+        'output', 'files', 'config', 'versions', 'command', 'trained_by', 'examples', 'forms', 'latency',
+        'predictions_changed', 'litert_accuracy', 'int8_errors', 'zeros_unseen', 'fixed_batch', 'keras_reads', 'shrunk',
+        'sizes']
+    assert trained['input'] == 'image: float32 [n, 8, 8, 1], pixel values divided by 16' and trained['files'] is None
+    assert trained['output'] == 'logits, probabilities: float32 [n, 10]; label: int64 [n]'
+    assert trained['early_stop_test_accuracy'] == result['early_stop_test_accuracy']
+    assert list(trained['litert_accuracy']) == ['tflite', 'tflite_sparse', 'tflite_int8']
     assert 0.5 < trained['litert_accuracy']['tflite_int8'] <= 1
     assert trained['litert_accuracy']['tflite'] == trained['test_accuracy']
     assert [sorted(each['seconds']) for each in trained['latency']] == [
