@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -53,3 +54,23 @@ def test_imports_go_one_way(path):
 
 def test_every_file_has_a_floor():
     assert {room('.'.join(path.relative_to(PACKAGE).with_suffix('').parts)) for path in FILES} <= set(FLOOR)
+
+
+# What only a task of images knows of.
+OF_IMAGES = {'accuracy', 'brightest', 'classes', 'image', 'images', 'label', 'labels', 'pixels'}
+
+
+def said(tree):
+    """The words in the names and the texts of a file's code; what documents it is no code."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield from re.findall('[a-z]+', node.value.lower())
+        for field in ('name', 'id', 'attr', 'arg'):
+            if not isinstance(node, ast.alias) and isinstance(getattr(node, field, None), str):
+                yield from re.findall('[a-z]+', getattr(node, field).lower())
+
+
+@pytest.mark.parametrize('path', sorted((PACKAGE / 'exports').glob('*.py')), ids=lambda path: path.name)
+def test_exports_know_nothing_of_images(path):
+    assert not OF_IMAGES & set(said(ast.parse(path.read_text())))

@@ -49,13 +49,15 @@ def test_other_examples_are_told(pair, given, sentence):
     ('bool', [[0, 1]], np.array([[False, True]])),
     ('bfloat16', [[0.5, 1]], np.array([[0.5, 1]], np.float32)),
     ('string', [['é', 'b']], np.array([['é'.encode(), b'b']])),
+    ('string', np.array([['é', b'b']], object), np.array([['é'.encode(), b'b']])),
 ])
 def test_examples_become_what_the_input_takes(dtype, given, expected):
     found = examples.given(taking(dtype=dtype), given)['inputs']
     assert found.dtype == expected.dtype and np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize('dtype, given', [('uint8', [[1, 256]]), ('int32', [[0.5, 1]]), ('string', [[1, 2]])])
+@pytest.mark.parametrize('dtype, given', [('uint8', [[1, 256]]), ('int32', [[0.5, 1]]), ('string', [[1, 2]]),
+                                          ('string', np.array([['a', 2]], object))])
 def test_examples_that_would_change_are_told(dtype, given):
     with pytest.raises(UsageError, match=f'give {dtype}'):
         examples.given(taking(dtype=dtype), given)

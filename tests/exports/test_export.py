@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras
+from fake_runs import save_experiment
 from test_experiment import experiment
 
 import tf_lottery
@@ -24,7 +25,9 @@ from tf_lottery.exports import export, fresh, lending, saved_model, tflite
 from tf_lottery.pruning import wrapper
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
-from tf_lottery.ticket import Mask, Ticket
+from tf_lottery.tasks.measure import Measure, Measures
+from tf_lottery.tasks.task import Serving
+from tf_lottery.ticket import Mask, Ticket, pack
 
 layers = tf_keras.layers
 
@@ -97,6 +100,16 @@ def test_the_metadata_say_which_is_which(done, every_form):
     assert trained['kept'] == rewound['kept'] == result['kept'] == 12288 + 19200 + 810
     assert trained['config']['data']['name'] == 'digits' and trained['command'] == 'python main.py'
     assert list(trained['sizes']) == ['dense saved_model', 'dense tflite', *FORMS]
+    assert list(trained) == [
+        'what', 'weights', 'run', 'level', 'density', 'kept', 'prunable', 'density_by_layer', 'test_accuracy',
+        'early_stop_step', 'early_stop_test_accuracy', 'replicates', 'accuracy_over_replicates', 'test', 'input',
+        'output', 'files', 'config', 'versions', 'command', 'trained_by', 'examples', 'forms', 'latency',
+        'predictions_changed', 'litert_accuracy', 'int8_errors', 'zeros_unseen', 'fixed_batch', 'keras_reads', 'shrunk',
+        'sizes']
+    assert trained['input'] == 'image: float32 [n, 8, 8, 1], pixel values divided by 16' and trained['files'] is None
+    assert trained['output'] == 'logits, probabilities: float32 [n, 10]; label: int64 [n]'
+    assert trained['early_stop_test_accuracy'] == result['early_stop_test_accuracy']
+    assert list(trained['litert_accuracy']) == ['tflite', 'tflite_sparse', 'tflite_int8']
     assert 0.5 < trained['litert_accuracy']['tflite_int8'] <= 1
     assert trained['litert_accuracy']['tflite'] == trained['test_accuracy']
     assert [sorted(each['seconds']) for each in trained['latency']] == [
@@ -553,3 +566,108 @@ def test_a_model_of_text_with_an_adapted_vocabulary_is_exported(tmp_path):
     path = tf_lottery.export(model, str(tmp_path / 'export'), examples=text)
     served = tf.saved_model.load(path).signatures['serving_default'](inputs=tf.constant(text))['outputs']
     assert np.allclose(served, model.predict(text, verbose=0), atol=1e-6)
+
+
+class Sales:
+    """A task of one's own: three inputs of different dtypes, two outputs, a measure of which less is better, and no
+    early stop."""
+
+    measures = Measures((Measure('rmse', 'RMS error', '€', digits=3),), early_stop=None)
+    policy = 'float32'
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        # As users have them: not in the dtypes that the network takes.
+        self.inputs = {'size_of': rng.normal(size=(40, 3)), 'day': rng.integers(0, 7, (40, 1)),
+                       'word': np.array(rng.choice(['a', 'b', 'ü'], (40, 2)), object)}
+
+    def facts(self):
+        return types.SimpleNamespace(test=50)
+
+    def network(self, seed):
+        tf_keras.utils.set_random_seed(seed)
+        size, day, word = (tf_keras.Input((3,), name='size-of'), tf_keras.Input((1,), name='day', dtype='int32'),
+                           tf_keras.Input((2,), name='word', dtype='string'))
+        tokens = layers.StringLookup(vocabulary=['a', 'ü'])(word)
+        hidden = layers.concatenate([size, *(layers.Flatten()(embedding) for embedding in (
+            layers.Embedding(7, 4, name='days')(day), layers.Embedding(3, 4, name='words')(tokens)))])
+        hidden = layers.Dense(20, 'relu', name='fc', dtype=self.policy)(hidden)
+        return tf_keras.Model([size, day, word], [layers.Dense(1, name='price')(hidden),
+                                                  layers.Dense(2, name='sold')(hidden)])
+
+    def serving(self, data_dir=None):
+        return Serving(self.inputs, {name: array[:10] for name, array in self.inputs.items()}, score=self.score)
+
+    def score(self, outputs):
+        return float(np.sqrt(np.mean(np.square(outputs['price'] - 1))))
+
+
+@pytest.fixture(scope='module')
+def sales(tmp_path_factory):
+    """A finished run of `Sales`, as far as an export reads it, and the network that it ended in."""
+    workdir, run, task = tmp_path_factory.mktemp('sales'), runs.Run(0, 1, 'ticket'), Sales()
+    save_experiment(str(workdir))
+    network, start = task.network(1), task.network(2)
+    mask = Mask({'fc/kernel': np.random.default_rng(0).random((15, 20)) < 0.5, 'price/kernel': np.ones((20, 1), bool)})
+    values = mask.apply(wrapper.get_weights(network))
+    for name, variable in wrapper.variables(network).items():
+        variable.assign(values[name])
+    storage.write_arrays(storage.join(workdir, run.folder, 'mask.npz'), mask.to_arrays())
+    storage.write_arrays(storage.join(workdir, run.folder, 'weights.npz'), pack(values, mask))
+    storage.write_arrays(storage.join(workdir, run.rewound_weights), wrapper.get_weights(start))
+    storage.write_json(storage.join(workdir, run.folder, 'result.json'), {
+        'diverged': False, 'start_step': 5, 'end_step': 40, 'density': mask.density, 'kept': mask.kept,
+        'size': mask.size, 'layers': {'fc/kernel': 0.5}})
+    summary = {'branch': 'ticket', 'level': 1, 'pairs': 3, **{
+        f'{half}_final_test_rmse_{name}': 0.5 for half in ('dense', 'paired') for name in ('mean', 'min', 'max')}}
+    return str(workdir), run, task, network, pd.DataFrame([summary])
+
+
+def sold(sales, monkeypatch, forms):
+    workdir, run, task, _, summary = sales
+    return export.export_run(workdir, runs.read_config(workdir), run, summary, options=export.Options(forms), task=task)
+
+
+def test_a_task_of_several_inputs_and_outputs_is_served_as_the_network_that_it_trained(sales, monkeypatch):
+    _, _, task, network, _ = sales
+    folder = pathlib.Path(sold(sales, monkeypatch, ('saved_model', 'tflite', 'ticket')))
+    price, amount = network.predict([task.inputs['size_of'], task.inputs['day'], tf.constant(task.inputs['word'])],
+                                   verbose=0)
+    found = tf.saved_model.load(str(folder)).signatures['serving_default'](
+        size_of=tf.constant(task.inputs['size_of'], tf.float32), day=tf.constant(task.inputs['day'], tf.int32),
+        word=tf.constant(task.inputs['word']))
+    np.testing.assert_allclose(found['price'], price, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found['sold'], amount, rtol=1e-4, atol=1e-5)
+    about, score = json.loads((folder / 'ticket.json').read_text()), task.score({'price': price})
+    assert about['test_rmse'] == pytest.approx(score, rel=1e-5)
+    assert about['litert_rmse'] == {'tflite': pytest.approx(score, rel=1e-5)}
+    assert about['rmse_over_replicates'] == {'dense': [0.5] * 3, 'ticket': [0.5] * 3}
+    assert about['examples'] == 40 and about['test'] == 50
+    assert about['predictions_changed'] == {}
+    assert about['input'] == 'size_of: float32 [n, 3]; day: int32 [n, 1]; word: string [n, 2]'
+    assert about['output'] == 'price: float32 [n, 1]; sold: float32 [n, 2]'
+    assert not [key for key in about if 'early_stop' in key or 'accuracy' in key]
+    assert f'On the first 40 of the 50 test examples: {score:.3f} €.' in (folder / 'README.md').read_text()
+    assert tf_lottery.load_ticket(str(folder / 'rewound.ticket')).step == 5
+
+
+def test_a_task_in_mixed_precision_is_exported_in_float32(sales, monkeypatch):
+    _, _, task, network, _ = sales
+    monkeypatch.setattr(task, 'policy', tf_keras.mixed_precision.Policy('mixed_bfloat16'))
+    loaded = tf_lottery.load_model(sold(sales, monkeypatch, ('saved_model',)))
+    assert loaded.get_layer('fc').compute_dtype == 'float32'
+    inputs = [task.inputs['size_of'], task.inputs['day'], tf.constant(task.inputs['word'])]
+    np.testing.assert_allclose(loaded.predict(inputs, verbose=0)[0], network.predict(inputs, verbose=0)[0], rtol=1e-4,
+                               atol=1e-5)
+
+
+def test_a_form_that_computes_another_output_is_no_export(sales, monkeypatch):
+    convert = tflite.convert
+
+    def spoilt(network):
+        wrapper.variables(network)['sold/bias'].assign_add([0.1, 0.0])
+        return convert(network)
+
+    monkeypatch.setattr(tflite, 'convert', spoilt)
+    with pytest.raises(ExportError, match="the form tflite does not compute .*: 'sold' differs by up to 0.1"):
+        sold(sales, monkeypatch, ('tflite',))

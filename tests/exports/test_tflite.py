@@ -11,6 +11,7 @@ from tf_lottery.errors import ExportError, UsageError
 from tf_lottery.exports import lending, tflite, verify
 from tf_lottery.exports.subject import Subject
 from tf_lottery.pruning import wrapper
+from tf_lottery.tasks.task import Serving
 from tf_lottery.ticket import Mask
 
 keras = tf_keras.layers
@@ -153,7 +154,7 @@ def test_the_zeros_of_a_layer_are_where_its_operator_holds_them(kind):
     weights = wrapper.get_weights(model)
     prunable = lending.nonzero(model)
     mask = Mask({name: rng.random(array.shape) < 0.5 for name, array in prunable.items()})
-    subject = Subject(model, mask, mask.apply(weights), {}, {})
+    subject = Subject(model, mask, mask.apply(weights), {}, Serving({}, {}))
     with lending.holding(model, subject.weights):
         content = tflite.convert(model)
     for form, file in (('tflite', content), ('tflite_sparse', tflite.sparse(content))):

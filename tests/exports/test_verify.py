@@ -10,6 +10,7 @@ from tf_lottery.errors import ExportError
 from tf_lottery.exports import verify
 from tf_lottery.exports.subject import Subject
 from tf_lottery.pruning import wrapper
+from tf_lottery.tasks.task import Serving, Signature
 from tf_lottery.ticket import Mask, Ticket
 
 
@@ -22,7 +23,8 @@ def subject():
     weights = wrapper.get_weights(network)
     examples = np.random.default_rng(0).standard_normal((200, 2), np.float32)
     outputs = {'outputs': network(examples).numpy()}
-    return Subject(network, mask, weights, {'inputs': examples}, outputs, ('outputs',), ticket=Ticket(mask, weights, 3))
+    return Subject(network, mask, weights, outputs, Serving({'inputs': examples}, {}, ('outputs',)),
+                   ticket=Ticket(mask, weights, 3))
 
 
 def answers(subject):
@@ -36,7 +38,8 @@ def check(subject, found, signature='serving_default'):
 
 
 def with_outputs(subject, values, classifies=()):
-    return dataclasses.replace(subject, outputs={'outputs': np.asarray(values, np.float32)}, classifies=classifies)
+    return dataclasses.replace(subject, outputs={'outputs': np.asarray(values, np.float32)},
+                               serving=Serving({}, {}, classifies))
 
 
 def test_the_network_itself_passes(subject):
@@ -56,14 +59,16 @@ def test_another_saved_model_is_refused(subject, key, value, sentence):
         check(subject, {**answers(subject), key: value})
 
 
-def test_labels_are_those_of_the_largest_to_rounding(subject):
-    scores = np.array([[1, 2], [3, 3 + 1e-6]], np.float32)
-    for labels in ([1, 1], [1, 0]):
-        verify.saved_model(subject, {**answers(subject), 'serving_images/logits': scores,
-                                     'serving_images/label': np.array(labels)}, {'serving_images': {'logits': scores}})
-    with pytest.raises(ExportError, match='by its signature serving_images, labels examples in another way'):
-        verify.saved_model(subject, {**answers(subject), 'serving_images/logits': scores,
-                                     'serving_images/label': np.array([0, 1])}, {'serving_images': {'logits': scores}})
+def test_places_are_those_of_the_largest_to_rounding(subject):
+    scores = {'scores': np.array([[1, 2], [3, 3 + 1e-6]], np.float32)}
+    chosen = Signature(None, {}, None, largest={'best': 'scores'})
+    subject = dataclasses.replace(subject, serving=Serving({}, {}, signatures={'choose': chosen}))
+    found = {**answers(subject), 'choose/scores': scores['scores']}
+    for places in ([1, 1], [1, 0]):
+        verify.saved_model(subject, {**found, 'choose/best': np.array(places)}, {'choose': scores})
+    for wrong in ({'choose/best': np.array([0, 1])}, {'choose/best': np.array([1])}, {}):
+        with pytest.raises(ExportError, match="by its signature choose, .*: 'best' is not the place of the largest"):
+            verify.saved_model(subject, {**found, **wrong}, {'choose': scores})
 
 
 def test_variables_of_one_name_are_told_apart():
@@ -71,7 +76,7 @@ def test_variables_of_one_name_are_told_apart():
     inputs = tf_keras.Input((2,))
     network = tf_keras.Model(inputs, [part(inputs) for part in nested])
     weights = wrapper.get_weights(network)
-    subject = Subject(network, Mask({}), weights, {}, {})
+    subject = Subject(network, Mask({}), weights, {}, Serving({}, {}))
     found = {f'variable/{number}/{variable.name}': variable.numpy()
              for number, variable in enumerate(reversed(network.variables))}
     verify.saved_model(subject, found, {})

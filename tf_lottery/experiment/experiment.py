@@ -17,7 +17,6 @@ from tf_lottery.experiment import runs
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.runtime import distribute, storage
-from tf_lottery.tasks.measure import CLASSIFICATION
 from tf_lottery.ticket import Mask, Ticket, pack
 from tf_lottery.training import learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
@@ -149,7 +148,7 @@ class Experiment:
             storage.write_json(self.path(run, 'timing.json'), {
                 'seconds': time.perf_counter() - began, 'steps': end - ticket.step})
             storage.write_json(self.path(run, 'result.json'), _result(
-                run, ticket, trained, runs.rewind_step(self.protocol, run), end))
+                run, ticket, trained, self.protocol.task.measures, runs.rewind_step(self.protocol, run), end))
         checkpoint.remove()
         distribute.barrier(self.strategy)
 
@@ -204,9 +203,9 @@ def _write_tensorboard(folder, rows):
         storage.replace_folder(place, folder)
 
 
-def _result(run, ticket, trained, rewind_step, end):
+def _result(run, ticket, trained, measures, rewind_step, end):
     """What is known of a run once it has finished, as flat values and one mapping."""
-    measures, last = CLASSIFICATION, trained.rows[-1]
+    last = trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
     finite = not trained.diverged
     early = {}

@@ -10,17 +10,20 @@ _NAMES = {'saved_model': 'SavedModel', 'tflite': 'TFLite', 'tflite_sparse': 'TFL
           'tflite_int8': 'TFLite int8', 'ticket': 'rewound ticket'}
 
 
-def write(about):
+def write(about, words, measure=None):
     """Composes the model card.
 
     Args:
-      about: dict, what ticket.json holds: of a run, or of a model of one's own, which has no data and no accuracy.
+      about: dict, what ticket.json holds: of a run, or of a model of one's own.
+      words: tasks.task.Words.
+      measure: Measure that leads the report of a run; None of a model of one's own, which has no test set.
 
     Returns:
       str, Markdown.
     """
-    sections = [_title(about), _accuracy(about), _files(about), _sizes(about), _shrunk(about), _latency(about),
-                _layers(about), _protocol(about), _limits(about)]
+    measured = _measured(about, words, measure)
+    sections = [_title(about), measured, _files(about, words, measure), _sizes(about), _shrunk(about), _latency(about),
+                _layers(about), _protocol(about, words), _limits(about, words, measure if measured else None)]
     return '\n\n'.join(section for section in sections if section) + '\n'
 
 
@@ -30,23 +33,31 @@ def _title(about):
             f'{about["prunable"]:,} prunable weights ({about["density"]:.2%}); the others are exact zeros.')
 
 
-def _accuracy(about):
-    if 'test_accuracy' not in about:
+def _measured(about, words, measure):
+    """The leading measure of a run, as far as it is known; '' where it is not."""
+    if measure is None:
         return ''
-    images = f'the {about["test"]:,}' if about['examples'] == about['test'] else (
-        f'the first {about["examples"]:,} of the {about["test"]:,}')
-    lines = ['## Accuracy', '', f'On {images} test images: {about["test_accuracy"]:.2%}.']
-    if about['accuracy_over_replicates']:
+    said, spread = [], about[f'{measure.name}_over_replicates']
+    if f'test_{measure.name}' in about:
+        those = f'the {about["test"]:,}' if about['examples'] == about['test'] else (
+            f'the first {about["examples"]:,} of the {about["test"]:,}')
+        said.append(f'On {those} test {words.examples}: {_shown(measure, about[f"test_{measure.name}"])}.')
+    if spread:
         several = 's' if about['replicates'] != 1 else ''
-        lines += ['', f'At the end of training, over {about["replicates"]} replicate{several} (three seeds each):', '',
-                  '| | mean | min | max |', '|---|---|---|---|']
         titles = {'dense': 'dense network', 'ticket': f'ticket of level {about["level"]}, trained'}
-        lines += [f'| {titles[key]} | ' + ' | '.join(f'{value:.2%}' for value in values) + ' |'
-                  for key, values in about['accuracy_over_replicates'].items()]
-    return '\n'.join(lines)
+        said += [f'At the end of training, over {about["replicates"]} replicate{several} (three seeds each):',
+                 '\n'.join(['| | mean | min | max |', '|---|---|---|---|', *(
+                     f'| {titles[key]} | ' + ' | '.join(_shown(measure, value) for value in values) + ' |'
+                     for key, values in spread.items())])]
+    return '\n\n'.join([f'## {measure.title[0].upper()}{measure.title[1:]}', *said]) if said else ''
 
 
-def _files(about):
+def _shown(measure, value):
+    """A value with its unit; per cent close to the number, as all the shares here."""
+    return measure.with_unit(value).replace(' %', '%')
+
+
+def _files(about, words, measure):
     uses = {
         'saved_model': 'this folder: for TensorFlow and TensorFlow Serving, and for `tf_keras.models.load_model`',
         'tflite': 'float32, for LiteRT',
@@ -58,23 +69,26 @@ def _files(about):
     lines += [f'| `{FORMS[form]}` | {uses[form]} |' for form in about['forms']]
     lines += ['', 'Each was loaded in a fresh process, the SavedModel without tf_lottery and Keras 2, the TFLite files '
               f'in LiteRT without TensorFlow, and run on {about["examples"]:,} examples: it predicts what the network '
-              'in memory predicted, and its zeros are where the mask says.' + _exceptions(about)]
+              'in memory predicted, and its zeros are where the mask says.' +
+              _exceptions(about, words, measure)]
     lines += ['', '`sha256sum -c SHA256SUMS` checks them again.', '',
-              f'`serving_default` takes {about["input"]}, and returns {about["output"]}.' + _serving(about)]
+              f'`serving_default` takes {about["input"]}, and returns {about["output"]}.' +
+              (words.others and f' {words.others}')]
     return '\n'.join(lines)
 
 
-def _exceptions(about):
+def _exceptions(about, words, measure):
     """What is not so of each form, and sentences about int8."""
     said = ''
     if 'tflite_int8' in about['predictions_changed']:
         said += (f' int8 predicts {about["predictions_changed"]["tflite_int8"]:,} of them in another way, and '
                  'rounds some small weights to zero as well.')
-        if about['litert_accuracy']:
-            said += f' It has {about["litert_accuracy"]["tflite_int8"]:.2%} of them right.'
     for name, error in about['int8_errors'].get('tflite_int8', {}).items():
         said += (f' The error of int8 in `{name}` is {error:.2%} of its range, as a root mean square; {INT8_ERROR:.0%} '
                  'may be.')
+    scores = about.get(f'litert_{measure.name}', {}) if measure else {}
+    if 'tflite_int8' in scores:
+        said += ' ' + words.score.format(title=measure.title, value=_shown(measure, scores['tflite_int8']))
     for form, names in about['zeros_unseen'].items():
         said += (f' `{FORMS[form]}` holds {", ".join(f"`{name}`" for name in names)} in a way in which zeros cannot be '
                  'compared: there the predictions speak alone.')
@@ -86,14 +100,6 @@ def _exceptions(about):
         said += (' `tf_keras.models.load_model` does not make the same model of this folder again: load it with '
                  '`tf.saved_model.load`.')
     return said
-
-
-def _serving(about):
-    """What the other signatures of an image classifier take."""
-    if 'config' not in about:
-        return ''
-    encoded = f', `serving_jpeg` encoded files, {about["files"]}.' if about['files'] else '.'
-    return f' `serving_images` takes the pixel values as they are, uint8{encoded}'
 
 
 def _sizes(about):
@@ -155,13 +161,13 @@ def _layers(about):
                       *(f'| `{name}` | {density:.2%} |' for name, density in about['density_by_layer'].items())])
 
 
-def _protocol(about):
+def _protocol(about, words):
     lines = ['## Where it comes from', '']
     if 'config' in about:
         config = about['config']
         training, pruning = config['training'], config['pruning']
         lines += [
-            f'Data: `{config["data"]["name"]}`. Network: `{config["model"]["name"]}`. Iterative magnitude pruning, '
+            (words.origin and f'{words.origin} ') + 'Iterative magnitude pruning, '
             f'{pruning["fraction"]:.0%} of the surviving weights per level, {pruning["scope"]}, rewound to '
             f'{pruning["rewind_to"]}; {training["length"]} of training per level with {training["optimizer"]}, '
             f'learning rate {training["learning_rate"]}, batches of {training["batch_size"]}, '
@@ -171,11 +177,14 @@ def _protocol(about):
     return '\n'.join([*lines, f'Versions: {versions}.'])
 
 
-def _limits(about):
+def _limits(about, words, measure):
     lines = ['## Limits', '']
     if 'config' in about:
-        lines += ['- The level was chosen by means of the test accuracy that is reported above, so that it is slightly '
-                  'optimistic.', f'- It knows images like those of `{about["config"]["data"]["name"]}`, and no others.']
+        if measure:
+            lines.append(f'- The level was chosen by means of the test {measure.title} that is reported above, so that '
+                         'it is slightly optimistic.')
+        if words.limits:
+            lines.append(f'- {words.limits}')
         if about['config']['training']['precision'] != 'float32':
             lines.append('- It was trained in mixed precision and is exported in float32, in which it was verified.')
     else:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_lottery.errors import UsageError
 from tf_lottery.exports import subject
+from tf_lottery.runtime import keras2
 
 # How many are drawn.
 _DRAWS = 100
@@ -30,7 +31,7 @@ def require_dense(model):
 
 
 def given(model, examples):
-    """A user's examples by the names of `subject.argument_names`, in the dtypes that the model takes.
+    """A user's examples by the names of `keras2.argument_names`, in the dtypes that the model takes.
 
     Args:
       model: Keras model.
@@ -51,14 +52,24 @@ def given(model, examples):
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f'examples are not of the structure of the inputs of model {model.name!r}: give an array for '
                          f'each of {", ".join(names)}, as the model is called with.') from error
-    arrays = [_fitting(name, tensor, value) for name, tensor, value in zip(names, model.inputs, values, strict=True)]
+    return fitted(model, values)
+
+
+def fitted(model, values):
+    """Arrays [n, ...], one for each of `model.inputs`, as `given` returns them.
+
+    Raises:
+      UsageError: they do not fit the inputs.
+    """
+    arrays = [_fitting(name, tensor, value)
+              for name, tensor, value in zip(model.input_names, model.inputs, values, strict=True)]
     counts = {len(array) for array in arrays}
     batch = subject.batch_size(model) or 1
     count = min(counts) // batch * batch
     if len(counts) > 1 or not count:
         raise UsageError(f'examples of model {model.name!r} are {" and ".join(map(str, sorted(counts)))}: give '
                          f'{"as many of each input" if len(counts) > 1 else f"at least {batch}"}.')
-    return dict(zip(subject.argument_names(model), [array[:count] for array in arrays], strict=True))
+    return dict(zip(keras2.argument_names(model), [array[:count] for array in arrays], strict=True))
 
 
 def _flat(structure, values):
@@ -74,9 +85,13 @@ def _fitting(name, tensor, value):
     array = np.asarray(value)
     dtype = tf.float32 if tensor.dtype == tf.bfloat16 else tensor.dtype
     if dtype == tf.string and array.dtype.kind in 'OSU':
-        fitting = np.char.encode(array, 'utf-8') if array.dtype.kind == 'U' else array.astype('S')
+        try:
+            # NumPy itself has no bytes for an array of objects that are not ASCII.
+            fitting = tf.constant(array, tf.string).numpy().astype('S')
+        except ValueError as error:
+            raise UsageError(f'examples of input {name!r} are objects that are no text: give string.') from error
     elif dtype != tf.string and array.dtype.kind in 'fiub':
-        fitting = array.astype(dtype.as_numpy_dtype)
+        fitting = array.astype(dtype.as_numpy_dtype, copy=False)
         if not dtype.is_floating and not np.array_equal(fitting, array):
             raise UsageError(f'examples of input {name!r} are {array.dtype} and change as {dtype.name}: give '
                              f'{dtype.name}.')

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery import data
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.forms import FORMS
@@ -26,23 +25,19 @@ from tf_lottery.exports import (
     verify,
 )
 from tf_lottery.exports.subject import (
-    Images,
     Subject,
-    argument_names,
     batch_size,
-    normalised,
     output_names,
     predict,
     signature,
 )
 from tf_lottery.pruning import wrapper
 from tf_lottery.runtime import keras2, storage
+from tf_lottery.tasks.task import CALIBRATION, Serving
 from tf_lottery.ticket import Ticket
 
 METADATA = 'ticket.json'
 CHECKSUMS = 'SHA256SUMS'
-# Inputs that int8 measures its ranges on.
-_CALIBRATION = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +95,7 @@ def export(model, path, forms=('saved_model',), examples=None, ticket=None, lite
         about = {'what': f'the model {model.name!r}', 'density': subject.mask.density, 'kept': subject.mask.kept,
                  'prunable': subject.mask.size,
                  'density_by_layer': {name: float(array.mean()) for name, array in subject.mask.items()},
-                 'examples': _count(subject.inputs), 'given_in': lowered,
-                 'input': _described(dict(zip(argument_names(model), model.inputs, strict=True))),
-                 'output': _described(signature(subject.network).get_concrete_function().structured_outputs),
+                 'examples': _count(subject.serving.inputs), 'given_in': lowered, **_described(subject.network),
                  'versions': runs.versions()}
         return _write(subject, storage.without_slash(path), about,
                       Options(tuple(forms), litert_python, latency_seconds, shrink))
@@ -126,9 +119,9 @@ def _lent(model, given, ticket):
         verify.unwrapped(outputs, plain, lowered)
         outputs = plain
     batch = batch_size(model) or 1
-    calibration = {name: array[:max(_CALIBRATION // batch, 1) * batch] for name, array in inputs.items()}
-    return Subject(network, mask, values, inputs, outputs, _classifiers(model, network.output_names, outputs),
-                   calibration=calibration, ticket=ticket), lowered
+    calibration = {name: array[:max(CALIBRATION // batch, 1) * batch] for name, array in inputs.items()}
+    serving = Serving(inputs, calibration, _classifiers(model, network.output_names, outputs))
+    return Subject(network, mask, values, outputs, serving, ticket=ticket), lowered
 
 
 def _predicted(model, inputs, are_draws):
@@ -151,13 +144,16 @@ def _count(inputs):
     return len(next(iter(inputs.values())))
 
 
-def _described(tensors):
-    """str, the name, dtype and shape of each of a dict."""
+def _described(network):
+    """{'input': str, 'output': str}: the name, dtype and shape of each tensor that a network takes and returns."""
     def sizes(tensor):
         batch, *others = tensor.shape
         return ', '.join([str(batch or 'n'), *('any' if size is None else str(size) for size in others)])
 
-    return '; '.join(f'{name}: {tensor.dtype.name} [{sizes(tensor)}]' for name, tensor in tensors.items())
+    tensors = {'input': dict(zip(keras2.argument_names(network), network.inputs, strict=True)),
+               'output': signature(network).get_concrete_function().structured_outputs}
+    return {way: '; '.join(f'{name}: {tensor.dtype.name} [{sizes(tensor)}]' for name, tensor in each.items())
+            for way, each in tensors.items()}
 
 
 def _classifiers(model, names, outputs):
@@ -182,18 +178,20 @@ def _check_forms(forms, ticket):
                          'leave the form out.')
 
 
-def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, command='', options=None):
+def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, command='', options=None, task=None):
     """Writes a ticket of a finished run to `export/` in the experiment's folder.
 
     Args:
       workdir: folder of the experiment.
       stored: what `runs.read_config` returned.
       run: runs.Run, finished.
-      summary: DataFrame of `results.summarise`, for the accuracy over the replicates that have it and a dense network.
+      summary: DataFrame of `results.summarise`, for the leading measure over the replicates that have it and a
+        dense network.
       weights: 'trained', at the last step, or 'rewound', as the ticket starts.
-      data_dir: where TFDS keeps data sets; the test images are what the exported forms are compared on.
+      data_dir: where TFDS keeps data sets; test examples are what the exported forms are compared on.
       command: str, the command that made it.
       options: Options.
+      task: Task of the experiment; None to find it as its config says.
 
     Returns:
       The folder of the export.
@@ -208,63 +206,59 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     result = storage.read_json(storage.join(source, 'result.json'))
     if result['diverged']:
         raise UsageError(f'{source} ended in a loss that is not finite: choose another --level or --replicate.')
-    protocol = config.restore(stored, data_dir)
-    train, test = data.examples(protocol.config.data, protocol.task.dataset, protocol.facts.validation, _CALIBRATION,
-                                data_dir)
-    subject = _subject(workdir, stored, run, weights, result, protocol, train, test)
+    task = config.restore(stored, data_dir, task).task
+    subject = _subject(workdir, stored, run, weights, result, task, data_dir)
     folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
-    about = {**_about(stored, run, weights, result, subject.images.accuracy(subject.outputs['outputs']), summary,
-                      command, protocol.task.dataset), 'examples': len(test)}
+    about = _about(subject, stored, run, weights, result, summary, task, command)
     return _write(subject, folder, about, options or Options())
 
 
-def _subject(workdir, stored, run, weights, result, protocol, train, test):
-    dataset = protocol.task.dataset
+def _subject(workdir, stored, run, weights, result, task, data_dir):
     source = storage.join(workdir, run.folder)
     mask = runs.read_mask(source)
     # What the run started from; the dense network starts from W_0.
     rewound = storage.read_arrays(storage.join(workdir, run.rewound_weights if run.level else run.initial_weights))
     arrays = rewound if weights == 'rewound' else runs.read_weights(source, mask)
-    network = protocol.task.network(0)
+    network, serving = task.network(0), task.serving(data_dir)
+    examples.require_dense(network)
+    lending.to_full_precision(network)
+    serving = dataclasses.replace(serving, inputs=_fitted(network, serving.inputs),
+                                  calibration=_fitted(network, serving.calibration))
     values = mask.apply(arrays)
     for name, variable in wrapper.variables(network).items():
         variable.assign(values[name])
-    images = Images(test.images, test.labels, dataset.brightest, cropped=dataset.varying)
-    inputs = {'inputs': images.inputs}
-    return Subject(network, mask, values, inputs, predict(network, inputs), ('outputs',), images,
-                   {'inputs': normalised(train.images, dataset.brightest)},
+    outputs = predict(network, serving.inputs)
+    if serving.classifies is None:
+        serving = dataclasses.replace(serving, classifies=_classifiers(network, network.output_names, outputs))
+    return Subject(network, mask, values, outputs, serving, task.measures.lead,
                    Ticket(mask, rewound, result['start_step']), stored['config'])
 
 
-def _about(stored, run, weights, result, accuracy, summary, command, dataset):
+def _fitted(network, arrays):
+    return examples.fitted(network, [arrays[name] for name in keras2.argument_names(network)])
+
+
+def _about(subject, stored, run, weights, result, summary, task, command):
+    measures, serving = task.measures, subject.serving
     if weights == 'trained':
         what = f'the ticket trained to the end, step {result["end_step"]}'
     else:
         what = f'the ticket as it starts, rewound to step {result["start_step"]}: train it before use'
     rows = summary[summary['branch'] == 'ticket'].set_index('level')
     pairs = int(rows.loc[run.level, 'pairs'])
-    spread = {key: [float(rows.loc[run.level, f'{half}_final_test_accuracy_{name}']) for name in ('mean', 'min', 'max')]
+    spread = {key: [float(rows.loc[run.level, f'{half}_{measures.at_end()}_{name}']) for name in ('mean', 'min', 'max')]
               for key, half in (('dense', 'dense'), ('ticket', 'paired')) if pairs}
+    early_stop = ('early_stop_step', measures.at_early_stop()) if measures.early_stop else ()
     return {
         'what': what, 'weights': weights, 'run': run.folder, 'level': run.level, 'density': result['density'],
         'kept': result['kept'], 'prunable': result['size'], 'density_by_layer': result['layers'],
-        'test_accuracy': accuracy, 'early_stop_step': result['early_stop_step'],
-        'early_stop_test_accuracy': result['early_stop_test_accuracy'],
-        'replicates': pairs, 'accuracy_over_replicates': spread, 'test': dataset.test,
-        'input': f'image: float32 [n, {", ".join(map(str, dataset.shape))}], pixel values divided by '
-                 f'{dataset.brightest}',
-        'output': f'logits, probabilities: float32 [n, {dataset.classes}]; label: int64 [n]',
-        'files': _served_files(dataset),
+        **({f'test_{measures.lead.name}': serving.score(subject.outputs)} if serving.score else {}),
+        **{name: result[name] for name in early_stop},
+        'replicates': pairs, f'{measures.lead.name}_over_replicates': spread, 'test': task.facts().test,
+        **(serving.described or _described(subject.network)),
         'config': stored['config'], 'versions': stored['versions'], 'command': command,
-        'trained_by': stored.get('command'),
+        'trained_by': stored.get('command'), 'examples': _count(serving.inputs),
     }
-
-
-def _served_files(dataset):
-    """str, what becomes of encoded files, or None where pixels are not of 8 bits."""
-    if dataset.brightest != 255:
-        return None
-    return 'of which it takes the square in the centre, as evaluation does' if dataset.varying else 'resized to fit'
 
 
 def _write(subject, folder, about, options):
@@ -288,7 +282,7 @@ def _write(subject, folder, about, options):
                  'sizes': _sizes(subject, shipped, made, dense, options.forms)}
         with storage.one_sentence('write', folder):
             storage.write_json(str(made / METADATA), about)
-            storage.write_text(str(made / 'README.md'), card.write(about))
+            storage.write_text(str(made / 'README.md'), card.write(about, subject.serving.words, subject.measure))
             storage.write_text(str(made / CHECKSUMS), ''.join(
                 f'{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(made)}\n'
                 for file in sorted(made.rglob('*')) if file.is_file()))
@@ -299,7 +293,7 @@ def _write(subject, folder, about, options):
 def _shrunk(subject):
     """The same with units and channels removed that compute nothing, and the shrinking.Change of each layer."""
     network, changes = shrinking.shrink(subject.network)
-    verify.shrunk(subject, predict(network, subject.inputs))
+    verify.shrunk(subject, predict(network, subject.serving.inputs))
     return dataclasses.replace(subject, network=network, weights=wrapper.get_weights(network),
                                mask=lending.nonzero(network)), changes
 
@@ -316,7 +310,7 @@ def _make(subject, folder, forms):
         if 'tflite_sparse' in forms:
             files['tflite_sparse'] = tflite.sparse(files['tflite'])
         if 'tflite_int8' in forms:
-            files['tflite_int8'] = tflite.convert_int8(subject.network, subject.calibration, files['tflite'])
+            files['tflite_int8'] = tflite.convert_int8(subject.network, subject.serving.calibration, files['tflite'])
     for form in set(files) & set(forms):
         (folder / FORMS[form]).write_bytes(files[form])
     if 'ticket' in forms:
@@ -333,7 +327,8 @@ def _dense(subject):
 
 def _verify(subject, calls, made, dense, place, options):
     """Runs each form in a fresh process and compares; returns what is known of latencies, of int8 and of the files."""
-    found = {'latency': [], 'predictions_changed': {}, 'litert_accuracy': {}, 'int8_errors': {}, 'zeros_unseen': {},
+    scores = {f'litert_{subject.measure.name}': {}} if subject.serving.score else {}
+    found = {'latency': [], 'predictions_changed': {}, **scores, 'int8_errors': {}, 'zeros_unseen': {},
              'fixed_batch': {}, 'keras_reads': None}
     chosen = {form: made / FORMS[form] for form in options.forms}
     batch = batch_size(subject.network)
@@ -349,7 +344,7 @@ def _verify(subject, calls, made, dense, place, options):
         found['latency'].append(timed)
     if lite:
         answers, timed = fresh.run(
-            'in_litert', place / 'litert', lite, {'serving_default': subject.inputs}, batch,
+            'in_litert', place / 'litert', lite, {'serving_default': subject.serving.inputs}, batch,
             {'dense': dense / FORMS['tflite'], **lite}, options.latency_seconds, options.litert_python)
         for form, path in lite.items():
             _verify_tflite(subject, form, path.read_bytes(), _below(answers, form), found)
@@ -364,13 +359,13 @@ def _verify_tflite(subject, form, content, outputs, found):
     """Verifies one TFLite file, and adds to what is `found`, by form."""
     changed, errors = verify.tflite(subject, form, outputs)
     unseen = verify.zeros(subject, form, tflite.weights(content), tflite.constants(content))
-    if subject.classifies:
+    if subject.serving.classifies:
         found['predictions_changed'][form] = max(changed.values(), default=0)
     for key, value in (('int8_errors', errors), ('zeros_unseen', unseen), ('fixed_batch', tflite.fixed_batch(content))):
         if value:
             found[key][form] = value
-    if subject.images is not None:
-        found['litert_accuracy'][form] = subject.images.accuracy(outputs['outputs'])
+    if subject.serving.score:
+        found[f'litert_{subject.measure.name}'][form] = subject.serving.score(outputs)
 
 
 def _below(found, name):

@@ -1,48 +1,22 @@
 """What is exported."""
 
 import dataclasses
-import re
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tf_lottery.exports import batches
+from tf_lottery.runtime import keras2
+from tf_lottery.tasks.measure import Measure
+from tf_lottery.tasks.task import Serving
 from tf_lottery.ticket import Mask, Ticket
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """What an image classifier is evaluated on.
-
-    Attributes:
-      pixels: uint8 array [n, height, width, channels], as evaluation sees them.
-      labels: int array [n], their classes.
-      brightest: int, the pixel value that becomes 1.0.
-      cropped: bool, whether evaluation sees the square in the centre of a file (`data.jpeg.central_view`), resized;
-        else it sees files of the network's size as they are.
-    """
-
-    pixels: np.ndarray
-    labels: np.ndarray
-    brightest: int
-    cropped: bool = False
-
-    @property
-    def inputs(self):
-        """float32 array [n, height, width, channels], as the network takes them."""
-        return normalised(self.pixels, self.brightest)
-
-    def accuracy(self, scores):
-        """float, the share of the images whose class has the largest score, of scores [n, classes]."""
-        return float(np.mean(np.argmax(scores, axis=-1) == self.labels))
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
     """A network with exact zeros, and what the model that was given makes of examples.
 
-    Inputs and outputs may be any structure in Keras; here they are flat, by the names of `argument_names` and
+    Inputs and outputs may be any structure in Keras; here they are flat, by the names of `keras2.argument_names` and
     `output_names`.
 
     Attributes:
@@ -50,11 +24,9 @@ class Subject:
         `weights` only inside of `lending.holding`.
       mask: Mask over its prunable weights.
       weights: mapping from the name of each variable to a numpy array, as `wrapper.get_weights` gives them.
-      inputs: {argument: array [n, ...]} of the network.
-      outputs: {output: array [n, ...]}, what the model that was given makes of `inputs`.
-      classifies: names of the outputs whose largest element, of [n, classes], is the prediction.
-      images: Images whose pixels are the examples, or None where the network is not served as an image classifier.
-      calibration: {argument: array [n, ...]}, inputs whose ranges int8 takes.
+      outputs: {output: array [n, ...]}, what the model that was given makes of the inputs of `serving`.
+      serving: tasks.task.Serving, how the network is served.
+      measure: Measure of what `serving.score` gives, or None where there is no task.
       ticket: Ticket as it starts, or None.
       about: dict that JSON can hold, how the ticket is trained, or None.
     """
@@ -62,33 +34,11 @@ class Subject:
     network: tf_keras.Model
     mask: Mask
     weights: dict
-    inputs: dict
     outputs: dict
-    classifies: tuple = ()
-    images: Images | None = None
-    calibration: dict | None = None
+    serving: Serving
+    measure: Measure | None = None
     ticket: Ticket | None = None
     about: dict | None = None
-
-
-def normalised(pixels, brightest):
-    """float32 array, pixel values divided by the one that becomes 1.0."""
-    return pixels.astype(np.float32) / np.float32(brightest)
-
-
-def argument_names(model):
-    """What the inputs of a model are called in signatures, in the order of `model.inputs`.
-
-    'inputs' in a model of one input and one output; else the names of the input layers, with `_` for what cannot be
-    part of an identifier.
-    """
-    if len(model.inputs) == len(model.outputs) == 1:
-        return ['inputs']
-    names = []
-    for name in model.input_names:
-        name = re.sub(r'\W', '_', name)
-        names.append(name if name not in names else f'{name}_{len(names)}')
-    return names
 
 
 def output_names(model):
@@ -103,13 +53,13 @@ def batch_size(model):
 
 
 def signature(model, batch=None):
-    """A model as a tf.function from a list of tensors, named by `argument_names`, to a dict by `output_names`.
+    """A model as a tf.function from a list of tensors, named by `keras2.argument_names`, to a dict by `output_names`.
 
     Args:
       model: Keras model.
       batch: int, for batches of this size only; None for those that the model takes.
     """
-    names, outputs = argument_names(model), output_names(model)
+    names, outputs = keras2.argument_names(model), output_names(model)
     specs = [tf.TensorSpec([batch or batch_size(model), *tensor.shape[1:]], tensor.dtype, name=name)
              for name, tensor in zip(names, model.inputs, strict=True)]
 
@@ -131,7 +81,7 @@ def predict(model, inputs):
     for part in batches.split(inputs, batch_size(model)):
         # The device may hold another number of bits than the array, which has no bfloat16.
         tensors = [tf.cast(tf.constant(part[name]), tensor.dtype)
-                   for name, tensor in zip(argument_names(model), model.inputs, strict=True)]
+                   for name, tensor in zip(keras2.argument_names(model), model.inputs, strict=True)]
         found = serve(tensors)
         parts.append({name: _array(found[name]) for name in output_names(model)})
     return batches.join(parts)

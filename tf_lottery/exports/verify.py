@@ -45,9 +45,11 @@ def saved_model(subject, answers, expected):
     for signature, outputs in expected.items():
         what = f'the SavedModel, by its signature {signature},'
         _same(outputs, {key: answers.get(f'{signature}/{key}') for key in outputs}, what)
-        label = answers.get(f'{signature}/label')
-        if label is not None and not _are_largest(outputs['logits'], label):
-            raise ExportError(f'the SavedModel, by its signature {signature}, labels examples in another way.')
+        served = subject.serving.signatures.get(signature)
+        for name, scores in served.largest.items() if served else ():
+            if not _are_largest(outputs[scores], answers.get(f'{signature}/{name}')):
+                raise ExportError(f'{what} does not compute what the network computes: {name!r} is not the place of '
+                                  f'the largest of {scores!r}.')
 
 
 def shrunk(subject, outputs):
@@ -179,8 +181,8 @@ def _nearly_the_same(subject, outputs):
         found = outputs.get(name)
         if found is None or found.shape != expected.shape:
             raise ExportError(f'int8 returns no {name!r} of shape {expected.shape}.')
-        if name in subject.classifies or expected.dtype.kind != 'f':
-            differs = (_predictions(found) != _predictions(expected) if name in subject.classifies else
+        if name in subject.serving.classifies or expected.dtype.kind != 'f':
+            differs = (_predictions(found) != _predictions(expected) if name in subject.serving.classifies else
                        np.any((found != expected).reshape(len(expected), -1), axis=1))
             if differs.mean() > INT8_CHANGES:
                 raise ExportError(f'int8 predicts {differs.sum()} of {differs.size} examples in another way, more than '
@@ -227,8 +229,8 @@ def _size(output):
     return np.sqrt(np.maximum(columns, squares.mean() / 10**2))
 
 
-def _are_largest(scores, labels):
-    """Whether labels [n] are the places of the largest of scores [n, classes], or of one that is as large to rounding.
-    """
-    chosen = np.take_along_axis(scores, labels[:, None], axis=-1)[:, 0]
-    return labels.shape == scores.shape[:1] and is_close(chosen, scores.max(axis=-1))
+def _are_largest(scores, places):
+    """Whether these are the places [n] of the largest of scores [n, classes], or of ones as large to rounding."""
+    if places is None or places.shape != scores.shape[:1]:
+        return False
+    return is_close(np.take_along_axis(scores, places[:, None], axis=-1)[:, 0], scores.max(axis=-1))

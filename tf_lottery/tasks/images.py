@@ -190,7 +190,9 @@ class ImageTask(Task):
         return loss, loss + tf.add_n(network.losses or [0.0])
 
     def serving(self, data_dir=None):
-        raise NotImplementedError
+        from tf_lottery.tasks import image_serving
+
+        return image_serving.serving(self._source, self._name, self.dataset, self._validation, data_dir)
 
 
 def examples(split):

@@ -5,12 +5,10 @@ import inspect
 from tf_lottery.errors import UsageError, in_one_line, reason, shown
 from tf_lottery.runtime import keras2
 from tf_lottery.tasks.measure import LOSS, Measure, Measures
-from tf_lottery.tasks.task import SPLITS, Facts, Serving, Task, Weight
+from tf_lottery.tasks.task import CALIBRATION, SPLITS, Facts, Serving, Task, Weight, Words
 
 # Test examples that an export is verified on, at most.
 _SERVED = 1000
-# Training examples that int8 takes the ranges of activations from.
-_CALIBRATION = 300
 
 # Metrics of Keras of which more is better, by the names of their classes and functions, without underscores; the values
 # of the first are shares. An error, a loss or a divergence is better when it is lower.
@@ -232,9 +230,9 @@ class KerasTask(Task):
         def score(outputs):
             return judge.score(test, outputs)[self.measures.lead.name]
 
-        calibration = self._splits.first('train', _CALIBRATION)
+        calibration = self._splits.first('train', CALIBRATION)
         return Serving(*(keras2.by_argument(self._model, examples['x']) for examples in (test, calibration)), None,
-                       score=score)
+                       score, words=Words(origin=f'Network: {self._model.name!r}.'))
 
 
 def _check_function(name, function, arguments):

@@ -59,32 +59,76 @@ class Facts:
         return cls(**{**stored, 'weights': weights})
 
 
+# How many examples int8 takes the ranges of activations from.
+CALIBRATION = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A signature that a network is served by, with more in it than the network.
+
+    Attributes:
+      serve: function from a network to a tf.function that has an input signature and returns {name: tensor}.
+      examples: {argument: array [n, ...]} that it is verified on.
+      answers: function from the outputs of the network, {output: array [n, ...]}, to {name: array}: what the signature
+        has to return.
+      inputs: {argument: array [n, ...]}, what the network takes of `examples`; None for the inputs of Serving.
+      largest: {name: name of an answer of [n, classes]}, what the signature returns beside the answers: the place of
+        the largest element of each.
+    """
+
+    serve: Callable
+    examples: Mapping
+    answers: Callable
+    inputs: Mapping | None = None
+    largest: Mapping = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What the README.md of an export says in the words of the task; '' for nothing to say.
+
+    Attributes:
+      examples: str, what the test set is made of, in the plural.
+      origin: str, sentences on what was trained on what.
+      others: str, sentences on the signatures other than 'serving_default'.
+      score: str, a sentence on what int8 does on these examples, of {title} and {value} of the leading measure.
+      limits: str, a sentence on what the network knows nothing of.
+    """
+
+    examples: str = 'examples'
+    origin: str = ''
+    others: str = ''
+    score: str = 'Its {title} on them is {value}.'
+    limits: str = ''
+
+
 @dataclasses.dataclass(frozen=True)
 class Serving:
     """How a trained network is served, and what an export of it is verified on.
 
-    Arguments and outputs are called as in `exports.subject`: 'inputs' and 'outputs' where there is one of each.
+    Arguments and outputs are called as by `keras2.argument_names`: 'inputs' and 'outputs' where there is one of each.
 
     Attributes:
-      inputs: {argument: array [n, ...]}, real examples, of the test set.
-      calibration: {argument: array [n, ...]}, inputs whose ranges int8 takes, of the training set.
-      classifies: names of the outputs whose largest element, of [n, classes], is the prediction.
-      signatures: function from a network to {signature: (tf.function, {argument: array}, function from the outputs that
-        a network has of `inputs`, and the network, to the answers {name: array} that are expected of the signature)};
-        None where the network itself is the only one.
-      score: function from outputs {output: array [n, ...]} to {measure's name: float}, what they are worth.
-      takes, gives: str, what goes in and comes out, for the README.md of the export; None to describe the tensors.
-      limits: str, what the network knows nothing of, for the same; '' for nothing to say.
+      inputs: {argument: array [n, ...]}, real examples, the first ones or all of the test set.
+      calibration: {argument: array [n, ...]}, CALIBRATION examples of the training set, whose ranges int8 takes.
+      classifies: names of the outputs whose largest element, of [n, classes], is the prediction; None for those that
+        the network's own losses say, or whose values are probabilities.
+      score: function from the outputs of the first n of `inputs`, {output: array [n, ...]}, to a float, the leading
+        measure on these; None where outputs do not tell it.
+      signatures: {name: Signature}, 'serving_default' among them; {} where the network itself is the only one.
+      described: {'input': str, 'output': str}, what goes in and comes out of 'serving_default', and whatever else
+        ticket.json is to say of the signatures; {} to describe the tensors of the network.
+      words: Words.
     """
 
     inputs: Mapping
     calibration: Mapping
     classifies: tuple = ()
-    signatures: Callable | None = None
     score: Callable | None = None
-    takes: str | None = None
-    gives: str | None = None
-    limits: str = ''
+    signatures: Mapping = dataclasses.field(default_factory=dict)
+    described: Mapping = dataclasses.field(default_factory=dict)
+    words: Words = Words()
 
 
 class Task(abc.ABC):

@@ -1,4 +1,4 @@
-"""The signatures of an image classifier."""
+"""How an image classifier is served."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,10 @@ import tf_keras
 from tf_lottery.data import jpeg
 from tf_lottery.errors import ExportError
 from tf_lottery.exports import fresh, saved_model, verify
-from tf_lottery.exports.subject import Images, Subject, normalised
+from tf_lottery.exports.subject import Subject
 from tf_lottery.pruning import wrapper
+from tf_lottery.tasks.image_serving import Images, normalised, signatures, view
+from tf_lottery.tasks.task import Serving
 from tf_lottery.ticket import Mask
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
@@ -18,8 +20,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
 def classifier(cropped):
     network = tf_keras.Sequential([tf_keras.layers.Flatten(input_shape=(16, 16, 3)),
                                    tf_keras.layers.Dense(3, name='fc')])
-    return Subject(network, Mask.ones({'fc/kernel': (768, 3)}), wrapper.get_weights(network), {},
-                   {'outputs': logits(network, IMAGES)}, images=Images(IMAGES, np.zeros(7, int), 255, cropped))
+    return Subject(network, Mask.ones({'fc/kernel': (768, 3)}), wrapper.get_weights(network),
+                   {'outputs': logits(network, IMAGES)},
+                   Serving({}, {}, signatures=signatures(Images(IMAGES, np.zeros(7, int), 255, cropped))))
 
 
 def logits(network, images):
@@ -55,15 +58,12 @@ def test_files_of_any_size_and_format_are_cropped_alike():
     image = np.repeat(np.repeat(IMAGES[0], 4, axis=0), 3, axis=1)
     images = Images(IMAGES, np.zeros(7, int), 255, cropped=True)
     expected = jpeg.central_view(tf.io.encode_jpeg(image, quality=100, chroma_downsampling=False), 16).numpy()
-    seen = saved_model.view(tf.io.encode_png(image), images).numpy()
+    seen = view(tf.io.encode_png(image), images).numpy()
     assert seen.dtype == np.uint8 and np.abs(seen.astype(int) - expected).max() <= 4
     # Not the whole image.
-    whole = saved_model.view(tf.io.encode_png(image), Images(IMAGES, np.zeros(7, int), 255)).numpy()
+    whole = view(tf.io.encode_png(image), Images(IMAGES, np.zeros(7, int), 255)).numpy()
     assert np.abs(whole - expected).max() > 50
 
 
 def test_data_sets_of_other_bits_have_no_files():
-    subject = classifier(False)
-    digits = Images(IMAGES % 17, np.zeros(7, int), 16)
-    assert list(saved_model.calls(Subject(subject.network, subject.mask, {}, {}, subject.outputs, images=digits))) == [
-        'serving_default', 'serving_images']
+    assert list(signatures(Images(IMAGES % 17, np.zeros(7, int), 16))) == ['serving_default', 'serving_images']
