@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import fnmatch
 import io
 import types
 
@@ -48,6 +49,13 @@ class Files:
     def listdir(self, path):
         self.before('listdir', path)
         return list({name[len(path) + 1:].split('/')[0] for name in self._below(path)})
+
+    def glob(self, pattern):
+        self.before('glob', pattern)
+        wanted = pattern.split('/')
+        there = {'/'.join(name.split('/')[:len(wanted)]) for name in self.content if name not in self.unlisted}
+        return [path for path in there if len(path.split('/')) == len(wanted) and all(
+            map(fnmatch.fnmatchcase, path.split('/'), wanted))]
 
     def makedirs(self, path):
         self.before('makedirs', path)

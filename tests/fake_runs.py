@@ -63,6 +63,13 @@ def save_run(workdir, branch='ticket', level=0, replicate=0, copy=0, step=200, a
         **described, 'layers': layers or {'dense/kernel': density, 'output/kernel': density**0.5}})
 
 
+def save_untrained(workdir, outcome, after, branch='ticket', level=1, replicate=0):
+    """Writes what is left of a run that could not be trained."""
+    storage.write_json(storage.join(workdir, Run(replicate, level, branch).folder, 'result.json'), {
+        'branch': branch, 'copy': 0, 'level': level, 'replicate': replicate, 'rewind_step': 0, 'start_step': 0,
+        'end_step': 300, 'diverged': False, 'outcome': outcome, 'after': after, 'reason': f'{after} has nothing.'})
+
+
 def frames(workdir):
     """What a report draws of an experiment: its runs and their summary."""
     frame = results.load_results(str(workdir))

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 from absl import flags
+from fake_runs import save_run, save_untrained
 
 from tf_lottery import command
 from tf_lottery.experiment import config
+from tf_lottery.experiment.runs import Run
 from tf_lottery.flags import define_flags
 
 # As they are written in a config file; on the command line as str() has them.
@@ -181,3 +183,29 @@ def test_the_command_of_a_run_may_be_planned(tell, tmp_path):
     code, _, err = tell(*PLAN, f'--workdir={tmp_path}/none', '--strategy=mirrored', '--cpu_devices=4', '--jit=off',
                         '--data_dir=nowhere', '--replicate=2', '--config.training.batch_size=64')
     assert (code, err) == (0, '')
+
+
+def test_an_experiment_whose_dense_network_diverges_comes_to_its_report(tell, tmp_path):
+    arguments = [f'--workdir={tmp_path}', '--config.training.length=30it', '--config.pruning.levels=1',
+                 '--config.training.evaluate_every=10it', '--config.training.learning_rate=1e30',
+                 '--config.replicates=1', '--config.branch_levels=()']
+    for job in (['--replicate=0'], []):
+        code, out, _ = tell(*arguments, '--jit=off', *job)
+        assert code == 0 and f'Report  {tmp_path}/report/index.html' in out
+        assert out.endswith('No ticket is exported: the dense network of every replicate diverged.\n')
+    assert 'of which    1 diverged, 3 left out' in tell(*arguments, '--mode=plan')[1]
+    code, _, err = tell(*arguments, '--mode=export', '--level=1')
+    assert code == 2 and 'level_01/ticket was not trained: choose another --level or --replicate.' in err
+
+
+def test_the_first_replicate_that_has_an_end_is_exported_unless_one_is_asked_for(tmp_path):
+    workdir, run = str(tmp_path), Run(0, 1, 'ticket')
+    settings = config.defaults()
+    settings.replicates = 4
+    protocol = config.check(settings)
+    assert command._to_export(workdir, protocol, run, True) == run
+    save_untrained(workdir, 'left out', 'replicate_0/level_00/ticket')
+    save_run(workdir, level=1, replicate=1, diverged=True)
+    save_run(workdir, level=1, replicate=3)
+    assert command._to_export(workdir, protocol, run, True) == Run(3, 1, 'ticket')
+    assert command._to_export(workdir, protocol, run, False) == run

@@ -147,3 +147,17 @@ def test_weights_of_another_mask_are_named():
     packed = pack({'a': np.arange(4.0)}, Mask({'a': [1, 1, 0, 0]}))
     with pytest.raises(CorruptFileError, match='a holds 2 weights, but its mask keeps 1'):
         unpack(packed, Mask({'a': [1, 0, 0, 0]}))
+
+
+def test_a_digest_is_of_mask_start_step_and_context():
+    mask = {'a': np.array([True, False])}
+
+    def digest(kept=mask['a'], weights=(1.0, 2.0), step=5, *context):
+        return Ticket(Mask({'a': kept}), {'a': np.array(weights, np.float32)}, step).digest(*context)
+
+    assert digest() == digest()
+    # What is pruned is no part of the start.
+    assert digest(weights=(1.0, 3.0)) == digest()
+    others = [digest(weights=(1.5, 2.0)), digest([True, True], (1.0, 0.0)), digest(step=6),
+              digest(mask['a'], (1.0, 2.0), 5, {'seed': 1}), digest(mask['a'], (1.0, 2.0), 5, {'seed': 2}), digest()]
+    assert len(set(others)) == len(others)

@@ -1,6 +1,7 @@
 """What main.py does in each mode, and how its errors read."""
 
 import contextlib
+import dataclasses
 import math
 import re
 import sys
@@ -167,7 +168,7 @@ def run(options, command_line):
             _report(workdir)
     elif options.mode == 'export':
         with _alone(workdir):
-            _export(workdir, options, command_line, options.replicate or 0)
+            _export(workdir, options, command_line, options.replicate)
     else:
         distribute.prefer_eigen()
         if options.strategy in ('auto', 'multi_worker'):
@@ -207,7 +208,13 @@ def _run(workdir, protocol, options, command_line):
               'export; --mode=report writes a report of what is there.')
         return
     with _alone(workdir):
-        _export(workdir, options, command_line, 0, _report(workdir))
+        from tf_lottery.reporting import results
+
+        summaries = _report(workdir)
+        if all(results.dense(summary) is None for summary in summaries.values()):
+            print('No ticket is exported: the dense network of every replicate diverged.')
+            return
+        _export(workdir, options, command_line, None, summaries)
 
 
 def _train(workdir, protocol, options, claims=None):
@@ -295,7 +302,7 @@ def _export(workdir, options, command_line, replicate, summaries=None):
     step, level = results.level_to_ship(summaries, wish.within_points)
     level = level if options.level is None else options.level
     rewind = step if len(protocol.rewind_steps) > 1 and level else None
-    run = runs.Run(replicate, level, 'ticket', rewind=rewind)
+    run = _to_export(workdir, protocol, runs.Run(replicate or 0, level, 'ticket', rewind=rewind), replicate is None)
     # Researchers go on from what a run ends with, and from rewound weights.
     deploys = options.mode == 'export' and options.weights == 'trained'
     how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds,
@@ -303,3 +310,12 @@ def _export(workdir, options, command_line, replicate, summaries=None):
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
                                how)
     print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')
+
+
+def _to_export(workdir, protocol, run, any_replicate):
+    """The run of the first replicate whose training came to its end, where any replicate will do; else `run`."""
+    replicates = range(protocol.config.replicates) if any_replicate else ()
+    for own in (dataclasses.replace(run, replicate=replicate) for replicate in replicates):
+        if runs.is_done(workdir, own) and runs.outcome(*runs.read_results(workdir, [own])) == runs.FINISHED:
+            return own
+    return run

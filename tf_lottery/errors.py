@@ -10,6 +10,10 @@ class UsageError(ValueError):
     __init__ = Exception.__init__
 
 
+class EmptiedError(UsageError):
+    """A ranking leaves a layer without weights, which is known only once they have been trained."""
+
+
 class HeldError(UsageError):
     """Another process works in a folder; `owner` names it."""
 
@@ -31,8 +35,18 @@ class CorruptFileError(StorageError):
     """A file is there but is not what was written."""
 
 
-class DivergedError(ArithmeticError):
-    """A run that others start from ended in a loss that is not finite."""
+class LeftOutError(ArithmeticError):
+    """A run cannot be trained, and the experiment goes on without it.
+
+    Args:
+      message: str, why.
+      outcome: how the run ends, one of `runs.OUTCOMES`.
+      after: the folder, below the experiment's, of the run that it could not be made from; None where it is of none.
+    """
+
+    def __init__(self, message, outcome, after):
+        super().__init__(message)
+        self.outcome, self.after = outcome, after
 
 
 class Interrupted(Exception):

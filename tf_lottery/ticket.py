@@ -1,6 +1,8 @@
 """The two values that everything else passes around: a Mask and a Ticket."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -121,6 +123,20 @@ class Ticket:
     def start(self):
         """The weights as training sees them first: `mask * weights`."""
         return self.mask.apply(self.weights)
+
+    def digest(self, *context):
+        """The SHA-256 of mask, start and step, and of what else makes a training: str of 64 hexadecimal digits.
+
+        Args:
+          *context: values that JSON holds.
+        """
+        digest = hashlib.sha256(json.dumps([self.step, *context], sort_keys=True).encode())
+        for kind, arrays in (('mask', self.mask), ('start', self.start)):
+            for name in sorted(arrays):
+                array = np.ascontiguousarray(arrays[name])
+                digest.update(f'{kind} {name} {array.dtype} {array.shape}'.encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
 
 
 def pack(weights, mask):

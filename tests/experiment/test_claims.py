@@ -112,14 +112,14 @@ def test_what_is_not_listed_yet_is_neither_taken_twice_nor_trained_twice(files, 
 
 
 def test_a_file_system_that_fails_ends_a_job_with_a_sentence_and_frees_nothing_of_others(files, what, settle_at_once):
-    with Claims(BUCKET, what) as other:
+    with Claims(BUCKET, what) as other, Claims(BUCKET, what) as own:
         assert other.take() == 0
         files.before = fail()
-        with Claims(BUCKET, what) as own:
-            for ask in (own.take, own.ahead, own.left, lambda: claims.holders(BUCKET, what),
-                        lambda: runs.claim(BUCKET, what, ''), lambda: runs.read_config(BUCKET)):
-                with pytest.raises(StorageError, match='^cannot .*: Error executing an HTTP request'):
-                    ask()
+        for ask in (Claims(BUCKET, what).__enter__, own.take, own.ahead, own.left,
+                    lambda: claims.holders(BUCKET, what), lambda: runs.claim(BUCKET, what, ''),
+                    lambda: runs.read_config(BUCKET)):
+            with pytest.raises(StorageError, match='^cannot .*: Error executing an HTTP request'):
+                ask()
         files.before = lambda operation, path: None
         assert list(claims.holders(BUCKET, what)) == [0]
 
@@ -152,3 +152,19 @@ def test_a_replicate_that_was_lost_is_told(tmp_path, what, monkeypatch):
         own.take()
         with pytest.raises(StorageError, match='replicate_0 may be in other hands'):
             own.check()
+
+
+@pytest.mark.parametrize('place', ['local', BUCKET])
+def test_checkpoints_of_runs_that_are_done_are_removed_and_no_others(tmp_path, files, what, place):
+    workdir = str(tmp_path) if place == 'local' else place
+    left = []
+    for replicate in (0, 1):
+        # The replicate has finished, or the process died in its first run.
+        finish(workdir, what, 0)
+        for name in ('checkpoint_a.npz', 'checkpoint_b.npz.tmp'):
+            left.append(storage.join(workdir, runs.Run(replicate, 0, 'ticket').folder, name))
+            storage.write_bytes(left[-1], b'')
+    with Claims(workdir, what, 1):
+        assert [storage.exists(path) for path in left] == [True] * 4
+    with Claims(workdir, what):
+        assert [storage.exists(path) for path in left] == [False, False, True, True]

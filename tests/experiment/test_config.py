@@ -301,3 +301,13 @@ def test_an_experiment_that_was_finished_is_not_judged_anew():
     assert (what.config.seed, what.warmup_steps, what.config.export.forms) == (2**40, 0, ('saved_model', 'ticket'))
     assert what.config.branches == ('ticket', 'random_mask', 'ticket')
     assert set(config.flatten(what.config.to_dict())) == set(config.VALUES)
+
+
+def test_what_may_change_in_a_folder_is_no_part_of_an_experiments_identity():
+    settings = config.defaults()
+    settings.update_from_flattened_dict({'data.skip_corrupt': 3, 'replicates': 9, 'training.checkpoint_every': '7it'})
+    assert config.identity(settings) == {}
+    settings.training.schedule, settings.training.milestones = 'steps', ('5it', '9it')
+    assert config.identity(settings) == {'training.schedule': 'steps', 'training.milestones': ['5it', '9it']}
+    assert config.differences(config.defaults().to_dict(), settings.to_dict()) == [
+        ('training.milestones', [], ['5it', '9it']), ('training.schedule', 'constant', 'steps')]

@@ -2,7 +2,10 @@
 
 import dataclasses
 import errno
+import itertools
 import os
+import shutil
+import time
 import types
 
 import numpy as np
@@ -12,7 +15,7 @@ from absl import logging
 from fake_files import fail
 
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import CorruptFileError, Interrupted, StorageError
+from tf_lottery.errors import ClusterError, CorruptFileError, Interrupted, MissingFileError, StorageError
 from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.experiment import At, Experiment, _write_tensorboard, replicate_seeds
 from tf_lottery.pruning import wrapper
@@ -20,6 +23,7 @@ from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.initialisations import noisy
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.tasks.measure import CLASSIFICATION, Measures
+from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.metrics import from_csv
 from tf_lottery.training.trainer import Seeds
 
@@ -473,8 +477,161 @@ def test_runs_made_from_a_diverged_one_are_left_out(tmp_path, monkeypatch):
     assert warnings[0] == ('replicate_0/level_01/ticket is left out: replicate_0/level_00/ticket ended in a loss that '
                            'is not finite.')
     assert warnings[3] == 'replicate_0/level_02/ticket is left out: replicate_0/level_01/ticket was left out too.'
-    assert warnings[6:] == [f'The line to replicate_0/level_0{level}/ticket_reordered_0 is left out: '
-                            f'replicate_0/level_0{level}/ticket was left out too.' for level in (1, 2)]
+    assert len(warnings) == 6
+    # The experiment has come to its end, lines included.
+    assert done.pending() == [] and runs.is_finished(done.workdir, done.protocol, 0)
+    run = runs.Run(0, 2, 'ticket')
+    left_out = {
+        'branch': 'ticket', 'copy': 0, 'level': 2, 'replicate': 0, 'rewind_step': REWIND, 'start_step': REWIND,
+        'end_step': STEPS, 'diverged': False, 'outcome': 'left out', 'after': 'replicate_0/level_01/ticket',
+        'reason': 'replicate_0/level_01/ticket was left out too.'}
+    assert storage.read_json(done.path(run, 'result.json')) == left_out
+    # Versions before wrote nothing of what they left out: the same command does, and removes a checkpoint of it.
+    storage.remove(done.path(run, 'result.json'))
+    Checkpoint(done.path(run)).save(1, [], [])
+    assert done.pending() == [run]
+    done.run()
+    assert storage.list_folder(done.path(run)) == ['result.json']
+    assert storage.read_json(done.path(run, 'result.json')) == left_out
+
+
+def test_a_ranking_that_leaves_a_layer_without_weights_ends_its_chain_and_not_the_experiment(tmp_path):
+    done = experiment(tmp_path, ('random_mask', 'ticket', 'one_shot'), 3, branch_levels=(2,), **{
+        'pruning.scope': 'global', 'pruning.fraction': 0.96, 'pruning.output_fraction': 0.96,
+        'training.learning_rate': 1e-5})
+    done.run()
+    results = {run.folder.removeprefix('replicate_0/'): storage.read_json(done.path(run, 'result.json'))
+               for run in runs.wanted(done.protocol)}
+    first, dense = 'replicate_0/level_01/ticket', 'replicate_0/level_00/ticket'
+    assert {name: (result['outcome'], result.get('after')) for name, result in results.items()} == {
+        'level_00/ticket': ('finished', None), 'level_01/ticket': ('finished', None),
+        'level_02/random_mask': ('emptied', first), 'level_02/ticket': ('emptied', first),
+        'level_02/one_shot': ('emptied', dense), 'level_03/ticket': ('left out', 'replicate_0/level_02/ticket')}
+    assert results['level_02/ticket']['reason'].startswith('level 2 of global pruning leaves no weight in fc')
+    assert results['level_03/ticket']['reason'] == 'replicate_0/level_02/ticket would have had a layer without weights.'
+    assert runs.is_finished(done.workdir, done.protocol, 0)
+
+
+def test_what_the_first_worker_sees_of_a_run_counts(tmp_path, monkeypatch):
+    """As on a worker to which the shared disk shows the dense network's result in another state."""
+    done = experiment(tmp_path, ('ticket',), 1)
+    dense, run = runs.Run(0, 0, 'ticket'), runs.Run(0, 1, 'ticket')
+    done.run()
+    storage.remove(done.path(run, 'result.json'))
+    result = storage.read_json(done.path(dense, 'result.json'))
+
+    def execute(*told):
+        monkeypatch.setattr(distribute, 'from_chief', lambda strategy, numbers: told)
+        done._execute(run, None)
+        assert not runs.is_done(str(tmp_path), run)
+
+    done._writes = False
+    # Whether the run is done, and whether it is left out.
+    for state in ('finished', 'diverged'):
+        storage.write_json(done.path(dense, 'result.json'), {**result, 'outcome': state})
+        execute(1.0, 0.0)
+        execute(0.0, 1.0)
+    with pytest.raises(ClusterError, match=f'^the first worker trains {done.path(run)}, another one cannot: '
+                                           'replicate_0/level_00/ticket ended in a loss that is not finite. See that '):
+        execute(0.0, 0.0)
+
+
+@pytest.mark.parametrize(('branch', 'name'), [('one_shot', 'rewound'), ('noise_1', 'initial')])
+def test_weights_of_the_dense_network_that_are_lost_are_named_with_a_remedy_that_works(tmp_path, branch, name):
+    experiment(tmp_path, (branch,), 0).run()
+    done = experiment(tmp_path, (branch,), 1)
+    path = tmp_path / f'replicate_0/rewind/{name}.npz'
+    before, folder = path.read_bytes(), tmp_path / 'replicate_0/level_00/ticket'
+    for spoil, what in ((path.unlink, 'lost'), (lambda: path.write_bytes(before[:-9]), 'corrupt')):
+        spoil()
+        with pytest.raises(StorageError, match=f'^{path} is {what}.*: delete {folder} and run the same command again'):
+            done.run()
+    shutil.rmtree(folder)
+    done.run()
+    assert done.pending() == [] and path.read_bytes() == before
+    assert storage.read_json(done.path(runs.Run(0, 1, branch), 'result.json'))['outcome'] == 'finished'
+
+
+def test_weights_that_are_lost_are_named_with_the_remedy(tmp_path, finished):
+    experiment(tmp_path, ('ticket',), 1).run()
+    done = experiment(tmp_path, ('ticket',), 2)
+    run = runs.Run(0, 1, 'ticket')
+    for name in ('mask.npz', 'weights.npz'):
+        storage.remove(done.path(run, name))
+        with pytest.raises(MissingFileError, match=f'/{name} is lost: delete {done.path(run)} and run the same '):
+            done.run()
+        storage.remove(done.path(run))
+        done.run()
+        storage.remove(done.path(runs.Run(0, 2, 'ticket')))
+    assert storage.read_bytes(done.path(run, 'weights.npz')) == storage.read_bytes(finished.path(run, 'weights.npz'))
+
+
+def test_a_dense_network_that_diverged_after_step_k_is_not_taken_for_one_that_did_before(tmp_path):
+    done = experiment(tmp_path, ('initial_magnitude',), 1, **{'training.learning_rate': 1e30})
+    done.run()
+    run, dense = runs.Run(0, 1, 'initial_magnitude'), runs.Run(0, 0, 'ticket')
+    assert from_csv(storage.read_text(done.path(dense, 'metrics.csv')))[-1]['step'] < REWIND
+    assert storage.read_json(done.path(run, 'result.json'))['after'] == dense.folder
+    # Of what diverged later the file was there.
+    storage.write_text(done.path(dense, 'metrics.csv'), f'step,train_loss\n{REWIND},nan\n')
+    storage.remove(done.path(run, 'result.json'))
+    with pytest.raises(MissingFileError, match='rewound.npz is lost: delete '):
+        done.run()
+
+
+def test_a_run_does_not_go_on_from_the_checkpoint_of_another_ticket(tmp_path, finished, monkeypatch):
+    def stop():
+        blocks.append(1)
+        return Interrupted(15, 'stopped') if len(blocks) == 6 + 3 else None
+
+    blocks, run = [], runs.Run(0, 1, 'ticket')
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 2, stop=stop).run()
+    # As after the dense network was trained once more on another machine.
+    path = tmp_path / runs.Run(0, 0, 'ticket').folder / 'weights.npz'
+    arrays = storage.read_arrays(path)
+    storage.write_arrays(path, {**arrays, 'fc1/kernel': arrays['fc1/kernel'][::-1]})
+    warnings = []
+    monkeypatch.setattr(logging, 'warning', lambda text, *values: warnings.append(text % values))
+    other = experiment(tmp_path, ('ticket',), 1)
+    other.run()
+    assert sorted(warning.split(': ')[0] for warning in warnings) == [
+        f'{other.path(run, name)} is of another ticket' for name in ('checkpoint_a.npz', 'checkpoint_b.npz')]
+    digests = {storage.read_json(done.path(run, 'result.json'))['digest'] for done in (other, finished)}
+    assert len(digests) == 2
+    assert not weights_equal(other.weights(run), finished.weights(run))
+
+
+def test_a_digest_is_of_what_is_trained(finished):
+    digests = {run.folder: storage.read_json(finished.path(run, 'result.json'))['digest']
+               for run in runs.wanted(finished.protocol)}
+    # After one round of pruning these are the same ticket.
+    same = [digests[f'replicate_0/level_01/{branch}'] for branch in ('ticket', 'one_shot', 'continued_training')]
+    assert len(set(same)) == 1
+    assert len(set(digests.values())) == len(digests) - 2 and set(map(len, digests.values())) == {64}
+
+
+def test_the_seconds_of_a_run_that_was_stopped_are_counted_together(tmp_path, monkeypatch):
+    clock = itertools.count(0, 100)
+    monkeypatch.setattr(time, 'perf_counter', lambda: float(next(clock)))
+    blocks = []
+
+    def stop():
+        blocks.append(1)
+        return Interrupted(15, 'stopped') if len(blocks) == 3 else None
+
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 0, stop=stop).run()
+    dense = runs.Run(0, 0, 'ticket')
+    path = str(tmp_path / dense.folder)
+    saved = max(float(storage.read_arrays(f'{path}/{name}', ['seconds'])['seconds'])
+                for name in ('checkpoint_a.npz', 'checkpoint_b.npz'))
+    before = next(clock)
+    resumed = experiment(tmp_path, ('ticket',), 0)
+    resumed.run()
+    timing = storage.read_json(resumed.path(dense, 'timing.json'))
+    assert timing['steps'] == STEPS
+    assert saved < timing['seconds'] <= saved + next(clock) - before
 
 
 def test_a_dense_network_that_diverges_before_step_k_leaves_nothing_to_rewind_to(tmp_path, monkeypatch):

@@ -145,6 +145,16 @@ def test_lines_are_missing_until_they_are_measured_as_wished(tmp_path):
     assert runs.missing_lines(str(tmp_path), what) == []
 
 
+@pytest.mark.parametrize('end', [0, 1])
+@pytest.mark.parametrize('result', [{'diverged': True}, {'diverged': False, 'outcome': 'left out'}])
+def test_there_is_no_line_to_or_from_a_run_without_an_end(tmp_path, end, result):
+    what = protocol(branches=('ticket_reordered',), branch_levels=(1,), **{'pruning.levels': 1})
+    assert runs.missing_lines(str(tmp_path), what)
+    for number, run in enumerate(runs.wanted(what)[1:]):
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), result if number == end else {})
+    assert runs.missing_lines(str(tmp_path), what) == []
+
+
 def test_levels_beyond_the_last_are_left_out():
     assert folders(branches=('ticket', 'random_mask'), branch_levels=(2, 7))[-2:] == [
         'level_02/random_mask', 'level_03/ticket']
@@ -274,6 +284,20 @@ time        about 46 min (at 1,000 examples/s in training, thrice that in evalua
 disk        about 16.6 MB when finished, and 4.3 MB for checkpoints while training'''
 
 
+def test_a_plan_counts_the_outcomes_that_are_not_finished(tmp_path):
+    what = protocol(**{'pruning.levels': 4})
+    results = ({'diverged': False}, {'diverged': True}, {'diverged': True, 'outcome': 'diverged'},
+               {'diverged': False, 'outcome': 'emptied'})
+    for run, result in zip(runs.wanted(what), results, strict=False):
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), result)
+        text = plan.describe(str(tmp_path), what, images_per_second=1)
+        assert ('of which' in text) is (result != {'diverged': False})
+    assert text.split('to do')[1].splitlines()[1:4] == [
+        'Winning ticket                     0-4                            5       4       1',
+        'all                                                               5       4       1',
+        'of which    2 diverged, 1 emptied']
+
+
 def test_a_plan_says_which_job_trains_what(tmp_path):
     with locks.lock(str(tmp_path / 'replicate_1')):
         text = plan.describe(str(tmp_path), protocol(replicates=2), examples_per_second=1)
@@ -377,6 +401,13 @@ def test_how_much_to_do_may_change_and_nothing_else(tmp_path):
         runs.claim(str(tmp_path), protocol(seed=1), '')
     with pytest.raises(UsageError, match='its training.learning_rate is 0.0012, yours is 0.1'):
         runs.claim(str(tmp_path), protocol(**{'training.learning_rate': 0.1}), '')
+
+
+def test_how_much_damage_is_put_up_with_may_change(tmp_path):
+    for skipped in (0, 3):
+        runs.claim(str(tmp_path), protocol(**{
+            'data.name': 'imagenet2012', 'model.name': 'squeezenet', 'data.skip_corrupt': skipped}), '')
+    assert runs.read_config(str(tmp_path))['config']['data']['skip_corrupt'] == 3
 
 
 def test_what_the_command_line_cannot_say_is_not_the_remedy(tmp_path):

@@ -7,7 +7,7 @@ import io
 import matplotlib
 import pandas as pd
 import pytest
-from fake_runs import frames, save_experiment, save_run
+from fake_runs import frames, save_experiment, save_run, save_untrained
 
 from tf_lottery.errors import UsageError
 from tf_lottery.reporting import report, results
@@ -194,6 +194,20 @@ def test_diverged_runs_are_named(tmp_path):
     page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
     assert 'Left out of all means, because the loss stopped being finite: Winning ticket (1).' in page.text
     assert '2 64.0 0 1 - - -' in page.text
+
+
+def test_runs_that_were_not_trained_are_named_with_the_reason(tmp_path):
+    save_experiment(str(tmp_path), levels=3, branches=('ticket', 'random_mask'), branch_levels=(3,))
+    for level in range(2):
+        save_run(str(tmp_path), level=level)
+    save_untrained(str(tmp_path), 'emptied', 'replicate_0/level_01/ticket', level=2)
+    for branch in ('ticket', 'random_mask'):
+        save_untrained(str(tmp_path), 'left out', 'replicate_0/level_02/ticket', branch, 3)
+    page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
+    assert ('Not trained, because the ranking that they start from leaves a layer without weights: Winning ticket (1).'
+            ' Not trained, because a run that they are made from ended without weights to go on from: Winning ticket '
+            '(1), Random mask (1).') in page.text
+    assert 'not there yet' not in page.text
 
 
 def test_an_experiment_of_diverged_runs_has_a_report(tmp_path):

@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pytest
 from fake_files import fail
-from fake_runs import save_experiment, save_run
+from fake_runs import frames, save_experiment, save_run, save_untrained
 
 from tf_lottery.errors import CorruptFileError, StorageError, UsageError
 from tf_lottery.reporting import results
@@ -72,6 +72,25 @@ def test_what_a_diverged_run_lacks_is_nan(tmp_path):
     assert frame['final_test_accuracy'].dtype == float
 
 
+def test_runs_that_were_not_trained_are_apart(tmp_path):
+    save_experiment(str(tmp_path), levels=3)
+    save_run(str(tmp_path))
+    save_run(str(tmp_path), level=1, diverged=True)
+    frame, summary = frames(tmp_path)
+    assert frame['outcome'].tolist() == ['finished', 'diverged']
+    assert results.untrained(str(tmp_path), frame).empty
+    save_untrained(str(tmp_path), 'left out', 'replicate_0/level_01/ticket', level=2)
+    save_untrained(str(tmp_path), 'emptied', 'replicate_0/level_00/ticket', 'one_shot')
+    again, same = frames(tmp_path)
+    pd.testing.assert_frame_equal(again, frame)
+    pd.testing.assert_frame_equal(same, summary)
+    assert results.untrained(str(tmp_path), again).to_dict('records') == [
+        {'run': f'replicate_0/level_0{level}/{branch}', 'branch': branch, 'level': level, 'replicate': 0, 'copy': 0,
+         'outcome': outcome, 'after': after, 'reason': f'{after} has nothing.'} for level, branch, outcome, after in (
+            (1, 'one_shot', 'emptied', 'replicate_0/level_00/ticket'),
+            (2, 'ticket', 'left out', 'replicate_0/level_01/ticket'))]
+
+
 @pytest.mark.parametrize('started', [False, True])
 def test_a_folder_without_a_finished_run_is_refused(tmp_path, started):
     if started:
@@ -116,7 +135,7 @@ def test_a_config_of_another_version_has_the_runs_that_are_listed(tmp_path):
 def test_a_network_that_fails_is_not_taken_for_a_folder_without_runs(files):
     save_experiment('gs://bucket/run')
     save_run('gs://bucket/run')
-    for name in ('exists', 'stat', 'listdir', 'rb'):
+    for name in ('exists', 'stat', 'listdir', 'glob', 'rb'):
         files.before = lambda operation, path, name=name: operation == name and fail()(operation, path)
         for path in ('gs://bucket/run', 'gs://bucket'):
             if (name, path) != ('stat', 'gs://bucket/run'):

@@ -52,6 +52,41 @@ def test_a_folder_lists_its_names_in_order(folder):
     assert storage.list_folder(folder) == ['a', 'b', 'c']
 
 
+@pytest.mark.parametrize('name', ['run', 'r[u]n*?'])
+def test_one_listing_has_what_lies_so_many_folders_deep(folder, name):
+    folder = storage.join(folder, name)
+    assert [storage.list_below(folder, depth) for depth in (1, 2, 3)] == [[], [], []]
+    for path in ('a', 'level_0/b', 'level_1/ticket/c', 'level_1/ticket[0]/d', 'level_1/e.tmp', 'x/y/z/f'):
+        storage.write_text(storage.join(folder, path), '')
+    assert [sorted(storage.list_below(folder, depth)) for depth in (1, 2, 3)] == [
+        ['a', 'level_0', 'level_1', 'x'], ['level_0/b', 'level_1/e.tmp', 'level_1/ticket', 'level_1/ticket[0]', 'x/y'],
+        ['level_1/ticket/c', 'level_1/ticket[0]/d', 'x/y/z']]
+    # A folder of a like name lies beside.
+    storage.write_text(storage.join(folder + 'more', 'a'), '')
+    assert 'a' in storage.list_below(folder, 1) and len(storage.list_below(folder, 1)) == 4
+
+
+def test_a_bucket_is_asked_once_for_all_that_lies_below(files):
+    for number in range(50):
+        storage.write_text(f'gs://bucket/run/level_{number}/ticket/result.json', '')
+    asked = []
+    files.before = lambda *operation: asked.append(operation)
+    assert len(storage.list_below('gs://bucket/run', 3)) == 50
+    assert asked == [('glob', 'gs://bucket/run/*/*/*')]
+
+
+def test_many_are_asked_at_once_and_answered_in_order():
+    together = threading.Barrier(8, timeout=20)
+
+    def ask(number):
+        together.wait()
+        return -number
+
+    assert storage.all_at_once(ask, range(8)) == [-number for number in range(8)]
+    with pytest.raises(StorageError, match='three'):
+        storage.all_at_once(lambda item: (_ for _ in ()).throw(StorageError(item)), ['three'])
+
+
 def test_files_and_folders_are_removed_and_what_is_not_there_is_no_error(folder):
     path = storage.join(folder, 'deep', 'file')
     storage.write_text(path, 'x')
@@ -299,7 +334,8 @@ def test_a_file_in_the_place_of_a_folder_is_told_in_one_sentence(tmp_path):
 
 ACTIONS = {
     'exists': storage.exists, 'folders_with': lambda path: list(storage.folders_with('config.json', path)),
-    'list_folder': storage.list_folder, 'make_folder': storage.make_folder, 'read_arrays': storage.read_arrays,
+    'list_below': lambda path: storage.list_below(path, 2), 'list_folder': storage.list_folder,
+    'make_folder': storage.make_folder, 'read_arrays': storage.read_arrays,
     'read_bytes': storage.read_bytes, 'read_json': storage.read_json, 'read_text': storage.read_text,
     'remove': storage.remove, 'replace_folder': lambda path: storage.replace_folder(os.path.dirname(__file__), path),
     'write_arrays': lambda path: storage.write_arrays(path, ARRAYS), 'write_json': lambda path: storage.write_json(
@@ -310,7 +346,8 @@ ACTIONS = {
 def test_all_that_asks_a_file_system_is_tested_here():
     asking = {name for name, function in inspect.getmembers(storage, inspect.isfunction)
               if function.__module__ == storage.__name__ and not name.startswith('_')}
-    assert asking - {'is_of_ml_dtypes', 'is_remote', 'join', 'one_sentence', 'without_slash'} == set(ACTIONS)
+    assert asking - {'all_at_once', 'is_of_ml_dtypes', 'is_remote', 'join', 'one_sentence', 'without_slash'} == set(
+        ACTIONS)
 
 
 @pytest.mark.parametrize('name', ACTIONS)

@@ -1,5 +1,7 @@
 """Two files in turn: whatever happens to one, the other is there."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -147,3 +149,37 @@ def test_a_worker_that_may_not_write_reads_only(tmp_path):
     assert storage.list_folder(tmp_path) == ['checkpoint_a.npz', 'checkpoint_b.npz']
     Checkpoint(tmp_path).remove()
     assert storage.list_folder(tmp_path) == []
+
+
+def test_what_was_saved_of_another_ticket_is_named_and_not_read(tmp_path, caplog):
+    Checkpoint(tmp_path, digest='one').save(10, state(10), [])
+    variables = state(-1)
+    assert Checkpoint(tmp_path, digest='one').load(variables).step == 10
+    variables = state(-1)
+    assert Checkpoint(tmp_path, digest='other').load(variables) is None
+    assert values(variables) == values(state(-1))
+    assert f'{tmp_path}/checkpoint_a.npz is of another ticket: ' in caplog.text
+    assert storage.list_folder(tmp_path) == []
+
+
+def test_files_of_before_there_were_digests_and_seconds_are_read(tmp_path):
+    save(tmp_path, 10)
+    path = tmp_path / 'checkpoint_a.npz'
+    arrays = storage.read_arrays(path)
+    storage.write_arrays(path, {name: array for name, array in arrays.items() if name not in ('digest', 'seconds')})
+    assert Checkpoint(tmp_path, digest='one').load(state(-1)).step == 10
+
+
+def test_seconds_go_on_from_those_that_were_saved(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, 'perf_counter', lambda: now[0])
+    first = Checkpoint(tmp_path, began=995.0)
+    now[0] = 1020.0
+    save(tmp_path, 10, checkpoint=first)
+    assert first.seconds == 25
+    # Another process, with a clock of its own.
+    now[0] = 3.0
+    second = Checkpoint(tmp_path)
+    second.load(state(-1))
+    now[0] = 7.0
+    assert second.seconds == 25 + 4

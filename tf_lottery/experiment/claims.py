@@ -25,12 +25,14 @@ class Claims:
     def __init__(self, workdir, protocol, replicate=None):
         self._workdir, self._protocol = workdir, protocol
         self._mine = range(protocol.config.replicates) if replicate is None else (replicate,)
-        # Each is taken once: what could not be made of a diverged training stays missing.
+        # Each is taken once: when it is let go, it is finished.
         self._taken = set()
         self._lock, self._check = contextlib.ExitStack(), None
         self.replicate = None
 
     def __enter__(self):
+        for replicate in self._mine:
+            runs.remove_leftovers(self._workdir, replicate)
         return self
 
     def __exit__(self, *error):

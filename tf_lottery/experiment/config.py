@@ -21,10 +21,11 @@ from tf_lottery.tasks import images
 from tf_lottery.tasks.task import GROUPS, Facts
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
-# Keys that say how much of an experiment to do, not what it is: they may change between two runs in one folder.
-EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data_orders', 'reinits',
-          'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink', 'export.within_points',
-          'replicates', 'pruning.levels', 'training.checkpoint_every')
+# Keys that say how much of an experiment to do, or how much to put up with, not what it is: they may change between two
+# runs in one folder.
+EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data.skip_corrupt',
+          'data_orders', 'reinits', 'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink',
+          'export.within_points', 'replicates', 'pruning.levels', 'training.checkpoint_every')
 
 
 def defaults():
@@ -488,6 +489,16 @@ def differences(old, new):
     old, new, default = flatten(old), flatten(new), flatten(defaults().to_dict())
     pairs = ((key, old.get(key, default.get(key)), new.get(key)) for key in sorted(set(old) | set(new)))
     return [(key, before, now) for key, before, now in pairs if key not in EXTENT and before != now]
+
+
+def identity(config):
+    """What a config says of an experiment: {full key: value}, of the keys that may not change within one folder.
+
+    Keys at their defaults are left out, so that one that a later version adds makes no other experiment of it.
+    """
+    default = flatten(defaults().to_dict())
+    return {key: value for key, value in sorted(flatten(config.to_dict()).items())
+            if key not in EXTENT and value != default.get(key)}
 
 
 def flatten(nested, prefix=''):

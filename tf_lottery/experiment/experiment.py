@@ -1,5 +1,6 @@
 """Runs an experiment in its folder, and goes on where it stopped."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -12,8 +13,9 @@ import tensorflow as tf
 from absl import logging
 
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import ClusterError, CorruptFileError, DivergedError, MissingFileError
+from tf_lottery.errors import ClusterError, CorruptFileError, EmptiedError, LeftOutError, MissingFileError
 from tf_lottery.experiment import runs
+from tf_lottery.experiment.config import identity
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.runtime import distribute, storage
@@ -21,7 +23,7 @@ from tf_lottery.ticket import Mask, Ticket, pack
 from tf_lottery.training import learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.line import Line
-from tf_lottery.training.metrics import to_csv
+from tf_lottery.training.metrics import from_csv, to_csv
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 
@@ -89,8 +91,8 @@ class Experiment:
     def run(self, progress=None, replicate=None):
         """Trains whatever is not done yet.
 
-        A run that ends in a loss that is not finite is recorded as such; runs made from it are left out with a
-        warning, and the others go on.
+        Each run comes to one of `runs.OUTCOMES`: where its loss is not finite, where a ranking leaves a layer without
+        weights, and where it is made from such a run, that is written down with a warning, and the others go on.
 
         Args:
           progress: function of (the run, the step it has come to; None while the line to it is measured), or None.
@@ -102,10 +104,7 @@ class Experiment:
           ClusterError: the workers do not agree, or one of them is gone.
         """
         for run in self.pending(replicate):
-            try:
-                self._execute(run, functools.partial(progress, run) if progress else None)
-            except DivergedError as error:
-                logging.warning('%s is left out: %s', run.folder, error)
+            self._execute(run, functools.partial(progress, run) if progress else None)
         self._connect(progress, replicate)
 
     def _connect(self, progress, replicate):
@@ -113,30 +112,59 @@ class Experiment:
         missing = self._agreed(replicate, runs.missing_lines(self.workdir, self.protocol, replicate))
         if not missing:
             return
-        wish = self.protocol.config.connectivity
-        line = Line(self.trainer, self.trainer.feed.sample(wish.examples))
+        line = Line(self.trainer, self.trainer.feed.sample(self.protocol.config.connectivity.examples))
         # Who stopped alone would leave the others waiting for it at the end.
         stop = functools.partial(distribute.stopping, self.strategy, self._stop)
         for run in missing:
-            try:
-                ends = self.weights(runs.original(run)), self.weights(run)
-            except DivergedError as error:
-                logging.warning('The line to %s is left out: %s', run.folder, error)
-                continue
-            if progress:
-                progress(run, None)
-            errors = line.errors(*ends, self.mask(run), wish.points, stop)
-            if self._writes:
-                storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
+            # Of results that are not listed yet nobody has asked how the runs ended.
+            with contextlib.suppress(LeftOutError):
+                self._measure(line, run, progress, stop)
         distribute.barrier(self.strategy)
 
+    def _measure(self, line, run, progress, stop):
+        ends = self.weights(runs.original(run)), self.weights(run)
+        if progress:
+            progress(run, None)
+        errors = line.errors(*ends, self.mask(run), self.protocol.config.connectivity.points, stop)
+        if self._writes:
+            storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
+
     def _execute(self, run, progress):
-        began = time.perf_counter()
-        at = At(self, run)
-        ticket = at.ticket()
+        """Brings a run to its outcome; what the first worker sees of it counts."""
+        began, at = time.perf_counter(), At(self, run)
+        ticket = obstacle = None
+        try:
+            ticket = at.ticket()
+        except LeftOutError as error:
+            obstacle = error
+        # A listing may have been older than the result.
+        done = self._writes and runs.is_done(self.workdir, run)
+        done, left_out = distribute.from_chief(self.strategy, [done, obstacle is not None])
+        if done:
+            return
+        if left_out:
+            self._leave_out(run, obstacle)
+        elif obstacle:
+            raise ClusterError(f'the first worker trains {self.path(run)}, another one cannot: {obstacle} See that all '
+                               'share --workdir, and run the same command again.') from obstacle
+        else:
+            self._train(run, at, ticket, progress, began)
+
+    def _leave_out(self, run, obstacle):
+        """Writes down why a run is not trained."""
+        if self._writes:
+            logging.warning('%s is left out: %s', run.folder, obstacle)
+            storage.write_json(self.path(run, 'result.json'), {
+                **_place(run), **_course(self.protocol, run), 'diverged': False, 'outcome': obstacle.outcome,
+                'after': obstacle.after, 'reason': str(obstacle)})
+            Checkpoint(self.path(run)).remove()
+        distribute.barrier(self.strategy)
+
+    def _train(self, run, at, ticket, progress, began):
         _, end = runs.run_steps(self.protocol, run)
         dense = run.level == 0 and run.branch == 'ticket'
-        checkpoint = Checkpoint(self.path(run), self._writes)
+        digest = ticket.digest(identity(self.protocol.config), dataclasses.astuple(at.seeds))
+        checkpoint = Checkpoint(self.path(run), self._writes, digest, began)
         try:
             trained = self.trainer.train(
                 ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
@@ -146,9 +174,11 @@ class Experiment:
         if self._writes:
             self._save(run, ticket, trained)
             storage.write_json(self.path(run, 'timing.json'), {
-                'seconds': time.perf_counter() - began, 'steps': end - ticket.step})
-            storage.write_json(self.path(run, 'result.json'), _result(
-                run, ticket, trained, self.protocol.task.measures, runs.rewind_step(self.protocol, run), end))
+                'seconds': checkpoint.seconds, 'steps': trained.rows[-1]['step'] - ticket.step})
+            storage.write_json(self.path(run, 'result.json'), {
+                **_place(run), **_density(ticket.mask), **_course(self.protocol, run),
+                **_measured(trained, self.protocol.task.measures),
+                'layers': {name: float(array.mean()) for name, array in ticket.mask.items()}, 'digest': digest})
         checkpoint.remove()
         distribute.barrier(self.strategy)
 
@@ -169,27 +199,40 @@ class Experiment:
             storage.write_arrays(storage.join(self.workdir, name), arrays)
 
     def mask(self, run):
-        """Reads the Mask of a run that is done."""
-        return runs.read_mask(self.path(run))
+        """Reads the Mask of a run that was trained."""
+        with _made_again(self.path(run, 'mask.npz'), self.path(run)):
+            return runs.read_mask(self.path(run))
 
     def weights(self, run):
         """Reads the trained weights of a run that is done.
 
         Raises:
-          DivergedError: they are not numbers, or the run was left out because those of another one are not.
-          CorruptFileError: the file is damaged; the sentence says how to train the run again.
+          LeftOutError: the run came to no weights that another one could be made from.
+          CorruptFileError, MissingFileError: the file is damaged or lost; the sentence says how to train the run again.
         """
-        try:
-            result = storage.read_json(self.path(run, 'result.json'))
-        except MissingFileError as error:
-            raise DivergedError(f'{run.folder} was left out too.') from error
-        if result['diverged']:
-            raise DivergedError(f'{run.folder} ended in a loss that is not finite.')
-        try:
-            return runs.read_weights(self.path(run), self.mask(run))
-        except CorruptFileError as error:
-            raise CorruptFileError(
-                f'{str(error).rstrip(".")}: delete {self.path(run)} and run the same command again.') from error
+        outcome = runs.outcome(storage.read_json(self.path(run, 'result.json')))
+        if outcome in _WITHOUT_WEIGHTS:
+            raise LeftOutError(f'{run.folder} {_WITHOUT_WEIGHTS[outcome]}.', runs.LEFT_OUT, run.folder)
+        mask = self.mask(run)
+        with _made_again(self.path(run, 'weights.npz'), self.path(run)):
+            return runs.read_weights(self.path(run), mask)
+
+
+# What is said of a run that others cannot be made from.
+_WITHOUT_WEIGHTS = {runs.DIVERGED: 'ended in a loss that is not finite',
+                    runs.EMPTIED: 'would have had a layer without weights', runs.LEFT_OUT: 'was left out too'}
+
+
+@contextlib.contextmanager
+def _made_again(path, folder):
+    """Says of a file that is damaged or lost which run's folder to delete, so that the same command makes it again."""
+    remedy = f'delete {folder} and run the same command again.'
+    try:
+        yield
+    except CorruptFileError as error:
+        raise CorruptFileError(f'{str(error).rstrip(".")}: {remedy}') from error
+    except MissingFileError as error:
+        raise MissingFileError(f'{path} is lost: {remedy}') from error
 
 
 def _write_tensorboard(folder, rows):
@@ -203,8 +246,22 @@ def _write_tensorboard(folder, rows):
         storage.replace_folder(place, folder)
 
 
-def _result(run, ticket, trained, measures, rewind_step, end):
-    """What is known of a run once it has finished, as flat values and one mapping."""
+def _place(run):
+    """Which run a result is of."""
+    return {'branch': run.branch, 'copy': run.copy, 'level': run.level, 'replicate': run.replicate}
+
+
+def _density(mask):
+    return {'density': mask.density, 'kept': mask.kept, 'size': mask.size}
+
+
+def _course(protocol, run):
+    start, end = runs.run_steps(protocol, run)
+    return {'rewind_step': runs.rewind_step(protocol, run), 'start_step': start, 'end_step': end}
+
+
+def _measured(trained, measures):
+    """What training came to, at the early stop and at the end."""
     last = trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
     finite = not trained.diverged
@@ -213,13 +270,10 @@ def _result(run, ticket, trained, measures, rewind_step, end):
         best = measures.find_early_stop(trained.rows) or {}
         early = {f'early_stop_{name}': best.get(name) for name in ('step', *metrics)}
     return {
-        'branch': run.branch, 'copy': run.copy, 'level': run.level, 'replicate': run.replicate,
-        'density': ticket.mask.density, 'kept': ticket.mask.kept, 'size': ticket.mask.size,
-        'rewind_step': rewind_step, 'start_step': ticket.step, 'end_step': end, 'diverged': trained.diverged,
+        'diverged': trained.diverged, 'outcome': runs.FINISHED if finite else runs.DIVERGED,
         **early,
         **{f'final_{name}': last[name] if finite else None for name in metrics},
         'measures': measures.to_json(),
-        'layers': {name: float(array.mean()) for name, array in ticket.mask.items()},
     }
 
 
@@ -259,7 +313,7 @@ class At:
         """The run of this branch's chain at the level before."""
         level = self._run.level - 1
         if level == 0:
-            return runs.Run(self._run.replicate, 0, 'ticket')
+            return self._dense
         return runs.Run(self._run.replicate, level, BRANCHES[self._run.branch].chain, 0, self._run.rewind)
 
     def trained(self):
@@ -274,19 +328,26 @@ class At:
 
     def pruned_once(self):
         """The mask of this level's density from the trained dense network."""
-        return self._prune(runs.Run(self._run.replicate, 0, 'ticket'))
+        return self._prune(self._dense)
 
     def pruned_initially(self):
         """The mask of this level's density from W_0."""
-        return self._to_density(Mask.ones(self._protocol.shapes), self.initial())
+        return self._to_density(Mask.ones(self._protocol.shapes), self.initial(), None)
 
     def _prune(self, run):
         weights = self._experiment.weights(run)
-        return self._to_density(self._experiment.mask(run), weights)
+        return self._to_density(self._experiment.mask(run), weights, run.folder)
 
-    def _to_density(self, mask, weights):
-        """The mask of this level from an earlier one and the weights that are ranked."""
-        return prune(mask, weights, self._protocol.fractions, self._run.level, self._protocol.config.pruning.scope)
+    def _to_density(self, mask, weights, after):
+        """The mask of this level from an earlier one and the weights that are ranked: those of the run `after`.
+
+        Raises:
+          LeftOutError: the ranking leaves a layer without weights.
+        """
+        try:
+            return prune(mask, weights, self._protocol.fractions, self._run.level, self._protocol.config.pruning.scope)
+        except EmptiedError as error:
+            raise LeftOutError(str(error), runs.EMPTIED, after) from error
 
     def prunable(self):
         """The names of the weights that masks are over."""
@@ -298,18 +359,39 @@ class At:
 
     def initial(self):
         """W_0 of this replicate."""
-        return self._experiment.read(self._run.initial_weights)
+        return self._read(self._run.initial_weights)
 
     def rewound(self):
         """W_k of this replicate.
 
         Raises:
-          DivergedError: the dense network never got to step k.
+          LeftOutError: the dense network never got to step k.
+          CorruptFileError, MissingFileError: the file is damaged or lost; the sentence says how to make it again.
         """
         try:
-            return self._experiment.read(self._run.rewound_weights)
-        except MissingFileError as error:
-            raise DivergedError(f'replicate {self._run.replicate} diverged before its rewinding step.') from error
+            return self._read(self._run.rewound_weights)
+        except MissingFileError:
+            if self._dense_passed(runs.rewind_step(self._protocol, self._run)):
+                raise
+        raise LeftOutError(f'replicate {self._run.replicate} diverged before its rewinding step.', runs.LEFT_OUT,
+                           self._dense.folder)
+
+    @property
+    def _dense(self):
+        return runs.Run(self._run.replicate, 0, 'ticket')
+
+    def _dense_passed(self, step):
+        """Whether the dense network's training got to a step."""
+        path = self._experiment.path
+        if runs.outcome(storage.read_json(path(self._dense, 'result.json'))) == runs.FINISHED:
+            return True
+        return from_csv(storage.read_text(path(self._dense, 'metrics.csv')))[-1]['step'] >= step
+
+    def _read(self, name):
+        """Reads what the dense network's training has left for the branches."""
+        path = storage.join(self._experiment.workdir, name)
+        with _made_again(path, self._experiment.path(self._dense)):
+            return self._experiment.read(name)
 
     def keep_rewinding_point(self, step, weights):
         """Saves W_k; called by the dense network's training when it gets there."""

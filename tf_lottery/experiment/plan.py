@@ -42,6 +42,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     """
     wanted = runs.wanted(protocol, replicate)
     todo = runs.pending(workdir, protocol, replicate)
+    missing = set(todo)
+    done = [run for run in wanted if run not in missing]
     steps = sum(_steps(protocol, run) for run in todo)
     per_step, source = _seconds_per_step(workdir, protocol, wanted, examples_per_second)
     operations = steps * _operations_per_step(protocol)
@@ -53,16 +55,17 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         '',
         f'{"branch":<{_TITLE}}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
     ]
-    missing = collections.Counter(run.branch for run in todo)
+    left = collections.Counter(run.branch for run in todo)
     for branch, count in collections.Counter(run.branch for run in wanted).items():
         levels = {run.level for run in wanted if run.branch == branch}
-        lines.append(f'{BRANCHES[branch].title:<{_TITLE}}{_ranges(levels):<22}{count:>10}{count - missing[branch]:>8}'
-                     f'{missing[branch]:>8}')
+        lines.append(f'{BRANCHES[branch].title:<{_TITLE}}{_ranges(levels):<22}{count:>10}{count - left[branch]:>8}'
+                     f'{left[branch]:>8}')
     densities = _densities(protocol)
     every = math.ceil(len(densities) / _DENSITIES)
     missing_lines = runs.missing_lines(workdir, protocol, replicate)
     lines += [
-        f'{"all":<{_TITLE + 22}}{len(wanted):>10}{len(wanted) - len(todo):>8}{len(todo):>8}',
+        f'{"all":<{_TITLE + 22}}{len(wanted):>10}{len(done):>8}{len(todo):>8}',
+        *_outcomes(workdir, done),
         '',
         'densities   ' + ' '.join(f'{100 * density:.1f}' for density in densities[::every]) + ' %'
         + (f', of each {every} levels the first' if every > 1 else ''),
@@ -77,6 +80,13 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         *(f'working     {owner} on replicate {one}' for one, owner in claims.holders(workdir, protocol).items()),
     ]
     return '\n'.join(lines)
+
+
+def _outcomes(workdir, done):
+    """How many of the runs that are done ended in another way than finished: a line, where there are any."""
+    counts = collections.Counter(map(runs.outcome, runs.read_results(workdir, done)))
+    others = ', '.join(f'{counts[outcome]} {outcome}' for outcome in runs.OUTCOMES[1:] if counts[outcome])
+    return [f'of which    {others}'] if others else []
 
 
 def duration(seconds):

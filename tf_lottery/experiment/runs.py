@@ -16,7 +16,12 @@ from tf_lottery.ticket import Mask, unpack
 
 _CONFIG = 'config.json'
 
-# A job looks for the result of each training, several times over; an object storage answers in tens of milliseconds.
+# How a run ended, as its result.json says: trained to its end; stopped at a loss that is not finite; not trained,
+# because the ranking that it starts from leaves a layer without weights; or not trained, because a run that it would be
+# made from ended in one of the last three ways.
+FINISHED, DIVERGED, EMPTIED, LEFT_OUT = OUTCOMES = ('finished', 'diverged', 'emptied', 'left out')
+
+# A job lists the folders of all trainings several times over.
 _MOST = 100_000
 
 # The packages that TensorFlow comes in.
@@ -161,8 +166,38 @@ class Run:
 
 
 def is_done(workdir, run):
-    """Whether the run has finished: its result is written last."""
+    """Whether the run has come to an outcome: its result is written last."""
     return storage.exists(storage.join(workdir, run.folder, 'result.json'))
+
+
+def outcome(result):
+    """How a run ended, one of OUTCOMES.
+
+    Args:
+      result: dict, what its result.json holds; one of before there were other outcomes says whether it diverged.
+    """
+    return result.get('outcome') or (DIVERGED if result.get('diverged') else FINISHED)
+
+
+def read_results(workdir, those):
+    """Reads the result.json of some runs that are done: list of dicts."""
+    return storage.all_at_once(
+        lambda run: storage.read_json(storage.join(workdir, run.folder, 'result.json')), those)
+
+
+def listing(workdir, replicate):
+    """The paths of all files of a replicate's runs, relative to the experiment's folder: a set, from one listing."""
+    folder = replicate_folder(replicate)
+    return {storage.join(folder, name) for name in storage.list_below(storage.join(workdir, folder), 3)}
+
+
+def remove_leftovers(workdir, replicate):
+    """Removes the checkpoints of runs that are done, which a process left that died before it could."""
+    listed = listing(workdir, replicate)
+    for path in sorted(listed):
+        folder, _, name = path.rpartition('/')
+        if name.startswith('checkpoint_') and storage.join(folder, 'result.json') in listed:
+            storage.remove(storage.join(workdir, path))
 
 
 def read_mask(folder):
@@ -181,7 +216,21 @@ def read_weights(folder, mask):
 
 def pending(workdir, protocol, replicate=None):
     """The runs of `wanted` that are not done, in the same order."""
-    return [run for run in wanted(protocol, replicate) if not is_done(workdir, run)]
+    return [run for one in _replicates(protocol, replicate)
+            for run in _without(workdir, wanted(protocol, one), 'result.json', listing(workdir, one))]
+
+
+def _without(workdir, those, name, listed):
+    """Those of a replicate's runs, in order, that lack a file of some name.
+
+    What was written last may not be listed yet. It is looked for by its name, up to the first run that has none.
+    """
+    unlisted = [run for run in those if storage.join(run.folder, name) not in listed]
+    return list(itertools.dropwhile(lambda run: storage.exists(storage.join(workdir, run.folder, name)), unlisted))
+
+
+def _replicates(protocol, replicate):
+    return range(protocol.config.replicates) if replicate is None else (replicate,)
 
 
 def is_finished(workdir, protocol, replicate):
@@ -208,7 +257,7 @@ def wanted(protocol, replicate=None):
                                                chosen.index(branch) if branch in chosen else -1))
     rewinds = protocol.rewind_steps if len(protocol.rewind_steps) > 1 else (None,)
     runs = []
-    for number in range(protocol.config.replicates) if replicate is None else (replicate,):
+    for number in _replicates(protocol, replicate):
         runs.append(Run(number, 0, 'ticket'))
         for rewind, level, branch in itertools.product(rewinds, sorted(set().union(*levels.values())), order):
             if level in levels[branch]:
@@ -273,16 +322,26 @@ def original(run):
 def missing_lines(workdir, protocol, replicate=None):
     """The runs on other data orders between whose weights and those of `original` errors have not been measured.
 
-    A line that was measured at another number of points, or on other examples, is measured anew.
+    A line that was measured at another number of points, or on other examples, is measured anew. There is none to or
+    from a run that has not come to an end.
     """
+    return [run for one in _replicates(protocol, replicate) for run in _missing_lines(workdir, protocol, one)]
+
+
+def _missing_lines(workdir, protocol, replicate):
     wish = protocol.config.connectivity
-    if not wish.points:
+    copies = [run for run in wanted(protocol, replicate) if BRANCHES[run.branch].reorders]
+    if not wish.points or not copies:
         return []
-    lines = []
-    for run in wanted(protocol, replicate):
-        if BRANCHES[run.branch].reorders:
-            path = storage.join(workdir, run.folder, 'connectivity.json')
-            line = storage.read_json(path) if storage.exists(path) else {'position': ()}
-            if len(line['position']) != wish.points or line['examples'] != min(wish.examples, protocol.facts.train):
-                lines.append(run)
-    return lines
+    listed = listing(workdir, replicate)
+    missing = set(_without(workdir, copies, 'connectivity.json', listed))
+    measured = [run for run in copies if run not in missing]
+    lines = storage.all_at_once(
+        lambda run: storage.read_json(storage.join(workdir, run.folder, 'connectivity.json')), measured)
+    missing.update(run for run, line in zip(measured, lines, strict=True) if len(line['position']) != wish.points
+                   or line['examples'] != min(wish.examples, protocol.facts.train))
+    ends = dict.fromkeys(end for run in missing for end in (original(run), run)
+                         if storage.join(end.folder, 'result.json') in listed)
+    endless = {end for end, result in zip(ends, read_results(workdir, ends), strict=True)
+               if outcome(result) != FINISHED}
+    return [run for run in copies if run in missing and not {original(run), run} & endless]

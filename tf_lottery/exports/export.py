@@ -197,15 +197,17 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
       The folder of the export.
 
     Raises:
-      UsageError: the run has not finished or has diverged.
+      UsageError: the run has not finished, has diverged or was not trained.
       ExportError: a form does not do in a fresh process what the network does; an earlier export is as it was.
     """
     source = storage.join(workdir, run.folder)
     if not runs.is_done(workdir, run):
         raise UsageError(f'{source} has not finished: choose another --level or --replicate, or run the experiment.')
     result = storage.read_json(storage.join(source, 'result.json'))
-    if result['diverged']:
-        raise UsageError(f'{source} ended in a loss that is not finite: choose another --level or --replicate.')
+    outcome = runs.outcome(result)
+    if outcome != runs.FINISHED:
+        how = 'ended in a loss that is not finite' if outcome == runs.DIVERGED else 'was not trained'
+        raise UsageError(f'{source} {how}: choose another --level or --replicate.')
     task = config.restore(stored, data_dir, task).task
     subject = _subject(workdir, stored, run, weights, result, task, data_dir)
     folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))

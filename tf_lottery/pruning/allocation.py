@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import EmptiedError, UsageError
 from tf_lottery.pruning.criteria import magnitude
 from tf_lottery.ticket import Mask
 
@@ -117,7 +117,8 @@ def prune(mask, weights, fractions, level, scope='layerwise', score=magnitude, s
       Mask.
 
     Raises:
-      UsageError: a layer would be left empty, fractions differ under 'global', or a weight is not a number.
+      EmptiedError: a global ranking would leave a layer empty.
+      UsageError: so would the fractions; they differ under 'global'; or a weight is not a number.
     """
     sizes = {name: array.size if start is None else int(start[name].sum()) for name, array in mask.items()}
     if scope == 'global':
@@ -154,7 +155,7 @@ def _prune_globally(mask, weights, fractions, level, score, sizes):
         pruned[name] = keep[start:start + size].reshape(mask[name].shape)
         start += size
         if not pruned[name].any():
-            raise UsageError(
+            raise EmptiedError(
                 f"level {level} of global pruning leaves no weight in {name}: stop at level {level - 1} with "
                 f"--config.pruning.levels={level - 1}, or use pruning.scope='layerwise'.")
     return Mask(pruned)

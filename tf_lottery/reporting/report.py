@@ -25,6 +25,11 @@ from tf_lottery.runtime import storage
 _DRAWN_BY = (density.draw, curves.draw, tickets.draw)
 
 
+# Why runs were not trained, by their outcome.
+_UNTRAINED = {runs.EMPTIED: 'the ranking that they start from leaves a layer without weights',
+              runs.LEFT_OUT: 'a run that they are made from ended without weights to go on from'}
+
+
 @dataclasses.dataclass(frozen=True)
 class Findings:
     """What a report is made of.
@@ -196,7 +201,10 @@ def _notes(found):
     diverged = frame[frame['diverged']]
     if len(diverged):
         notes.append(f'Left out of all means, because the loss stopped being finite: {_count_by_branch(diverged)}.')
-    missing = _missing(found.experiment, frame)
+    untrained = results.untrained(frame['workdir'][0], frame)
+    for outcome, those in untrained.groupby('outcome'):
+        notes.append(f'Not trained, because {_UNTRAINED[outcome]}: {_count_by_branch(those)}.')
+    missing = _missing(found.experiment, {*frame['run'], *untrained['run']})
     if len(missing):
         notes.append(f'Runs not there yet: {_count_by_branch(missing)}.')
     if any(map(results.lacks_pairs, found.summaries.values())):
@@ -207,10 +215,9 @@ def _notes(found):
     return notes
 
 
-def _missing(experiment, frame):
-    """The runs that belong to the experiment and have not finished: DataFrame with their branches."""
-    finished = set(frame['run'])
-    missing = [run.branch for run in runs.wanted(restore(experiment)) if run.folder not in finished]
+def _missing(experiment, done):
+    """The runs that belong to the experiment and are not done: DataFrame with their branches."""
+    missing = [run.branch for run in runs.wanted(restore(experiment)) if run.folder not in done]
     return pd.DataFrame({'branch': missing})
 
 

@@ -1,13 +1,11 @@
 """Finished runs as pandas DataFrames: one row per run, then one row per branch and level."""
 
-from concurrent import futures
-
 import pandas as pd
 
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import MissingFileError, UsageError
+from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import flatten, restore
-from tf_lottery.experiment.runs import wanted
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import Measures
 from tf_lottery.training.metrics import from_csv
@@ -18,12 +16,9 @@ STATISTICS = ('mean', 'min', 'max')
 # What lies on the edge is in, whatever the mean of some floats makes of it: a fraction of what is compared with.
 _ROUNDING = 1e-9
 
-# A remote file system answers slowly and answers many at a time.
-_READERS = 16
-
 
 def load_results(path):
-    """Loads every finished run of every experiment at or below a folder.
+    """Loads every run that was trained, of every experiment at or below a folder.
 
     Args:
       path: folder, local or remote; an experiment is a folder that holds config.json.
@@ -33,7 +28,8 @@ def load_results(path):
       `experiment`, the experiment's folder and name; `run`, the run's folder below it; what its result.json holds
       (densities are fractions; `layers` is a dict from weight name to density; `measures` is the Measures that says
       what the run is judged by); and every value of the config under its full name, such as `config.pruning.fraction`.
-      Values that a diverged run lacks are NaN.
+      Values that a diverged run lacks are NaN. `outcome` is runs.FINISHED or runs.DIVERGED; `untrained` has the other
+      runs.
 
     Raises:
       UsageError: no run has finished below `path`.
@@ -50,36 +46,67 @@ def load_results(path):
 
 
 def _rows(workdir):
-    """One dict per finished run of the experiment in `workdir`."""
+    """One dict per run of the experiment in `workdir` that was trained."""
     experiment = storage.read_json(storage.join(workdir, 'config.json'))
     config = flatten(experiment['config'], 'config.')
-    folders = dict.fromkeys([*_listed(workdir), *_expected(experiment)])
-    with futures.ThreadPoolExecutor(_READERS) as pool:
-        return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result,
-                 'measures': Measures.from_json(result.get('measures')), **config}
-                for run, result in pool.map(lambda run: (run, _result(workdir, run)), folders) if result]
+    return [{'workdir': workdir, 'experiment': experiment['name'], 'run': run, **result,
+             'measures': Measures.from_json(result.get('measures')), **config}
+            for run, result in _read(workdir, _done(workdir, experiment))
+            if result['outcome'] in (runs.FINISHED, runs.DIVERGED)]
 
 
-def _expected(experiment):
-    """The folders of the runs that an experiment wants, relative to its own: finished ones may not be listed yet."""
+def untrained(workdir, frame):
+    """Loads the runs of an experiment that came to an end without being trained.
+
+    Args:
+      workdir: the experiment's folder.
+      frame: its rows of `load_results`.
+
+    Returns:
+      DataFrame with one row per run: `run`, its folder, `branch`, `level`, `replicate`, `copy`, `outcome`
+      (runs.EMPTIED or runs.LEFT_OUT), `after`, the folder of the run that it could not be made from (NaN where it is
+      of none), and `reason`.
+    """
+    trained = set(frame['run'])
+    others = [run for run in _done(workdir, runs.read_config(workdir)) if run not in trained]
+    rows = [{'run': run, **result} for run, result in _read(workdir, others) if result['outcome'] in (
+        runs.EMPTIED, runs.LEFT_OUT)]
+    return pd.DataFrame(rows, columns=[
+        'run', 'branch', 'level', 'replicate', 'copy', 'outcome', 'after', 'reason'])
+
+
+def _done(workdir, experiment):
+    """The folders of the runs that are done, relative to `workdir`; finished ones may not be listed yet."""
+    return dict.fromkeys([*_listed(workdir), *_expected(workdir, experiment)])
+
+
+def _expected(workdir, experiment):
+    """The folders of the runs that are done of those that an experiment wants."""
     try:
-        return [run.folder for run in wanted(restore(experiment))]
+        protocol = restore(experiment)
+        wanted = runs.wanted(protocol)
     except (AttributeError, KeyError, TypeError, ValueError):
         # Another version's config: its runs are those that are listed.
         return []
+    missing = set(runs.pending(workdir, protocol))
+    return [run.folder for run in wanted if run not in missing]
 
 
 def _listed(workdir):
-    """Yields the folders of the runs, finished or not, relative to `workdir`."""
-    for replicate in _inside(workdir, '', 'replicate_'):
-        for level in _inside(workdir, replicate, 'level_'):
-            yield from _inside(workdir, level)
+    """Yields the folders of the runs that are listed as done, relative to `workdir`."""
+    for replicate in storage.list_folder(storage.without_slash(workdir)):
+        if replicate.startswith('replicate_'):
+            below = storage.list_below(storage.join(workdir, replicate), 3)
+            for level, run, name in sorted(path.split('/') for path in below):
+                if level.startswith('level_') and name == 'result.json':
+                    yield storage.join(replicate, level, run)
 
 
-def _inside(workdir, folder, prefix=''):
-    """What a folder of the experiment holds under names that start with `prefix`, relative to `workdir`."""
-    names = storage.list_folder(storage.without_slash(storage.join(workdir, folder)))
-    return [storage.join(folder, name) for name in names if name.startswith(prefix)]
+def _read(workdir, folders):
+    """The results of some runs, and their outcomes: list of (the run's folder, dict)."""
+    results = storage.all_at_once(lambda run: _result(workdir, run), folders)
+    return [(run, {**result, 'outcome': runs.outcome(result)})
+            for run, result in zip(folders, results, strict=True) if result]
 
 
 def _result(workdir, run):
@@ -121,14 +148,13 @@ def curves(frame):
       `rewind_step` of the run, then the columns of its metrics.csv.
     """
     names = ['workdir', 'run', 'branch', 'level', 'replicate', 'copy', 'density', 'rewind_step']
-    runs = frame[names].to_dict('records')
+    trained = frame[names].to_dict('records')
 
     def evaluations(run):
         text = storage.read_text(storage.join(run['workdir'], run['run'], 'metrics.csv'))
         return [{**run, **row} for row in from_csv(text)]
 
-    with futures.ThreadPoolExecutor(_READERS) as pool:
-        rows = [row for rows in pool.map(evaluations, runs) for row in rows]
+    rows = [row for rows in storage.all_at_once(evaluations, trained) for row in rows]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
 
 

@@ -8,6 +8,7 @@ there a reader trusts a folder only once the file that is written last, its mark
 import contextlib
 import errno
 import functools
+import glob
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import shutil
 import stat
 import threading
 import zipfile
+from concurrent import futures
 
 import ml_dtypes
 import numpy as np
@@ -30,6 +32,9 @@ _READING = ('look for', 'list', 'read')
 # TensorFlow asks an unreachable 'gs://' ten times, for minutes and in silence: after so long it is said what is waited
 # for.
 _SILENT_SECONDS = 10
+
+# A remote file system answers slowly and answers many at a time.
+_READERS = 16
 
 
 def is_remote(path):
@@ -160,6 +165,36 @@ def list_folder(path):
     with _asked('list', path):
         names = _gfile().listdir(path) if is_remote(path) else os.listdir(path)
         return sorted(name.rstrip('/') for name in names if not name.endswith('.tmp'))
+
+
+def list_below(folder, depth):
+    """Returns what lies exactly so many folders deep below a folder, in no order, as paths relative to it.
+
+    A bucket is asked once, a local disk once for each folder. What a killed process left half written is among it.
+
+    Args:
+      folder: path; where there is nothing, the list is empty.
+      depth: int; 1 lists the folder itself.
+    """
+    with _asked('list', folder):
+        if is_remote(folder):
+            return [path[len(str(folder)) + 1:] for path in _gfile().glob(glob.escape(str(folder)) + depth * '/*')]
+        return list(_local_below(str(folder), depth))
+
+
+def _local_below(folder, depth):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for name in os.listdir(folder):
+            if depth == 1:
+                yield name
+            else:
+                yield from (f'{name}/{inner}' for inner in _local_below(f'{folder}/{name}', depth - 1))
+
+
+def all_at_once(ask, items):
+    """What a function returns for each item, in their order, asked for many at a time."""
+    with futures.ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(ask, items))
 
 
 def folders_with(name, path):

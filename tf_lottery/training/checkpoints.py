@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import time
 
 import numpy as np
 from absl import logging
@@ -36,13 +37,23 @@ class Checkpoint:
     Args:
       folder: where to keep them.
       writes: whether this process may write: of several workers only the first.
+      digest: str, of what is trained: what was saved of anything else is not loaded. '' asks nothing.
+      began: float, `time.perf_counter()` when this process began with the run; None is now.
     """
 
     _NAMES = ('checkpoint_a.npz', 'checkpoint_b.npz')
+    # What files of before this was in them lack: these are loaded, and their seconds are lost.
+    _LATER = frozenset({'digest', 'seconds'})
 
-    def __init__(self, folder, writes=True):
-        self._folder, self._writes = folder, writes
+    def __init__(self, folder, writes=True, digest='', began=None):
+        self._folder, self._writes, self._digest = folder, writes, digest
         self._turn = 0
+        self._began = time.perf_counter() if began is None else began
+
+    @property
+    def seconds(self):
+        """float, how long the run has taken so far, in this process and in those that it goes on from."""
+        return time.perf_counter() - self._began
 
     def save(self, step, state, rows, hosts=1, shift=0):
         """Saves where training stands.
@@ -59,6 +70,8 @@ class Checkpoint:
         if not self._writes:
             return
         arrays['step'] = np.array(step)
+        arrays['seconds'] = np.array(self.seconds)
+        arrays['digest'] = np.array(self._digest)
         arrays['input'] = np.array([hosts, shift])
         arrays['rows'] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
         storage.write_arrays(self._path(self._turn), arrays)
@@ -67,7 +80,8 @@ class Checkpoint:
     def load(self, state):
         """Assigns the newest good checkpoint to `state`.
 
-        A corrupt file is named in a warning and removed; without a good one the run starts again.
+        A file that is corrupt, or of another ticket, is named in a warning and removed; without a good one the run
+        starts again.
 
         Returns:
           Saved, or None.
@@ -76,18 +90,23 @@ class Checkpoint:
             path = self._path(turn)
             try:
                 arrays = storage.read_arrays(path)
-                if len(arrays) != len(state) + 3 or any(
-                        arrays[f'variable_{number:04d}'].shape != variable.shape
-                        for number, variable in enumerate(state)):
-                    raise CorruptFileError(f'{path} is corrupt: it is not of this network and optimizer.')
+                self._check(path, arrays, state)
             except CorruptFileError as error:
                 self._discard(path, error)
                 continue
             self._turn = 1 - turn
+            self._began -= float(arrays.get('seconds', 0))
             for number, variable in enumerate(state):
                 variable.assign(arrays[f'variable_{number:04d}'])
             return Saved(int(arrays['step']), json.loads(bytes(arrays['rows'])), *map(int, arrays['input']))
         return None
+
+    def _check(self, path, arrays, state):
+        if len(arrays.keys() - self._LATER) != len(state) + 3 or any(
+                arrays[f'variable_{number:04d}'].shape != variable.shape for number, variable in enumerate(state)):
+            raise CorruptFileError(f'{path} is corrupt: it is not of this network and optimizer.')
+        if self._digest and 'digest' in arrays and str(arrays['digest']) != self._digest:
+            raise CorruptFileError(f'{path} is of another ticket: mask, start weights, step or config differ.')
 
     def _newest_first(self):
         """The turns whose file is there, the highest step first: the other one is read if that is corrupt."""
