@@ -290,7 +290,7 @@ def test_a_plan_counts_the_outcomes_that_are_not_finished(tmp_path):
                {'diverged': False, 'outcome': 'emptied'})
     for run, result in zip(runs.wanted(what), results, strict=False):
         storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), result)
-        text = plan.describe(str(tmp_path), what, images_per_second=1)
+        text = plan.describe(str(tmp_path), what, examples_per_second=1)
         assert ('of which' in text) is (result != {'diverged': False})
     assert text.split('to do')[1].splitlines()[1:4] == [
         'Winning ticket                     0-4                            5       4       1',
