@@ -1,7 +1,7 @@
 """Calls a function in a process of its own, so that TensorFlow has not begun in this one.
 
-Once TensorFlow has run anything, devices cannot be split and workers cannot meet any more: what has to be known before a
-strategy is built is found out elsewhere.
+Once TensorFlow has run anything, devices cannot be split and workers cannot meet any more: what has to be known before
+a strategy is built is found out elsewhere.
 """
 
 import json
