@@ -30,10 +30,7 @@ class OwnNetwork:
         self._reference = reference
 
     def prunable_shapes(self, input_shape, classes):
-        """What can be pruned, by building the network once, in a process of its own.
-
-        Kernels of more than two dimensions are of the group 'conv', those that no other prunable weight follows are of
-        'output', all others of 'dense'.
+        """What can be pruned, as `prunable_shapes` below says, by building the network in a process of its own.
 
         Raises:
           UsageError: the reference leads to no such function, or what it returns is not such a network, or has nothing
@@ -93,17 +90,11 @@ class OwnNetwork:
 def shapes(reference, input_shape, classes):
     """What `OwnNetwork.prunable_shapes` returns, found by building the network in this process."""
     with keras2.quiet_start():
-        from tf_lottery.pruning import wrapper
-
-    network = OwnNetwork(reference).build(tuple(input_shape), classes, seed=0)
-    places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
-    wrapped = wrapper.prunable(network)
-    if not wrapper.wrappers(wrapped):
+        import tf_lottery.pruning.wrapper  # noqa: F401
+    found = prunable_shapes(OwnNetwork(reference).build(tuple(input_shape), classes, seed=0))
+    if not found:
         raise _refused(reference, 'has no weights that can be pruned', 'give it a layer that has a kernel')
-    weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
-    last = _last(network, {id(weight) for weight in weights.values()})
-    return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
-                   tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
+    return found
 
 
 @functools.cache
@@ -116,6 +107,28 @@ def _shapes_elsewhere(reference, input_shape, classes, folder):
 
 def _refused(reference, what, remedy):
     return UsageError(f'the network of {_KEY}={in_one_line(reference)} {what}: {remedy}.')
+
+
+def prunable_shapes(network):
+    """What can be pruned of a model that nobody here has seen.
+
+    Args:
+      network: a functional or Sequential `tf_keras` model.
+
+    Returns:
+      dict as of `models.Network.prunable_shapes`: kernels of more than two dimensions are of the group 'conv', weights
+      that no other prunable weight follows are of 'output', all others of 'dense'.
+    """
+    from tf_lottery.pruning import wrapper
+
+    places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
+    wrapped = wrapper.prunable(network)
+    if not wrapper.wrappers(wrapped):
+        return {}
+    weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
+    last = _last(network, {id(weight) for weight in weights.values()})
+    return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
+                   tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
 
 
 def _described(tensors):
