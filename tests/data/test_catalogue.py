@@ -203,6 +203,15 @@ def test_a_share_of_the_only_split_tests(folder):
     assert by_content(*every) == stored('alone', 'train')
 
 
+@pytest.mark.parametrize(('kind', 'size'), [('grey', None), ('sizes', 12)])
+def test_an_export_is_verified_on_the_test_set_with_some_training_examples_beside_it(folder, kind, size):
+    chosen = data.chosen(settings(kind, image_size=size), folder)
+    for count, expected in ((3, 3), (500, chosen.train - 5)):
+        train, test = data.examples(settings(kind, image_size=size), chosen, 5, count, folder)
+        assert (len(train), len(test)) == (expected, chosen.test)
+        assert train.images.shape[1:] == test.images.shape[1:] == chosen.shape
+
+
 def test_a_test_set_without_labels_is_refused(folder, monkeypatch):
     sentence = ('tfds:pictures/unlabelled has images without a label (it is -1) in its split test: choose another data '
                 'set, for no network can be judged on this one.')
