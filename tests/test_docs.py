@@ -62,7 +62,8 @@ def test_pip_knows_the_package(line):
 
 
 def data_set_is_there(name):
-    return (pathlib.Path(os.environ.get('TFDS_DATA_DIR', '')) / name).is_dir()
+    own = re.split('[/:]', name.removeprefix('tfds:'))[0]
+    return (pathlib.Path(os.environ.get('TFDS_DATA_DIR', '')) / own).is_dir()
 
 
 def typed_flags(line):
@@ -101,9 +102,12 @@ def shorten(settings):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """A folder to run commands in, where the experiments that the docs export from are there."""
+    """A folder to run commands in, with the files that the docs show: those blocks begin with the file's name."""
     folder = tmp_path_factory.mktemp('docs')
     (folder / 'configs').symlink_to(ROOT / 'configs')
+    for _, block in blocks('python'):
+        for name in re.findall(r'\A# (\w+\.py)\n', block):
+            (folder / name).write_text(block)
     return folder
 
 
@@ -172,8 +176,11 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
             values.jit = 'off'
         # There is none.
         values.strategy = 'auto' if values.strategy == 'tpu' else values.strategy
-    if values.config.data.name != 'digits' and values.mode == 'run' and not data_set_is_there(values.config.data.name):
-        pytest.skip(f'{values.config.data.name} is not in TFDS_DATA_DIR')
+    name = values.config.data.name
+    # Others are known without being there.
+    needed = name.startswith('tfds:') or (name != 'digits' and values.mode == 'run')
+    if needed and not data_set_is_there(name):
+        pytest.skip(f'{name} is not in TFDS_DATA_DIR')
     if values.mode in ('export', 'report') and not (folder / values.workdir).exists():
         pytest.skip(f'the run in {values.workdir} was skipped')
     assert command.in_one_sentence(lambda: command.run(values, line)) == 0
@@ -294,6 +301,9 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
         assert 'final_test_accuracy' in printed
     elif 'tf_lottery.export(' in block:
         assert (folder / re.fullmatch(r'exported to (\S+)\n', printed)[1] / 'SHA256SUMS').exists()
+    elif block.startswith('# '):
+        # A file, which commands read.
+        assert printed == ''
     elif 'load_ticket' in block:
         assert 'lenet_300_100; Mask(' in printed
     else:

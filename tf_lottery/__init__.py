@@ -26,6 +26,7 @@ _HOMES = {
     'levels': 'tf_lottery.lottery',
     'load_model': 'tf_lottery.exports.export',
     'load_results': 'tf_lottery.reporting.results',
+    'run': 'tf_lottery.notebook',
     'load_ticket': 'tf_lottery.exports.ticket_file',
     'prunable': 'tf_lottery.pruning.wrapper',
     'save_ticket': 'tf_lottery.exports.ticket_file',

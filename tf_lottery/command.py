@@ -138,18 +138,19 @@ def _workdir(options):
     return storage.join('runs', name)
 
 
-def run(options, command_line):
+def run(options, command_line, task=None):
     """Does what the flags say.
 
     Args:
       options: the parsed flags of main.py.
       command_line: str, the command as typed, which is written into what it makes.
+      task: Task that the config names, where it has been made; None to find it.
 
     Raises:
       UsageError, StorageError, Interrupted.
     """
     _check_flags(options)
-    protocol = config.check(options.config, options.data_dir)
+    protocol = config.check(options.config, options.data_dir, task)
     runs.check_extent(protocol)
     if protocol.config.training.batch_size % options.cpu_devices:
         raise UsageError(f'--cpu_devices={options.cpu_devices} does not divide a batch of '
@@ -214,7 +215,7 @@ def _run(workdir, protocol, options, command_line):
         if all(results.dense(summary) is None for summary in summaries.values()):
             print('No ticket is exported: the dense network of every replicate diverged.')
             return
-        _export(workdir, options, command_line, None, summaries)
+        _export(workdir, options, command_line, None, summaries, protocol.task)
 
 
 def _train(workdir, protocol, options, claims=None):
@@ -283,13 +284,13 @@ def _report(workdir):
     return found.summaries
 
 
-def _export(workdir, options, command_line, replicate, summaries=None):
+def _export(workdir, options, command_line, replicate, summaries=None, task=None):
     from tf_lottery.reporting import results
 
     with keras2.quiet_start():
         from tf_lottery.exports import export
     stored = runs.read_config(workdir)
-    protocol = config.restore(stored, options.data_dir)
+    protocol = config.restore(stored, options.data_dir, task)
     summaries = summaries or results.summaries(results.load_results(workdir))
     if options.rewind_to:
         wish = steps.parse(options.rewind_to, steps.per_epoch(
@@ -308,7 +309,7 @@ def _export(workdir, options, command_line, replicate, summaries=None):
     how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds,
                          deploys if wish.shrink is None else wish.shrink)
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
-                               how)
+                               how, protocol.task)
     print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')
 
 

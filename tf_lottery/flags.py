@@ -7,9 +7,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from tf_lottery import command, configs
-from tf_lottery.errors import UsageError, shown
+from tf_lottery.errors import CorruptFileError, UsageError, in_one_line, shown
+from tf_lottery.experiment import config
 from tf_lottery.experiment.config_file import ConfigFile
-from tf_lottery.runtime import clusters
+from tf_lottery.runtime import clusters, storage
 
 # --help shows the flags of the program that was started; they count as that one's.
 flags.disclaim_key_flags()
@@ -79,7 +80,23 @@ class _Config(ConfigFile):
         path = configs.FILES.get(name, name)
         if not os.path.isfile(path):
             raise UsageError(_unknown(name))
-        return super().parse(':'.join([path, *arm]))
+        return _of_folder(path) if path.endswith('.json') else super().parse(':'.join([path, *arm]))
+
+
+def _of_folder(path):
+    """The config that an experiment has in its folder, as its config.json.
+
+    Raises:
+      UsageError: the file holds something else.
+    """
+    try:
+        stored = storage.read_json(path)['config']
+        settings = config.restored(stored)
+    except (CorruptFileError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f'{path} is no config.json of an experiment ({in_one_line(error)}): give that of its folder, '
+                         'or a config file.') from error
+    settings.lock()
+    return settings
 
 
 def _unknown(name):

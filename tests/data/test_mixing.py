@@ -9,17 +9,18 @@ from tf_lottery.data import mixing
 COUNT, SIZE = 400, 8
 # Every image has one colour of its own, which tells whose a pixel is.
 COLOURS = np.arange(COUNT) % 250
-BATCH = {'image': tf.constant(np.broadcast_to(COLOURS[:, None, None, None], (COUNT, SIZE, SIZE, 3)), tf.uint8),
-         'label': tf.constant(COLOURS, tf.int32)}
 
 
-def mixed(mixer, alpha, seed=1):
-    return {key: value.numpy() for key, value in mixer(BATCH, alpha, tf.constant([seed, 5], tf.int64)).items()}
+def mixed(mixer, alpha, seed=1, shape=(SIZE, SIZE, 3)):
+    batch = {'image': tf.constant(np.broadcast_to(COLOURS[:, None, None, None], (COUNT, *shape)), tf.uint8),
+             'label': tf.constant(COLOURS, tf.int32)}
+    return {key: value.numpy() for key, value in mixer(batch, alpha, tf.constant([seed, 5], tf.int64)).items()}
 
 
+@pytest.mark.parametrize('shape', [(SIZE, SIZE, 3), (6, 11, 1)])
 @pytest.mark.parametrize('mixer', [mixing.mix_up, mixing.cut_mix])
-def test_the_share_is_that_of_the_pixels(mixer):
-    found = mixed(mixer, 1.0)
+def test_the_share_is_that_of_the_pixels(mixer, shape):
+    found = mixed(mixer, 1.0, shape=shape)
     expected = found['share'] * found['label'] + (1 - found['share']) * found['other']
     assert found['image'].mean((1, 2, 3)) == pytest.approx(expected, abs=0.51)
     assert np.array_equal(found['label'], COLOURS) and sorted(found['other']) == sorted(COLOURS)
@@ -34,8 +35,9 @@ def test_shares_are_drawn_from_beta(alpha, deviation):
     assert share.mean() == pytest.approx(0.5, abs=0.07) and share.std() == pytest.approx(deviation, abs=0.03)
 
 
-def test_what_is_pasted_is_a_rectangle():
-    found = mixed(mixing.cut_mix, 1.0)
+@pytest.mark.parametrize('shape', [(SIZE, SIZE, 3), (6, 11, 1)])
+def test_what_is_pasted_is_a_rectangle(shape):
+    found = mixed(mixing.cut_mix, 1.0, shape=shape)
     for image, label, other in zip(found['image'][..., 0], found['label'], found['other'], strict=True):
         if label != other:
             rows, columns = np.nonzero(image == other)

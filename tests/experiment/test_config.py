@@ -167,7 +167,7 @@ def test_learning_rates_are_those_of_the_batch_that_they_are_given_for():
     ('mnist', 'data.image_size', 64, 'data.image_size is 64, which is for data sets that are streamed; mnist is in me'),
     ('mnist', 'data.mix_up', 0.2, 'data.mix_up is 0.2, which is for data sets that are streamed; mnist is in memory'),
     ('mnist', 'data.rand_augment_magnitude', 0.9, 'data.rand_augment_magnitude is 0.9, which is for data sets that'),
-    ('imagenet2012', 'data.flip', True, 'data.flip is True, which is for data sets that are of images of one size; imagen'),
+    ('imagenet2012', 'data.flip', True, 'data.flip is True, which is for data sets that are of images of one size; i'),
     ('imagenet2012', 'data.mix_up', -1.0, 'data.mix_up is -1.0: give its alpha, above 0'),
     ('imagenet2012', 'data.skip_corrupt', -1, 'data.skip_corrupt is -1: give a whole number of 0 or more'),
     ('imagenet2012', 'data.rand_augment_magnitude', 1.5, 'data.rand_augment_magnitude is 1.5: give a number in'),

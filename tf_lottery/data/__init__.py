@@ -134,7 +134,7 @@ def examples(settings, dataset, validation, training, data_dir=None):
       settings: a config's `data`.
       dataset: Description, of `chosen`.
       validation: int, the number of validation examples.
-      training: int, how many training examples.
+      training: int, how many training examples; all where there are fewer.
       data_dir: as in `load`.
 
     Returns:
@@ -145,7 +145,7 @@ def examples(settings, dataset, validation, training, data_dir=None):
     """
     if not dataset.streamed:
         splits = load(settings.name, validation, data_dir)
-        return splits.train.take(np.arange(training)), splits.test
+        return splits.train.take(np.arange(min(training, len(splits.train)))), splits.test
     from tf_lottery.data import streaming
 
     splits = streaming.splits(dataset, validation)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_lottery.data.description import Description, Split
 from tf_lottery.errors import CorruptFileError, UsageError, in_one_line, reason, shown
-from tf_lottery.runtime import keras2, storage
+from tf_lottery.runtime import elsewhere, keras2, storage
 
 # What stands before the name of a data set that no paper here trains on.
 PREFIX = 'tfds:'
@@ -43,7 +43,7 @@ def describe(name, data_dir=None):
       UsageError: there is no such data set, it cannot be fetched, or it is not of images with a label each.
       StorageError: the folder cannot be reached.
     """
-    folder = _find(name, data_dir) or _fetch(name, data_dir)
+    folder = _find(name, data_dir) or elsewhere.call(f'{__name__}:fetch', name, data_dir)
     try:
         return _description(name, folder, data_dir)
     except UsageError:
@@ -130,6 +130,12 @@ def not_prepared(source, name):
                       f'TFDS_DATA_DIR at a folder that holds {name}.')
 
 
+def without_label(name, label, split):
+    """The UsageError about a split whose labels are not public."""
+    return UsageError(f'{name} has images without a label (it is {label}) in its split {split}: choose another data '
+                      'set, for no network can be judged on this one.')
+
+
 _DEFAULT = '~/tensorflow_datasets'
 
 
@@ -164,8 +170,15 @@ def _find(name, data_dir):
                  if storage.exists(storage.join(path, 'dataset_info.json'))), None)
 
 
-def _fetch(name, data_dir):
-    """Has TFDS prepare a data set that it knows, and returns its folder."""
+def fetch(name, data_dir=None):
+    """Has TFDS prepare a data set that is not there, and returns its folder.
+
+    Args:
+      name, data_dir: as in `describe`.
+
+    Raises:
+      UsageError: as of `describe`.
+    """
     with keras2.quiet_start():
         import tensorflow_datasets as tfds
 
@@ -173,19 +186,22 @@ def _fetch(name, data_dir):
     try:
         source = tfds.builder(name.removeprefix(PREFIX), data_dir=root)
     except tfds.core.DatasetNotFoundError as error:
-        known = [*tfds.list_builders(with_community_datasets=False),
-                 *storage.list_folder(root or os.path.expanduser(_DEFAULT))]
-        near = difflib.get_close_matches(_REFERENCE.fullmatch(name)['name'], known, 1)
+        own, root = _REFERENCE.fullmatch(name)['name'], root or os.path.expanduser(_DEFAULT)
+        there = storage.list_folder(root)
+        if own in there:
+            found = [each for each in storage.list_folder(storage.join(root, own)) if not each.startswith('.')]
+            raise UsageError(f'{name} is not in {storage.join(root, own)}, which holds '
+                             f'{", ".join(found) or "nothing"}: give a config and a version that are there.') from error
+        near = difflib.get_close_matches(own, [*tfds.list_builders(with_community_datasets=False), *there], 1)
         remedy = f'did you mean {PREFIX + near[0]!r}?' if near else (
             'choose one of its catalogue, or point --data_dir or TFDS_DATA_DIR at a folder that holds it.')
-        raise UsageError(f'{name} is not in {root or _DEFAULT}, and TFDS knows no data set of this name: {remedy}'
-                         ) from error
+        raise UsageError(f'{name} is not in {root}, and TFDS knows no data set of this name: {remedy}') from error
     except Exception as error:
         raise UsageError(f'TFDS cannot open {name} ({in_one_line(reason(error))}): give a config and a version that it '
                          'has, or leave them out.') from error
     # Before gigabytes of something else are downloaded.
-    _image_and_label(name, _as_json(source.info.features), source.info.supervised_keys)
-    prepare(source, name)
+    _image_and_label(name, _json_of(source.info.features), source.info.supervised_keys)
+    prepare(source, name.removeprefix(PREFIX))
     return str(source.data_dir)
 
 
@@ -194,7 +210,7 @@ def _description(name, folder, data_dir):
     described = storage.read_json(storage.join(folder, 'features.json'))
     if 'featuresDict' not in described:
         # As TFDS wrote them until 2022; it reads both.
-        described = _as_json(builder(name, data_dir).info.features)
+        described = elsewhere.call(f'{__name__}:features', name, data_dir)
     supervised = [item.get('featureKey') for item in info.get('supervisedKeys', {}).get('tuple', {}).get('items', ())]
     image, label, shape, classes = _image_and_label(name, described, supervised)
     splits, train, test = _splits(name, info)
@@ -211,8 +227,12 @@ def _description(name, folder, data_dir):
                        features=(image, label), folder=folder)
 
 
-def _as_json(features):
-    """What a features.json holds, of TFDS's own object."""
+def features(name, data_dir=None):
+    """What the features.json of a prepared data set holds, in the words of the TFDS that is installed."""
+    return _json_of(builder(name, data_dir).info.features)
+
+
+def _json_of(features):
     from google.protobuf import json_format
 
     return json_format.MessageToDict(features.to_proto())
@@ -227,7 +247,7 @@ def _image_and_label(name, described, supervised):
     if len(pair) != 2 or pair[0] not in images or pair[1] not in labels:
         if len(images) != 1 or len(labels) != 1:
             what = ', '.join(f'{key} ({feature.get("pythonClassName", "?").rpartition(".")[2]})'
-                             for key, feature in features.items())
+                             for key, feature in sorted(features.items()))
             raise UsageError(f'{name} is not of one image and one class label each, but of {in_one_line(what)}: choose '
                              'a data set that has one Image and one ClassLabel.')
         pair = images[0], labels[0]
@@ -280,6 +300,5 @@ def _in_memory(source, name, description, split):
     columns = next(iter(rows.batch(source.info.splits[split].num_examples)))
     found = Split(columns[image].numpy(), columns[label].numpy().astype(np.int32))
     if found.labels.min() < 0:
-        raise UsageError(f'{name} has images without a label (it is {found.labels.min()}) in its split {split}: choose '
-                         'another data set, for those of this split cannot be counted.')
+        raise without_label(name, found.labels.min(), split)
     return found

@@ -11,7 +11,7 @@ def mix_up(batch, alpha, seed):
     """Blends each image with another one of its batch (Zhang et al., 1710.09412).
 
     Args:
-      batch: dict with `image` uint8 [n, size, size, 3] and `label` int32 [n].
+      batch: dict with `image` uint8 [n, height, width, channels] and `label` int32 [n].
       alpha: float above 0; the share of an image is drawn from Beta(alpha, alpha).
       seed: int64 tensor [2].
 
@@ -40,16 +40,22 @@ def cut_mix(batch, alpha, seed):
     """
     partner_seed, share_seed, place_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     partner, count = _partner(batch, partner_seed), tf.size(batch['label'])
-    size = batch['image'].shape[1]
-    side = tf.cast(size * tf.sqrt(1 - _beta(alpha, count, share_seed)), tf.int32)
-    centre = tf.random.stateless_uniform([2, count], place_seed, maxval=size, dtype=tf.int32)
-    first, last = (tf.clip_by_value(edge, 0, size) for edge in (centre - side // 2, centre - side // 2 + side))
-    places = tf.range(size)
-    inside = (first[..., None] <= places) & (places < last[..., None])
-    pasted = inside[0][:, :, None, None] & inside[1][:, None, :, None]
-    area = tf.reduce_prod(last - first, axis=0)
+    height, width = batch['image'].shape[1:3]
+    share = tf.sqrt(1 - _beta(alpha, count, share_seed))
+
+    def cut(axis, size):
+        """The places along an axis that are pasted, bool [n, size], and how many they are, int32 [n]."""
+        side = tf.cast(size * share, tf.int32)
+        centre = tf.random.stateless_uniform([2, count], place_seed, maxval=size, dtype=tf.int32)[axis]
+        first, last = (tf.clip_by_value(edge, 0, size) for edge in (centre - side // 2, centre - side // 2 + side))
+        places = tf.range(size)
+        return (first[:, None] <= places) & (places < last[:, None]), last - first
+
+    (rows, tall), (columns, wide) = cut(0, height), cut(1, width)
+    pasted = rows[:, :, None, None] & columns[:, None, :, None]
     return {**batch, 'image': tf.where(pasted, tf.gather(batch['image'], partner), batch['image']),
-            'other': tf.gather(batch['label'], partner), 'share': 1 - tf.cast(area, tf.float32) / size**2}
+            'other': tf.gather(batch['label'], partner),
+            'share': 1 - tf.cast(tall * wide, tf.float32) / (height * width)}
 
 
 def _partner(batch, seed):

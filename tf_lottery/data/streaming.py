@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tf_lottery.data import DATASETS, Split, describe, jpeg, mixing
 from tf_lottery.data.augmentation import crop_and_flip
-from tf_lottery.data.catalogue import builder, not_prepared
+from tf_lottery.data.catalogue import builder, not_prepared, without_label
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.runtime import storage
 from tf_lottery.steps import per_epoch
@@ -102,6 +102,7 @@ class ImageStream:
         self._examples = shares[host].num_examples
         self._most = max(share.num_examples for share in shares)
         self._batch_size, self._own_batch = batch_size, batch_size // hosts
+        self._name, self._split = name, split
         self._host, self._limit = host, skip_corrupt
         height, width, self._channels = dataset.shape
         self._varying = dataset.varying
@@ -209,7 +210,8 @@ class ImageStream:
           order_seed, start, end: as in `training`.
 
         Returns:
-          CorruptFileError about the first record that cannot be read, to raise; None where all can.
+          CorruptFileError about the first record that cannot be read, or UsageError about an image without a label, to
+          raise; None where there is none.
         """
         return self._unreadable(lambda lenient: lenient._ordered(order_seed, start, end))
 
@@ -227,11 +229,13 @@ class ImageStream:
                 if not content.numpy():
                     list(tf.data.TFRecordDataset(path))
                     raise UsageError('the file ends before it')
-                self._example(content, self._decoded)
+                label = self._example(content, self._decoded)['label']
             except (tf.errors.OpError, UsageError) as error:
                 return CorruptFileError(
                     f'record {int(record)} of {path} cannot be read ({reason(error)}): prepare the data set '
                     'again, or skip such records with data.skip_corrupt.')
+            if label < 0:
+                return without_label(self._name, int(label), self._split)
         return None
 
     def _ordered(self, order_seed, start, end):
@@ -307,15 +311,16 @@ class ImageStream:
         types = {'image': tf.string, 'label': tf.int64}
         found = tf.io.parse_single_example(content, {
             name: tf.io.FixedLenFeature([], types[feature]) for feature, name in self._features.items()})
-        label = tf.cast(found[self._features['label']], tf.int32)
-        with tf.control_dependencies([tf.debugging.Assert(label >= 0, ['its image has no label, but', label])]):
-            return {'image': view(found[self._features['image']]), 'label': tf.identity(label)}
+        image, label = (found[self._features[feature]] for feature in types)
+        return {'image': view(image), 'label': tf.cast(label, tf.int32)}
 
     def _viewed(self, numbered, view):
         """Decodes records in parallel into dicts with `image` and `label`, those that are skipped into `_nothing`."""
         def example(number, record):
             _, (_, content) = record
-            return self._example(content, functools.partial(view, number))
+            found = self._example(content, functools.partial(view, number))
+            with tf.control_dependencies([tf.debugging.Assert(found['label'] >= 0, ['an image without a label'])]):
+                return {**found, 'label': tf.identity(found['label'])}
 
         # More at a time than there are cores, so that none waits for the one image that comes next.
         at_once = 4 * os.cpu_count()

@@ -326,7 +326,7 @@ def check(config, data_dir=None, task=None):
     facts = task.facts()
     if training.optimizer == 'own':
         # Refused now, where the task has none.
-        task.optimizer()
+        task.require_optimizer()
     if facts.train < training.batch_size:
         raise UsageError(f'training.batch_size is {training.batch_size}, and {facts.about} has {facts.train} examples '
                          'to train on: give a smaller batch.')
@@ -458,6 +458,13 @@ def _fractions(pruning, weights):
     return {name: by_group[weight.group] for name, weight in weights.items()}
 
 
+def restored(stored):
+    """The ConfigDict that a nested dict in a config.json stands for: see `restore`."""
+    config = defaults()
+    config.update_from_flattened_dict({key: value for key, value in flatten(stored).items() if key in VALUES})
+    return config
+
+
 def restore(stored, data_dir=None, task=None):
     """The Protocol of an experiment in its folder.
 
@@ -468,8 +475,7 @@ def restore(stored, data_dir=None, task=None):
       stored: dict, what `runs.read_config` returns.
       data_dir, task: as of `check`.
     """
-    config = defaults()
-    config.update_from_flattened_dict({key: value for key, value in flatten(stored['config']).items() if key in VALUES})
+    config = restored(stored['config'])
     if 'facts' in stored:
         return _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
     # It is older than other tasks than images.

@@ -82,7 +82,7 @@ def find(name):
     """Returns the Network of a name, or the `own.OwnNetwork` of a reference such as 'mynets.py:build'.
 
     Raises:
-      UsageError: an unknown name, or a reference that leads to no function that builds a network.
+      UsageError: an unknown name. What is wrong with a reference is told by its `prunable_shapes`.
     """
     if ':' in name:
         from tf_lottery.models.own import OwnNetwork

@@ -3,11 +3,13 @@
 Unlike the papers' they are known by building them, which needs TensorFlow.
 """
 
+import functools
 import inspect
 import math
+import os
 
 from tf_lottery.errors import UsageError, in_one_line
-from tf_lottery.runtime import keras2, objects
+from tf_lottery.runtime import elsewhere, keras2, objects
 
 # The key that names the function.
 _KEY = 'model.name'
@@ -22,38 +24,19 @@ class OwnNetwork:
 
     Args:
       reference: str, 'file.py:name' or 'package.module:name'.
-
-    Raises:
-      UsageError: it leads to nothing that can be called with these arguments.
     """
 
     def __init__(self, reference):
         self._reference = reference
-        # The file imports it, whose libraries greet.
-        with keras2.quiet_start():
-            import tf_keras  # noqa: F401
-        self._function = objects.load(reference, _KEY)
-        try:
-            parameters = inspect.signature(self._function)
-            parameters.bind((1, 1, 1), 1, 0)
-        except (TypeError, ValueError):
-            raise UsageError(f'{_KEY}={in_one_line(reference)} cannot be called with (input_shape, classes, seed): '
-                             'make it a function of these three.') from None
-        self._takes_precision = 'precision' in parameters.parameters
 
     def prunable_shapes(self, input_shape, classes):
-        """What can be pruned, by building the network once.
-
-        Kernels of more than two dimensions are of the group 'conv', those that no other prunable weight follows are of
-        'output', all others of 'dense'.
+        """What can be pruned, as `prunable_shapes` below says, by building the network in a process of its own.
 
         Raises:
-          UsageError: what the function returns is not such a network, or has nothing to prune.
+          UsageError: the reference leads to no such function, or what it returns is not such a network, or has nothing
+            to prune.
         """
-        found = prunable_shapes(self.build(input_shape, classes, seed=0))
-        if not found:
-            raise self._refused('has no weights that can be pruned', 'give it a layer that has a kernel')
-        return found
+        return dict(_shapes_elsewhere(self._reference, tuple(input_shape), classes, os.getcwd()))
 
     def build(self, input_shape, classes, seed, precision='float32'):
         """Builds the network; whatever its initialisers draw is a function of the seed.
@@ -61,15 +44,26 @@ class OwnNetwork:
         Raises:
           UsageError: as of `prunable_shapes`, or another precision than float32 that the function does not take.
         """
-        if precision != 'float32' and not self._takes_precision:
+        function, takes_precision = self._function()
+        if precision != 'float32' and not takes_precision:
             raise UsageError(f'training.precision is {precision}, which {self._reference} does not take: give it an '
                              'argument precision, the dtype policy of its layers, or train in float32.')
         file = objects.file_of(self._reference)
         with keras2.seeded(seed), objects.told(file, (file, 'mend it'), f'mend it, or give another {_KEY}'):
-            network = self._function(input_shape, classes, seed,
-                                     **({'precision': precision} if self._takes_precision else {}))
+            network = function(input_shape, classes, seed, **({'precision': precision} if takes_precision else {}))
         self._check(network, input_shape, classes)
         return network
+
+    def _function(self):
+        """(the function, whether it takes a precision)."""
+        function = objects.load(self._reference, _KEY)
+        try:
+            signature = inspect.signature(function)
+            signature.bind((1, 1, 1), 1, 0)
+        except (TypeError, ValueError):
+            raise UsageError(f'{_KEY}={in_one_line(self._reference)} cannot be called with (input_shape, classes, '
+                             'seed): make it a function of these three.') from None
+        return function, 'precision' in signature.parameters
 
     def _check(self, network, input_shape, classes):
         import tensorflow as tf
@@ -83,17 +77,36 @@ class OwnNetwork:
             raise UsageError(f'{self._reference} returns what cannot be trained here: {error}') from error
         taken = [(tuple(tensor.shape[1:]), tensor.dtype.is_floating) for tensor in network.inputs]
         if taken != [(tuple(input_shape), True)]:
-            raise self._refused(f'takes {_described(network.inputs)}',
-                                f'let its only input be float images of shape {tuple(input_shape)}, its first argument')
+            raise _refused(self._reference, f'takes {_described(network.inputs)}', 'let its only input be float images '
+                           f'of shape {tuple(input_shape)}, its first argument')
         if len(network.outputs) != 1 or tuple(network.outputs[0].shape[1:]) != (classes,) or (
                 network.outputs[0].dtype != tf.float32):
-            raise self._refused(f'makes {_described(network.outputs)}', f'let its only output be float32 logits of '
-                                f'shape ({classes},), one for each class, its second argument')
+            raise _refused(self._reference, f'makes {_described(network.outputs)}', 'let its only output be float32 '
+                           f'logits of shape ({classes},), one for each class, its second argument')
         if _ends_in_softmax(network):
-            raise self._refused('ends in a softmax', 'leave that out, for the loss takes logits')
+            raise _refused(self._reference, 'ends in a softmax', 'leave that out, for the loss takes logits')
 
-    def _refused(self, what, remedy):
-        return UsageError(f'the network of {_KEY}={in_one_line(self._reference)} {what}: {remedy}.')
+
+def shapes(reference, input_shape, classes):
+    """What `OwnNetwork.prunable_shapes` returns, found by building the network in this process."""
+    with keras2.quiet_start():
+        import tf_lottery.pruning.wrapper  # noqa: F401
+    found = prunable_shapes(OwnNetwork(reference).build(tuple(input_shape), classes, seed=0))
+    if not found:
+        raise _refused(reference, 'has no weights that can be pruned', 'give it a layer that has a kernel')
+    return found
+
+
+@functools.cache
+def _shapes_elsewhere(reference, input_shape, classes, folder):
+    """`shapes`, asked once; `folder` is the working directory, which the reference is relative to."""
+    del folder
+    return {name: (group, tuple(shape), places) for name, (group, shape, places) in elsewhere.call(
+        f'{__name__}:shapes', reference, input_shape, classes).items()}
+
+
+def _refused(reference, what, remedy):
+    return UsageError(f'the network of {_KEY}={in_one_line(reference)} {what}: {remedy}.')
 
 
 def prunable_shapes(network):
@@ -110,6 +123,8 @@ def prunable_shapes(network):
 
     places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
     wrapped = wrapper.prunable(network)
+    if not wrapper.wrappers(wrapped):
+        return {}
     weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
     last = _last(network, {id(weight) for weight in weights.values()})
     return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',

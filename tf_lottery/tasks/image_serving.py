@@ -85,8 +85,8 @@ def signatures(images):
       serving_default  `image` float32 [n, height, width, channels], pixel values divided by the brightest;
       serving_images   `image` uint8 [n, height, width, channels], pixel values as they are;
       serving_jpeg     `image_bytes` string [n], JPEG, PNG, GIF or BMP files, as evaluation sees them: of images of
-                       varying size the square in the centre, resized, else the whole image, resized where it is of another
-                       size; where 255 is the brightest,
+                       varying size the square in the centre, resized, else the whole image, resized where it is of
+                       another size; where 255 is the brightest,
     each with the outputs `logits` and `probabilities` float32 [n, classes] and `label` int64 [n].
 
     Args:

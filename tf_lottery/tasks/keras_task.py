@@ -174,15 +174,8 @@ class KerasTask(Task):
     def network(self, seed):
         return self._built(seed)
 
-    def optimizer(self):
-        """Returns a fresh optimizer like that which the model was compiled with; Adam is `tf_lottery.Adam`.
-
-        Raises:
-          UsageError: one of Keras's legacy optimizers.
-        """
+    def require_optimizer(self):
         import tf_keras
-
-        from tf_lottery.training.optimizers import Adam
 
         self.facts()
         own = self._model.optimizer
@@ -190,6 +183,15 @@ class KerasTask(Task):
             raise UsageError(f'the model was compiled with a {type(own).__module__.split(".")[-1]} optimizer, '
                              f'{type(own).__name__}, which an experiment cannot rewind: give one of '
                              'tf_keras.optimizers, or training.optimizer of the config.')
+
+    def optimizer(self):
+        """Returns a fresh optimizer like that which the model was compiled with; Adam is `tf_lottery.Adam`."""
+        import tf_keras
+
+        from tf_lottery.training.optimizers import Adam
+
+        self.require_optimizer()
+        own = self._model.optimizer
         kind = Adam if type(own) is tf_keras.optimizers.Adam else type(own)
         settings = own.get_config()
         if 'jit_compile' in settings:

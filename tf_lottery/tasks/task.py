@@ -7,7 +7,6 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from tf_lottery.errors import UsageError
 from tf_lottery.models import GROUPS  # noqa: F401
 from tf_lottery.tasks.measure import Measures
 
@@ -152,14 +151,17 @@ class Task(abc.ABC):
     def network(self, seed):
         """Returns a dense `tf_keras` model, not wrapped, with its initial weights W_0, a function of the seed."""
 
-    def optimizer(self):
-        """Returns a fresh optimizer of the task's own, for `training.optimizer='own'`.
+    @abc.abstractmethod
+    def require_optimizer(self):
+        """Refuses `training.optimizer='own'` where the task has no optimizer of its own.
 
         Raises:
-          UsageError: it has none.
+          UsageError.
         """
-        raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
-                         'another, or a task of your own.')
+
+    @abc.abstractmethod
+    def optimizer(self):
+        """Returns a fresh optimizer of the task's own; raises what `require_optimizer` does."""
 
     @abc.abstractmethod
     def feed(self, settings, strategy, data_dir=None):

@@ -1,0 +1,91 @@
+"""A task of one's own by where it is written, as 'rainfall.py:task'."""
+
+import functools
+
+from tf_lottery.errors import UsageError, in_one_line
+from tf_lottery.runtime import elsewhere, keras2, objects
+from tf_lottery.tasks.measure import Measures
+from tf_lottery.tasks.task import Facts, Task
+
+
+class Reference(Task):
+    """The task that a reference leads to; its file runs in this process once it is trained, not to know facts of it.
+
+    Building a model starts TensorFlow, and a strategy that is built afterwards can neither split devices nor meet other
+    workers.
+
+    Args:
+      reference: str, 'file.py:name' or 'package.module:name'.
+    """
+
+    def __init__(self, reference):
+        self._reference = reference
+
+    @functools.cached_property
+    def _known(self):
+        return elsewhere.call(f'{__name__}:known', self._reference)
+
+    @functools.cached_property
+    def _task(self):
+        return load(self._reference)
+
+    @property
+    def measures(self):
+        return Measures.from_json(self._known['measures'])
+
+    def facts(self):
+        return Facts.from_json(self._known['facts'])
+
+    def require_optimizer(self):
+        if self._known['no_optimizer']:
+            raise UsageError(self._known['no_optimizer'])
+
+    def optimizer(self):
+        return self._task.optimizer()
+
+    def network(self, seed):
+        return self._task.network(seed)
+
+    def feed(self, settings, strategy, data_dir=None):
+        return self._task.feed(settings, strategy, data_dir)
+
+    def inputs(self, batch):
+        return self._task.inputs(batch)
+
+    def loss(self, network, batch, seed):
+        return self._task.loss(network, batch, seed)
+
+    def judge(self):
+        return self._task.judge()
+
+    def serving(self, data_dir=None):
+        return self._task.serving(data_dir)
+
+
+def load(reference):
+    """Returns the Task that a reference leads to, by running its file.
+
+    Raises:
+      UsageError: it leads to something else, or nowhere.
+    """
+    # The file imports them, and they greet.
+    with keras2.quiet_start():
+        import tf_keras  # noqa: F401
+    task = objects.load(reference, 'task')
+    if not isinstance(task, Task):
+        raise UsageError(f'task={in_one_line(reference)} is a {type(task).__name__}: give the name of a '
+                         'tf_lottery.KerasTask there.')
+    return task
+
+
+def known(reference):
+    """What is known of the task that a reference leads to, as JSON has it, by building its model in this process."""
+    task = load(reference)
+    facts = task.facts()
+    try:
+        task.require_optimizer()
+    except UsageError as error:
+        no_optimizer = str(error)
+    else:
+        no_optimizer = None
+    return {'facts': facts.to_json(), 'measures': task.measures.to_json(), 'no_optimizer': no_optimizer}
