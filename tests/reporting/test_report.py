@@ -347,7 +347,7 @@ def test_headline_without_an_early_stop(tmp_path, replicates, sentence):
 def test_what_is_infinite_is_in_the_tables_and_leaves_the_pictures(tmp_path):
     save_experiment(str(tmp_path), levels=2)
     for level, value in enumerate((41.5, 41.0, math.inf)):
-        save_run(str(tmp_path), level=level, final=value, measures=LANGUAGE)
+        save_run(str(tmp_path), level=level, accuracy=value, final=value, measures=LANGUAGE)
     found = report.find(str(tmp_path))
     page = Page(storage.read_text(report.write(str(tmp_path), found)))
     assert '2 64.0 1 inf' in page.text

@@ -96,17 +96,13 @@ def focus(tickets, everything):
     return max(everything[0], tickets[0] - reach), min(everything[1], tickets[1] + reach)
 
 
-def room(axes, bottom, top, digits=2):
+def room(axes, bottom, top, digits):
     """Sets the vertical limits with a margin, also around a single value, whose last of so many decimals shows."""
     if not math.isfinite(top - bottom):
+        # What is infinite is not drawn: the limits stay those of the rest.
         return
     margin = 0.05 * (top - bottom) or 50 * 10.0**-digits
     axes.set_ylim(bottom - margin if bottom else 0, top + margin)
-
-
-def finite(values):
-    """A Series or DataFrame with NaN, which is not drawn, where it is infinite."""
-    return values.replace([math.inf, -math.inf], math.nan)
 
 
 def decimals(measure):
