@@ -19,6 +19,7 @@ LANGUAGE = Measures((PERPLEXITY,), None)
 CONTROL = Measures((REWARD,), 'validation_reward', True)
 TRANSLATION = Measures((BLEU, PERPLEXITY))
 
+
 def save_experiment(workdir, name='tiny', levels=1, branches=('ticket',), replicates=1, command='python main.py',
                     **changes):
     """Writes config.json; `changes` are values of other top-level keys of the config."""
