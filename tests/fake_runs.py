@@ -4,9 +4,20 @@ from tf_lottery.experiment import config
 from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
-from tf_lottery.tasks.measure import CLASSIFICATION, TEST, VALIDATION
+from tf_lottery.tasks.measure import CLASSIFICATION, TEST, VALIDATION, Measure, Measures
 from tf_lottery.ticket import Mask, pack
 from tf_lottery.training.metrics import to_csv
+
+# What networks of other tasks are judged by: lower is better, in a unit of its own; without an early stop; higher is
+# better without end; two measures, of which the first has the verdicts of 1912.05671.
+MAE = Measure('mae', 'mean absolute error', 'mm', 1000.0, digits=1)
+PERPLEXITY = Measure('perplexity', 'perplexity', digits=2)
+REWARD = Measure('reward', 'reward', higher=True, digits=0)
+BLEU = Measure('bleu', 'BLEU', higher=True, digits=1, best=100.0, stable=1.0, matching=0.5)
+REGRESSION = Measures((MAE,))
+LANGUAGE = Measures((PERPLEXITY,), None)
+CONTROL = Measures((REWARD,), 'validation_reward', True)
+TRANSLATION = Measures((BLEU, PERPLEXITY))
 
 
 def save_experiment(workdir, name='tiny', levels=1, branches=('ticket',), replicates=1, command='python main.py',

@@ -58,8 +58,8 @@ def define_flags(values=flags.FLAGS):
         'examples_per_second', None, 'mode=plan: how many examples are trained on per second, to plan for another '
         'machine.', lower_bound=0.001, **on)
     flags.DEFINE_integer(
-        'level', None, 'mode=export: the level; the default is that of the smallest winning ticket, or where there is '
-        'none of the one that ends best; or see --config.export.within_points.', lower_bound=0, **on)
+        'level', None, 'mode=export: the level; the default is that of the smallest winning ticket, or, where there is '
+        'none, of the one that ends best; or see --config.export.within_points.', lower_bound=0, **on)
     flags.DEFINE_string(
         'rewind_to', None, 'mode=export, where an experiment rewinds to several steps: which, as in 500it.', **on)
     flags.DEFINE_integer(

@@ -3,13 +3,25 @@
 import base64
 import html.parser
 import io
+import math
+import re
 
 import matplotlib
 import pandas as pd
 import pytest
-from fake_runs import frames, save_experiment, save_run, save_untrained
+from fake_runs import (
+    CONTROL,
+    LANGUAGE,
+    REGRESSION,
+    TRANSLATION,
+    frames,
+    save_experiment,
+    save_run,
+    save_untrained,
+)
 
 from tf_lottery.errors import UsageError
+from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import report, results
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import CLASSIFICATION
@@ -232,3 +244,135 @@ def test_a_folder_that_is_no_experiment_is_refused(tmp_path):
     save_run(str(tmp_path / 'tiny'))
     with pytest.raises(UsageError, match=f'{tmp_path} holds no experiment: run one first, or give its folder'):
         report.write(str(tmp_path), report.find(str(tmp_path)))
+
+
+def save_measured(workdir, measures, values, others=(), rewinds=(None,)):
+    """Tickets, random masks and tickets on another data order, with a line, of whose leading measure each ends so."""
+    save_experiment(workdir, levels=len(values) - 1, branches=('ticket', 'random_mask', 'ticket_reordered'))
+    for level, value in enumerate(values):
+        for rewind in rewinds if level else (None,):
+            for branch in ('ticket', 'random_mask', 'ticket_reordered')[:3 if level else 1]:
+                save_run(workdir, branch, level, step=1000 - level, accuracy=value, final=value, measures=measures,
+                         others=others, rewind=rewind)
+            if level:
+                error = measures.lead.error(value)
+                storage.write_json(
+                    storage.join(workdir, Run(0, level, 'ticket_reordered', rewind=rewind).folder, 'connectivity.json'),
+                    {'examples': 1000, 'position': [0, 0.5, 1], 'train_error': [error] * 3,
+                     'test_error': [error, error + 0.4 / measures.lead.scale, error]})
+
+
+TASKS = {
+    'regression': (
+        REGRESSION, (0.0123, 0.0119, 0.0125), (),
+        'The smallest winning ticket keeps 80.0 % of the weights (level 1): its validation loss is lowest at step 999, '
+        'with 11.9 mm test mean absolute error; that of the dense network at step 1,000, with 12.3 mm test mean '
+        'absolute error.',
+        ['mae_at_early_stop', 'early_stop_step', 'mae_at_end', 'learning_curves'],
+        'level weights left (%) runs early-stop step test mean absolute error at early stop (mm) test mean absolute '
+        'error at the end (mm) 0 100 1 1,000 12.3 12.3 1 80.0 1 999 11.9 11.9',
+        'Winning ticket 0 80.0 1 0.4 [0.4, 0.4] 0.0 [0.0, 0.0] 11.9'),
+    'language': (
+        LANGUAGE, (41.5, 42.0, 41.0), (),
+        'The smallest winning ticket keeps 64.0 % of the weights (level 2): it ends with 41.00 test perplexity; the '
+        'dense network with 41.50 test perplexity.',
+        ['perplexity_at_end', 'learning_curves'],
+        'level weights left (%) runs test perplexity at the end 0 100 1 41.50 1 80.0 1 42.00',
+        'Winning ticket 0 80.0 1 0.40 [0.40, 0.40] 0.00 [0.00, 0.00] 42.00'),
+    'control': (
+        CONTROL, (195.0, 190.0, -20.0), (),
+        'No winning ticket was found at levels 1 to 2: the validation reward of none is highest as early as that of '
+        'the dense network, at step 1,000, with 195 test reward, and with no less reward.',
+        ['reward_at_early_stop', 'early_stop_step', 'reward_at_end', 'learning_curves'],
+        'level weights left (%) runs early-stop step test reward at early stop test reward at the end 0 100 1 1,000 '
+        '195 195 1 80.0 1 999 190 190 2 64.0 1 998 -20 -20',
+        'Winning ticket 0 80.0 1 0 [0, 0] 0 [0, 0] 190'),
+    'translation': (
+        TRANSLATION, (27.0, 26.5, 26.4), ((30.0, 31.5),),
+        'No winning ticket was found at levels 1 to 2: the validation loss of none is lowest as early as that of the '
+        'dense network, at step 1,000, with 27.0 test BLEU, and with no less BLEU.',
+        ['bleu_at_early_stop', 'early_stop_step', 'bleu_at_end', 'perplexity_at_early_stop', 'perplexity_at_end',
+         'learning_curves', 'learning_curves_perplexity'],
+        'level weights left (%) runs early-stop step test BLEU at early stop test BLEU at the end test perplexity at '
+        'early stop test perplexity at the end 0 100 1 1,000 27.0 27.0 30.00 31.50',
+        'Winning ticket 0 80.0 1 0.4 [0.4, 0.4] 0.0 [0.0, 0.0] 26.5 yes yes Winning ticket 0 64.0 1 0.4 [0.4, 0.4] 0.0 '
+        '[0.0, 0.0] 26.4 yes no'),
+}
+
+
+@pytest.fixture(scope='module', params=TASKS)
+def measured(request, tmp_path_factory):
+    """A folder of a report whose runs are not judged by accuracy, its page, and what is expected of it."""
+    measures, values, others, *expected = TASKS[request.param]
+    workdir = str(tmp_path_factory.mktemp(request.param))
+    save_measured(workdir, measures, values, others)
+    page = Page(storage.read_text(report.write(workdir, report.find(workdir))))
+    return storage.join(workdir, 'report'), page, measures, expected
+
+
+def test_a_report_speaks_of_what_its_runs_are_judged_by(measured):
+    folder, page, measures, (sentence, names, table, connectivity) = measured
+    assert sentence in page.text
+    assert table in page.text
+    assert connectivity in page.text
+    assert [name.removesuffix('.png') for name in storage.list_folder(folder) if name.endswith('.png')] == sorted(
+        [*names, 'density_per_layer', 'connectivity_ticket'])
+    spoken = page.text.partition('How it was run')[0] + ' '.join(
+        attributes['alt'] for tag, attributes in page.tags if tag == 'img')
+    assert not re.search('accura' if measures.early_stop else 'accura|minimum|early', spoken)
+    assert ('Stable is below 1 of test error; matching is at most 0.5 worse than the dense network.' in page.text) is (
+        measures is TRANSLATION)
+    assert ('No more than 1 above the ends is called stable' in page.text) is (measures is TRANSLATION)
+
+
+def test_the_csv_files_have_the_columns_of_the_measures(measured):
+    folder, _, measures, _ = measured
+    summary = pd.read_csv(f'{folder}/summary.csv')
+    assert list(summary) == ['branch', 'level', 'density', 'n', 'diverged', *(
+        f'{column}_{statistic}' for column in measures.columns for statistic in ('mean', 'min', 'max')), 'rewind_step']
+    assert 'measures' not in pd.read_csv(f'{folder}/runs.csv')
+    assert list(pd.read_csv(f'{folder}/connectivity.csv'))[11:] == [
+        measures.lead.name, *(['stable', 'matching'] if measures is TRANSLATION else [])]
+
+
+@pytest.mark.parametrize(('measures', 'others', 'names', 'alternative'), [
+    (REGRESSION, (), ['connectivity_ticket', 'instability', 'mae_by_rewinding_step', 'rewinding_mae'],
+     'Instability against the rewinding step, in mm of test mean absolute error. Winning ticket, step 5: 0.4.'),
+    (TRANSLATION, ((30.0, 31.5),),
+     ['bleu_by_rewinding_step', 'connectivity_ticket', 'instability', 'perplexity_by_rewinding_step', 'rewinding_bleu',
+      'rewinding_perplexity'],
+     'Instability against the rewinding step, in test error. Winning ticket, step 5: 0.4.')])
+def test_a_sweep_draws_each_measure(tmp_path, measures, others, names, alternative):
+    save_measured(str(tmp_path), measures, (0.027, 0.0265, 0.0264), others, rewinds=(5, 9))
+    page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
+    assert [name for name in storage.list_folder(str(tmp_path / 'report')) if name.endswith('.png')] == [
+        f'{name}.png' for name in names]
+    assert any(attributes['alt'].startswith(alternative) for tag, attributes in page.tags if tag == 'img')
+
+
+@pytest.mark.parametrize(('replicates', 'sentence'), [
+    ([(41.5,)], 'Only the dense network has finished: it ends with 41.50 test perplexity.'),
+    ([(41.5, 42.0)], 'No winning ticket was found at levels 1 to 1: none ends with no more perplexity than the dense '
+                     'network, with 41.50 test perplexity.'),
+    ([(41.5, 42.0), (40.0,)], 'No winning ticket was found at levels 1 to 1: none ends with no more perplexity than '
+                              'the dense network of the same replicate.'),
+    ([(41.5, 41.0), (40.0,)], 'The smallest winning ticket keeps 80.0 % of the weights (level 1): it ends with 41.00 '
+                              'test perplexity; the dense network of the same replicates (1 of 2) with 41.50 test '
+                              'perplexity.')])
+def test_headline_without_an_early_stop(tmp_path, replicates, sentence):
+    save_experiment(str(tmp_path), replicates=len(replicates))
+    for replicate, values in enumerate(replicates):
+        for level, value in enumerate(values):
+            save_run(str(tmp_path), level=level, replicate=replicate, final=value, measures=LANGUAGE)
+    assert report.headline({0: frames(tmp_path)[1]}) == sentence
+
+
+def test_what_is_infinite_is_in_the_tables_and_leaves_the_pictures(tmp_path):
+    save_experiment(str(tmp_path), levels=2)
+    for level, value in enumerate((41.5, 41.0, math.inf)):
+        save_run(str(tmp_path), level=level, accuracy=value, final=value, measures=LANGUAGE)
+    found = report.find(str(tmp_path))
+    page = Page(storage.read_text(report.write(str(tmp_path), found)))
+    assert '2 64.0 1 inf' in page.text
+    drawn = {picture.name: picture.figure.axes[0] for picture in report.pictures(found)}
+    assert drawn['perplexity_at_end'].get_ylim() == pytest.approx((41.0 - 0.025, 41.5 + 0.025))

@@ -1,13 +1,23 @@
 """Tests of tf_lottery/reporting/results.py on hand-made runs."""
 
 import math
+import re
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 from fake_files import fail
-from fake_runs import frames, save_experiment, save_run, save_untrained
+from fake_runs import (
+    CONTROL,
+    LANGUAGE,
+    REGRESSION,
+    TRANSLATION,
+    frames,
+    save_experiment,
+    save_run,
+    save_untrained,
+)
 
 from tf_lottery.errors import CorruptFileError, StorageError, UsageError
 from tf_lottery.reporting import results
@@ -398,3 +408,129 @@ def test_points_need_a_dense_network(tmp_path):
     save_run(str(tmp_path), level=1, final=0.8)
     with pytest.raises(UsageError, match='export.within_points is 0.5, but no dense network has finished'):
         results.level_to_ship(results.summaries(results.load_results(tmp_path)), 0.5)
+
+
+def judged(folder, measures, *levels):
+    """The summary of a dense network and tickets, each (early-stop step, leading measure there and at the end)."""
+    save_experiment(folder, levels=len(levels) - 1)
+    for level, (step, value) in enumerate(levels):
+        save_run(folder, level=level, step=step, accuracy=value, final=value, measures=measures,
+                 others=[(30.0 + level, 40.0 + level)] * (len(measures.each) - 1))
+    return results.summarise(results.load_results(folder))
+
+
+@pytest.mark.parametrize(('measures', 'levels', 'expected'), [
+    (REGRESSION, [(1000, 0.010), (1000, 0.010), (900, 0.0101)], 1),
+    (REGRESSION, [(1000, 0.010), (1001, 0.009), (900, 0.0101)], None),
+    # What lies on the edge is a share of the value, however small that is.
+    (REGRESSION, [(1000, 1e-12), (900, 1.1e-12)], None),
+    (REGRESSION, [(1000, 0.1 + 0.2), (900, 0.3), (900, 0.3 * (1 + 1e-15))], 2),
+    # All train equally long: only what they end with counts.
+    (LANGUAGE, [(None, 40.0), (None, 41.0), (None, 39.0), (None, 40.5)], 2),
+    (LANGUAGE, [(None, 40.0), (None, 40.5)], None),
+    (CONTROL, [(1000, -50.0), (1000, -50.0), (900, -51.0)], 1),
+    (CONTROL, [(1000, -50.0), (1000, 3.0), (1100, 100.0)], 1),
+    # Perplexity rises from level to level, but does not lead.
+    (TRANSLATION, [(1000, 27.0), (1000, 27.5), (900, 26.9)], 1),
+])
+def test_a_ticket_wins_by_the_leading_measure_in_its_direction(tmp_path, measures, levels, expected):
+    winner = results.smallest_winning_ticket(judged(str(tmp_path), measures, *levels))
+    assert (winner if winner is None else winner['level']) == expected
+
+
+@pytest.mark.parametrize(('measures', 'values', 'points', 'level'), [
+    (REGRESSION, [0.010, 0.0105, 0.0106], 0.5, 1), (REGRESSION, [0.010, 0.0105, 0.0106], 0.4, 0),
+    (REGRESSION, [0.010, 0.002, 0.5], 0, 1), (LANGUAGE, [40.0, 45.0, 45.1], 5, 1), (LANGUAGE, [40.0, 45.0, 45.1], 6, 2),
+    (CONTROL, [-50.0, -55.0, -56.0], 5, 1), (CONTROL, [195.0, 190.0, 200.0, 189.0], 5, 2)])
+def test_points_count_in_the_unit_of_the_leading_measure(tmp_path, measures, values, points, level):
+    summary = judged(str(tmp_path), measures, *((100, value) for value in values))
+    assert results.level_to_ship({0: summary}, points) == (0, level)
+
+
+@pytest.mark.parametrize('measures', [REGRESSION, CONTROL])
+@pytest.mark.parametrize('dense', [True, False])
+def test_without_a_winning_ticket_the_best_level_is_shipped_whichever_way_is_better(tmp_path, measures, dense):
+    save_experiment(str(tmp_path), levels=2)
+    values = (3.0, 2.0, 4.0) if measures is CONTROL else (3.0, 4.0, 2.0)
+    for level, value in enumerate(values):
+        # Slower than the dense network, and worse at early stop.
+        save_run(str(tmp_path), level=level, step=100 + level, accuracy=-value if measures is CONTROL else value,
+                 final=value, measures=measures, diverged=not level and not dense)
+    assert results.level_to_ship({0: results.summarise(results.load_results(tmp_path))}) == (0, 2)
+
+
+@pytest.mark.parametrize(('measures', 'columns'), [
+    (LANGUAGE, ['final_test_perplexity']),
+    (CONTROL, ['early_stop_step', 'early_stop_test_reward', 'final_test_reward']),
+    (TRANSLATION, ['early_stop_step', 'early_stop_test_bleu', 'final_test_bleu', 'early_stop_test_perplexity',
+                   'final_test_perplexity'])])
+def test_a_summary_has_the_columns_of_its_measures(tmp_path, measures, columns):
+    summary = judged(str(tmp_path), measures, (100, 1.0), (100, 2.0))
+    own = [f'{column}_{statistic}' for column in columns for statistic in ('mean', 'min', 'max')]
+    assert list(summary) == ['branch', 'level', 'density', 'n', 'diverged', 'pairs', *own,
+                             *(f'paired_{name}' for name in own), *(f'dense_{name}' for name in own), 'measures']
+    assert list(summary['measures']) == [measures] * 2
+
+
+def test_runs_of_different_measures_are_not_averaged(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path))
+    save_run(str(tmp_path), level=1, measures=REGRESSION)
+    frame = results.load_results(tmp_path)
+    with pytest.raises(UsageError, match='/level_00/ticket and .*/level_01/ticket are judged by different') as error:
+        results.summarise(frame)
+    # The remedy works as it is written.
+    remedy = str(error.value).split(' as in ')[1].split(', or')[0]
+    assert len(results.summarise(eval(remedy, {'frame': frame}))) == 1
+
+
+def test_rewinding_steps_of_different_measures_are_not_compared(tmp_path):
+    save_experiment(str(tmp_path))
+    for rewind, measures in ((50, REGRESSION), (100, CONTROL)):
+        save_run(str(tmp_path), level=1, rewind=rewind, measures=measures)
+    with pytest.raises(UsageError, match='/ticket_rewind_100 and .*/ticket_rewind_50 are judged by different'):
+        results.summaries(results.load_results(tmp_path))
+
+
+def test_what_runs_are_judged_by_stays_with_any_choice_of_rows(tmp_path):
+    judged(str(tmp_path), LANGUAGE, (None, 40.0), (None, 39.0))
+    frame = results.load_results(tmp_path)
+    assert results.summarise(frame[frame['level'] == 1])['final_test_perplexity_mean'].tolist() == [39.0]
+    with pytest.raises(UsageError, match='^the frame holds no run'):
+        results.summarise(frame[frame['level'] == 7])
+
+
+def test_curves_have_the_columns_of_the_measures(tmp_path):
+    judged(str(tmp_path), TRANSLATION, (100, 27.0))
+    assert list(results.curves(results.load_results(tmp_path)))[8:] == [
+        'step', 'train_loss', 'validation_loss', 'validation_bleu', 'validation_perplexity', 'test_loss', 'test_bleu',
+        'test_perplexity']
+
+
+def test_table_of_two_measures_names_them(tmp_path):
+    first, _, _, *rows = results.table(judged(str(tmp_path), TRANSLATION, (1000, 27.25), (900, 26.0))).splitlines()
+    assert first == (
+        'Early-stop step and test BLEU and test perplexity there and at the end: mean [min-max] over the runs.')
+    assert [re.split('  +', row.strip()) for row in rows] == [
+        ['level', 'weights left (%)', 'runs', 'early-stop step', 'BLEU at early stop', 'BLEU at the end',
+         'perplexity at early stop', 'perplexity at the end'],
+        ['0', '100', '1', '1,000', '27.2', '27.2', '30.00', '40.00'],
+        ['1', '80.0', '1', '900', '26.0', '26.0', '31.00', '41.00']]
+
+
+def test_table_without_an_early_stop_has_no_columns_of_it_and_ranges_below_zero_are_readable(tmp_path):
+    for measures, unit in ((LANGUAGE, '[40.00-42.00]'), (CONTROL, '[-42 to -40]')):
+        folder = str(tmp_path / unit[1])
+        sign = -1 if measures is CONTROL else 1
+        save_experiment(folder, replicates=2)
+        for replicate in range(2):
+            save_run(folder, replicate=replicate, final=sign * (40.0 + 2 * replicate), measures=measures)
+        text = results.table(results.summarise(results.load_results(folder)))
+        assert text.splitlines()[-1].endswith(unit)
+    assert results.table(results.summarise(results.load_results(tmp_path / '4'))) == '''\
+Test perplexity at the end: mean [min-max] over the runs.
+
+Winning ticket
+level  weights left (%)  runs  at the end
+    0               100     2  41.00 [40.00-42.00]
+'''

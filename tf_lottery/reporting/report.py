@@ -178,14 +178,14 @@ def _outcome(summary):
         return f'Only the dense network has finished: {own} {_reached(dense, "dense", measures)}.'
     if winner is None:
         same = results.lacks_pairs(summary)
-        reference = ' of the same replicate' if same else f', {_reached(dense, "dense", measures)}'
-        lacks = (f'the {early} of none is {lowest} as early as {theirs}{reference}, and with {no_worse}' if early else
-                 f'none ends with {no_worse} than {theirs}{reference}')
+        theirs += ' of the same replicate' if same else f', {_reached(dense, "dense", measures)}'
+        lacks = (f'the {early} of none is {lowest} as early as {theirs}, and with {no_worse}' if early else
+                 f'none ends with {no_worse} than {theirs}')
         return f'No winning ticket was found at levels 1 to {tickets["level"].max()}: {lacks}.'
-    same = '' if winner['pairs'] == dense['n'] else f'of the same replicates ({winner["pairs"]} of {dense["n"]}) '
+    which = '' if winner['pairs'] == dense['n'] else f'of the same replicates ({winner["pairs"]} of {dense["n"]}) '
     return (f'The smallest winning ticket keeps {results.percent(winner["density"])} % of the weights (level '
             f'{winner["level"]}): {own} {_reached(winner, "paired", measures)}; {theirs} '
-            f'{same}{_reached(winner, "dense", measures)}.')
+            f'{which}{_reached(winner, "dense", measures)}.')
 
 
 def _reached(row, half, measures):

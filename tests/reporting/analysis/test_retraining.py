@@ -1,13 +1,22 @@
 """The best retraining length of hand-made runs, and the published medians."""
 
 import pytest
-from fake_runs import save_experiment, save_run
+from fake_runs import LANGUAGE, save_experiment, save_run
 
 from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import results
 from tf_lottery.reporting.analysis import retraining
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import CLASSIFICATION, LOSS, Measures
+
+
+def test_the_length_of_lowest_median_is_chosen_where_lower_is_better(tmp_path):
+    save_experiment(str(tmp_path), branches=('ticket', 'fine_tuning'))
+    for rewind, validation in ((0, 40.0), (100, 38.0), (200, 39.0)):
+        save_run(str(tmp_path), 'ticket', 1, final=50.0, rewind=rewind, measures=LANGUAGE)
+        path = storage.join(str(tmp_path), Run(0, 1, 'ticket', rewind=rewind).folder, 'result.json')
+        storage.write_json(path, {**storage.read_json(path), 'final_validation_perplexity': validation})
+    assert retraining.best(results.load_results(tmp_path))['rewind_step'].tolist() == [100]
 
 
 def config(model, data='cifar10'):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from fake_runs import save_experiment, save_run
+from fake_runs import REGRESSION, save_experiment, save_run
 
 from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import results, tables
@@ -88,6 +88,20 @@ def test_the_full_network_is_that_of_the_replicates_whose_subnetworks_are_there(
     frame = results.load_results(workdir)
     (row,) = stability.table(frame, stability.samples(workdir, frame)).to_dict('records')
     assert (row['accuracy_full_mean'], row['accuracy_full_std']) == (0.9, 0)
+
+
+def test_the_table_holds_the_leading_measure_in_its_unit(workdir):
+    for run in results.load_results(workdir).to_dict('records'):
+        save_run(workdir, run['branch'], run['level'], copy=run['copy'], measures=REGRESSION,
+                 final=0.010 + 0.002 * run['copy'])
+    frame = results.load_results(workdir)
+    (row,) = stability.table(frame, stability.samples(workdir, frame)).to_dict('records')
+    assert row['mae_ticket_mean'] == pytest.approx((0.010 + 0.010 + 0.012) / 3)
+    assert row['mae_full_mean'] == 0.010
+    (table,) = tables.tables(frame, stability.samples(workdir, frame), _no_lines(frame))
+    assert table.header[-2:] == ('mean absolute error of the full network (mm)', 'mean absolute error (mm)')
+    assert table.rows[0][-2:] == ('10.0 ± 0.0', '10.7 ± 0.9 / 10.0 ± 0.0')
+    assert 'and of the test mean absolute error at the end' in table.note
 
 
 def _no_lines(frame):

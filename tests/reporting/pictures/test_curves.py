@@ -1,7 +1,7 @@
 """Tests of tf_lottery/reporting/pictures/curves.py on hand-made runs."""
 
 import pytest
-from fake_runs import frames, save_experiment, save_run
+from fake_runs import TRANSLATION, frames, save_experiment, save_run
 from figures import labels
 
 from tf_lottery.reporting.pictures import curves
@@ -16,6 +16,18 @@ def test_learning_curves_are_means_over_replicates_at_six_levels(compared):
     dense = figure.axes[0].lines[0]
     assert list(dense.get_xdata()) == [100, 200, 300]
     assert list(dense.get_ydata()) == pytest.approx([50, 91, 80])
+
+
+def test_each_measure_has_learning_curves_in_its_unit(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), measures=TRANSLATION, accuracy=26.0, final=27.0, others=[(42.0, 41.0)])
+    bleu, perplexity = curves.draw(*frames(tmp_path))
+    assert [bleu.name, perplexity.name] == ['learning_curves', 'learning_curves_perplexity']
+    assert [list(picture.figure.axes[0].lines[0].get_ydata()) for picture in (bleu, perplexity)] == [
+        [0.5, 26.0, 27.0], [0.5, 42.0, 41.0]]
+    assert [picture.figure.axes[0].get_ylabel() for picture in (bleu, perplexity)] == ['test BLEU', 'test perplexity']
+    assert 'Lines may leave the picture at the bottom' in bleu.caption
+    assert 'Lines may leave the picture at the top' in perplexity.caption
 
 
 def test_learning_curves_of_random_reinitialisations_are_dashed(tmp_path):

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from fake_runs import frames, save_experiment, save_run
+from fake_runs import LANGUAGE, REGRESSION, frames, save_experiment, save_run
 from figures import labels, lines
 
 from tf_lottery.branches import BRANCHES
@@ -57,6 +57,24 @@ def test_a_branch_that_collapses_does_not_flatten_the_others(tmp_path):
     bottom, top = figure.axes[0].get_ylim()
     assert 88 < bottom < 89 < 98 < top < 99
     assert 'Random mask (↓ 10.0)' in labels(figure)
+
+
+def test_lines_are_in_the_unit_of_their_measure_and_worse_is_up_where_lower_is_better(tmp_path):
+    save_experiment(str(tmp_path))
+    for branch, level, value in (('ticket', 0, 0.010), ('ticket', 1, 0.011), ('random_mask', 1, 0.5)):
+        save_run(str(tmp_path), branch, level, accuracy=value, measures=REGRESSION)
+    picture = next(density.draw(*frames(tmp_path)))
+    assert list(lines(picture.figure)['Winning ticket'].get_ydata()) == pytest.approx([10, 11])
+    assert picture.figure.axes[0].get_ylabel() == 'test mean absolute error (mm)'
+    assert 'Random mask (↑ 500.0)' in labels(picture.figure)
+    assert 'Lower is better.' in picture.caption
+
+
+def test_a_single_value_is_drawn_with_room_for_its_last_decimal(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), final=40.0, measures=LANGUAGE)
+    figure = density.against_density(frames(tmp_path)[1], 'final_test_perplexity', 'title', 'beside')
+    assert figure.axes[0].get_ylim() == pytest.approx((39.5, 40.5))
 
 
 def test_diverged_runs_leave_a_gap(tmp_path):

@@ -4,7 +4,7 @@ import io
 
 import pandas as pd
 import pytest
-from fake_runs import save_experiment, save_run
+from fake_runs import REWARD, save_experiment, save_run
 
 from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import report, results
@@ -81,6 +81,18 @@ def test_errors_on_the_line_by_level_and_in_a_sweep_by_step():
     (picture,) = connectivity.draw_sweep(lines, ACCURACY)
     assert 'Winning ticket, step 0: 30.0. Winning ticket, step 9: 1.0.' in picture.alternative
     assert list(connectivity.draw_sweep(lines.iloc[:0], ACCURACY)) == []
+
+
+def test_errors_below_zero_are_in_the_picture_and_no_verdict_is_where_there_is_none():
+    lines = pd.concat([line(0, 1, [-200.0, -190.0, -200.0]), line(9, 1, [-200.0, -199.0, -200.0])])
+    (picture,) = connectivity.draw(lines.assign(train_error=-210.0), REWARD)
+    assert picture.figure.axes[0].get_ylim()[1] < 0
+    assert picture.figure.axes[0].get_title() == 'Winning ticket: negative reward on\nthe line'
+    assert 'stable' not in picture.caption
+    (picture,) = connectivity.draw_sweep(lines, REWARD)
+    assert [text.get_text() for text in picture.figure.legends[0].get_texts()] == ['Winning ticket']
+    assert picture.alternative == ('Instability against the rewinding step, in test negative reward. '
+                                   'Winning ticket, step 0: 10. Winning ticket, step 9: 1.')
 
 
 def test_retraining_beside_the_published_medians():

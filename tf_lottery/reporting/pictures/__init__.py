@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import textwrap
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,9 @@ INK, GREY, GRID = '#1f2430', '#6b7280', '#e5e7eb'
 # Okabe and Ito's colours, which colour-blind readers tell apart, and three more.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#882255', '#999933', '#332288')
 _MARKERS = 'os^DvPX<>'
+
+# So many letters fit above and beside a figure, and beside one panel of several; longer names get further lines.
+_LETTERS, _LETTERS_BESIDE_PANEL = 36, 22
 
 STYLE = {
     'font.size': 10.5, 'text.color': INK, 'axes.labelcolor': INK, 'xtick.color': INK, 'ytick.color': INK,
@@ -76,7 +80,7 @@ def canvas(title, below, beside):
     # Narrow, so that the letters are still readable when a phone shrinks it to its width.
     figure = Figure(figsize=(5.2, 4.4), layout='constrained')
     axes = figure.subplots()
-    axes.set(title=title, xlabel=below, ylabel=beside)
+    axes.set(title=textwrap.fill(title, _LETTERS), xlabel=below, ylabel=textwrap.fill(beside, _LETTERS))
     return figure, axes
 
 
@@ -92,28 +96,29 @@ def focus(tickets, everything):
     return max(everything[0], tickets[0] - reach), min(everything[1], tickets[1] + reach)
 
 
-def room(axes, bottom, top, digits=2):
+def room(axes, bottom, top, digits):
     """Sets the vertical limits with a margin, also around a single value, whose last of so many decimals shows."""
     if not math.isfinite(top - bottom):
+        # What is infinite is not drawn: the limits stay those of the rest.
         return
     margin = 0.05 * (top - bottom) or 50 * 10.0**-digits
     axes.set_ylim(bottom - margin if bottom else 0, top + margin)
 
 
-def finite(values):
-    """A Series or DataFrame with NaN, which is not drawn, where it is infinite."""
-    return values.replace([math.inf, -math.inf], math.nan)
-
-
 def decimals(measure):
-    """int, the decimals that are shown of a Measure in pictures and what describes them: one less than in tables."""
-    return max(0, measure.digits - 1)
+    """int, the decimals that are shown of a Measure in pictures and what describes them: one of several less."""
+    return max(min(1, measure.digits), measure.digits - 1)
 
 
 def panels(count):
     """A figure of panels one below the other, and the list of their axes."""
     figure = Figure(figsize=(5.2, 1.1 + 2.3 * count), layout='constrained')
     return figure, list(figure.subplots(count, squeeze=False)[:, 0])
+
+
+def entitle(panel, title, beside):
+    """Sets the title of one of several panels, and what stands beside it."""
+    panel.set(title=textwrap.fill(title, _LETTERS), ylabel=textwrap.fill(beside, _LETTERS_BESIDE_PANEL))
 
 
 def errorbars(axes, places, means, spread, branch, **changes):

@@ -7,6 +7,8 @@ from tf_lottery.reporting import pictures, results
 from tf_lottery.reporting.analysis.connectivity import instability
 
 _LEVELS = 5
+# So many letters that the training and the test error fit side by side in a legend.
+_SHORT_TITLE = 20
 
 
 def draw(lines, measure):
@@ -51,7 +53,8 @@ def draw(lines, measure):
         figure.legend(handles, names, loc='outside right upper', alignment='left',
                       title='rewound to' if sweep else 'weights\nremaining')
         figure.legend([Line2D([], [], color=pictures.INK, linestyle=style) for style in ('-', (0, (3, 2)))],
-                      [f'test {error_title}', f'training {error_title}'], loc='outside lower center', ncols=2)
+                      [f'test {error_title}', f'training {error_title}'], loc='outside lower center',
+                      ncols=2 if len(error_title) <= _SHORT_TITLE else 1)
         yield pictures.Picture(
             f'connectivity_{branch}', figure, ' '.join([f'Test {error_title} on the line between two copies.', *parts]),
             'Between two copies that were trained on different data orders; means over lines, bands reach from the '

@@ -43,7 +43,7 @@ def learning_curves(frame, measure):
     points = results.curves(frame[frame['level'].isin(levels)])
     column = f'{TEST}_{measure.name}'
     points[column] *= measure.scale
-    means = pictures.finite(points.groupby(['level', 'branch', 'step'])[column].mean())
+    means = points.groupby(['level', 'branch', 'step'])[column].mean()
     colours = pictures.level_colours(levels)
     lines = {'ticket': '-', 'random_reinit': (0, (4, 2))}
     for (level, branch), mean in means.groupby(['level', 'branch']):

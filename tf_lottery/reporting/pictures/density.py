@@ -83,9 +83,9 @@ def against_density(summary, column, title, beside):
     """
     measure = results.judged_by(summary).measure(column)
     scale, digits = (measure.scale, pictures.decimals(measure)) if measure else (1, 0)
-    drawn = pictures.finite(summary[['branch', 'level']].assign(
+    drawn = summary[['branch', 'level']].assign(
         density=100 * summary['density'],
-        **{statistic: scale * summary[f'{column}_{statistic}'] for statistic in results.STATISTICS}))
+        **{statistic: scale * summary[f'{column}_{statistic}'] for statistic in results.STATISTICS})
     tickets = drawn[drawn['branch'] == 'ticket']
     bottom, top = pictures.focus((tickets['min'].min(), tickets['max'].max()), (drawn['min'].min(), drawn['max'].max()))
     form = f'.{digits}f' if measure else ',.0f'
@@ -117,7 +117,7 @@ def against_density(summary, column, title, beside):
                   markerfacecolor='none', markeredgecolor=pictures.INK, linestyle='none',
                   label=f'Smallest winning ticket ({results.percent(winner["density"])} %)')
     density_axis(axes, summary['density'])
-    pictures.room(axes, bottom if measure else 0, top, measure.digits if measure else 0)
+    pictures.room(axes, bottom if measure else 0, top, measure.digits if measure else 2)
     if not measure:
         axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
     lines = len(figure.legend(loc='outside lower center', ncols=2).get_texts()) / 2

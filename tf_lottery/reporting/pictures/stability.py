@@ -22,7 +22,7 @@ def draw(samples):
         kinds = [kind for kind in KINDS if kind in set(pruned['stability'])]
         figure, panels = pictures.panels(len(kinds))
         for axes, kind in zip(panels, kinds, strict=True):
-            axes.set(title=KINDS[kind], ylabel=title)
+            pictures.entitle(axes, KINDS[kind], title)
             for branch in SUBNETWORKS:
                 rows = pruned[(pruned['branch'] == branch) & (pruned['stability'] == kind)]
                 spread = rows.groupby('density', sort=True)[distance].agg(['mean', lambda pairs: pairs.std(ddof=0)])

@@ -75,7 +75,7 @@ def against_step(summary, measure, samples, level, distance=None):
     here = samples[(samples['level'] == level) & (distance is not None)]
     kinds = [kind for kind in KINDS if kind in set(here['stability'])]
     figure, panels = pictures.panels(1 + len(kinds))
-    panels[0].set(title=f'Test {measure.title} at the end', ylabel=measure.axis())
+    pictures.entitle(panels[0], f'Test {measure.title} at the end', measure.axis())
     rows = summary[(summary['level'] == level) & (summary['n'] > 0)]
     for branch in BRANCHES:
         own = rows[(rows['branch'] == branch)]
@@ -88,7 +88,7 @@ def against_step(summary, measure, samples, level, distance=None):
         panels[0].axhline(measure.scale * dense[f'{final}_mean'], color=pictures.GREY, linestyle='--', linewidth=1.2,
                           label='Dense network')
     for axes, kind in zip(panels[1:], kinds, strict=True):
-        axes.set(title=KINDS[kind], ylabel=DISTANCES[distance])
+        pictures.entitle(axes, KINDS[kind], DISTANCES[distance])
         for branch, pairs in here[here['stability'] == kind].groupby('branch', sort=False):
             spread = pairs.groupby('rewind_step')[distance].agg(['mean', 'std']).fillna(0)
             pictures.errorbars(axes, list(map(steps.index, spread.index)), spread['mean'], spread['std'], branch)
