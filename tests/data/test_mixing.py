@@ -37,12 +37,16 @@ def test_shares_are_drawn_from_beta(alpha, deviation):
 
 @pytest.mark.parametrize('shape', [(SIZE, SIZE, 3), (6, 11, 1)])
 def test_what_is_pasted_is_a_rectangle(shape):
-    found = mixed(mixing.cut_mix, 1.0, shape=shape)
+    found, corners = mixed(mixing.cut_mix, 1.0, shape=shape), []
     for image, label, other in zip(found['image'][..., 0], found['label'], found['other'], strict=True):
         if label != other:
             rows, columns = np.nonzero(image == other)
             assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1) if len(rows) else True
             assert set(np.unique(image)) <= {label, other}
+            if len(rows):
+                corners.append((rows.min(), columns.min()))
+    # It is anywhere: how far down says nothing of how far to the right.
+    assert abs(np.corrcoef(np.array(corners).T)[0, 1]) < 0.4
 
 
 @pytest.mark.parametrize('mixer', [mixing.mix_up, mixing.cut_mix])
