@@ -17,11 +17,12 @@ from fake_files import fail
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import ClusterError, CorruptFileError, Interrupted, MissingFileError, StorageError
 from tf_lottery.experiment import config, runs
+from tf_lottery.experiment.claims import Claims
 from tf_lottery.experiment.experiment import At, Experiment, _write_tensorboard, replicate_seeds
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.initialisations import noisy
-from tf_lottery.runtime import distribute, storage
+from tf_lottery.runtime import distribute, locks, storage
 from tf_lottery.tasks.measure import CLASSIFICATION, Measures
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.metrics import from_csv
@@ -429,6 +430,32 @@ def test_tensorboard_logs_go_where_the_results_go(files, finished):
     files.before = fail()
     with pytest.raises(StorageError, match='^cannot .* gs://bucket/run/tensorboard/ticket.*: Error executing an HTTP'):
         _write_tensorboard('gs://bucket/run/tensorboard/ticket', rows)
+
+
+@pytest.mark.parametrize('share', [0, 0.5, 1])
+def test_an_experiment_of_thousands_of_runs_asks_a_file_system_a_hundred_times_before_it_trains(
+        files, monkeypatch, share):
+    def train(*arguments):
+        raise Interrupted(15, 'stopped')
+
+    monkeypatch.setattr(locks, '_SETTLE_SECONDS', 0)
+    monkeypatch.setattr(Experiment, '_train', train)
+    monkeypatch.setattr(At, 'ticket', lambda at: None)
+    asked = []
+    files.before = lambda *operation: asked.append(operation)
+    done = experiment('gs://bucket/run', ('ticket', 'random_mask', 'one_shot'), 100, replicates=10, **{
+        'pruning.fraction': 0.02, 'pruning.output_fraction': 0.02})
+    wanted = runs.wanted(done.protocol)
+    for run in wanted[:round(share * len(wanted))]:
+        files.content[done.path(run, 'result.json')] = b'{"diverged": false}'
+    with Claims(done.workdir, done.protocol) as claims:
+        replicate = claims.take()
+        assert (replicate is None) == (share == 1)
+        if replicate is not None:
+            assert len(claims.ahead()) > 1000
+            with pytest.raises(Interrupted):
+                done.run(replicate=replicate)
+    assert len(wanted) > 3000 and len(asked) <= 100
 
 
 def test_workers_stop_together_while_lines_are_measured(tmp_path, monkeypatch):

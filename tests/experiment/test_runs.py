@@ -1,9 +1,12 @@
 """Which runs an experiment has, in what order, and what a plan says of them; a folder is of one experiment."""
 
 import contextlib
+import itertools
 import json
+import os
 import re
 import threading
+import time
 from importlib import metadata
 
 import pytest
@@ -231,7 +234,23 @@ def test_a_plan_counts_what_is_done_and_takes_the_time_from_it(tmp_path):
     assert re.search(r'\nRandom mask +1-3 +3 +0 +3\n', text)
     assert 'densities   100.0 80.0 64.0 51.2 %' in text
     assert 'to train    5,000 steps, 300,000 examples' in text
-    assert 'about 4 min (from the 2 trainings that are done)' in text
+    # 19 seconds for start, report and export, 0.1 for each run, and 50 ms for each of 5,000 steps: 269.5 in all.
+    assert ('time        about 2 min to 9 min, with start, report and export, by how busy the machine is (from 2 of '
+            'the trainings that are done)') in text
+    # One that was left out took no time.
+    for name in ('result.json', 'timing.json'):
+        storage.remove(storage.join(tmp_path, runs.wanted(what)[1].folder, name))
+    storage.write_json(storage.join(tmp_path, runs.wanted(what)[1].folder, 'result.json'), {'outcome': 'left out'})
+    assert '(from 1 of the trainings that are done)' in plan.describe(str(tmp_path), what)
+
+
+def test_of_many_trainings_some_say_how_long_one_takes(tmp_path, monkeypatch):
+    what = protocol(**{'pruning.fraction': 0.02, 'pruning.levels': 150})
+    for run in runs.wanted(what):
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+        storage.write_json(storage.join(tmp_path, run.folder, 'timing.json'), {'seconds': 50.0, 'steps': 1000})
+    # Every third of 151, so that early and late ones count alike.
+    assert '(from 51 of the trainings' in plan.describe(str(tmp_path), what)
 
 
 def test_a_plan_counts_the_multiplications_at_every_place():
@@ -264,8 +283,9 @@ def test_a_plan_of_one_replicate_of_a_sweep(tmp_path):
         for run in runs.wanted(what, replicate)[:3]:
             storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
     # To do: 2 tickets, 2 copies and 8 reinitialisations of 1,000 steps, 3 tickets and 3 copies of 900, and 15,000
-    # evaluations every 50 steps: 17,400 * 266,200 * 6 * 60 + 5,220,000 * 266,200 * 2 operations, and at 1,000 a second
-    # 1,044 + 5,220 / 3 seconds. On the disk: 21 masks of 33,275 bytes, 4,000 for small files of each, 408 rows of 110,
+    # evaluations every 50 steps: 17,400 * 266,200 * 6 * 60 + 5,220,000 * 266,200 * 2 operations. Six lines have 30
+    # places, and 10,000 examples of each of two splits at each: at 1,000 examples/s 1,044 + 5,220 / 3 + 3,600 / 3 seconds
+    # in all. On the disk: 21 masks of 33,275 bytes, 4,000 for small files of each, 408 rows of 110,
     # and 4 * 266,200 times 3 + 8 * 0.8 + 2 * 0.64 + 8 * 0.512 networks; two checkpoints of weights and velocities.
     assert plan.describe(str(tmp_path), what, replicate=1, examples_per_second=1000) == f'''\
 swept: lenet_300_100 on mnist, 1,000 steps a run of batch 60, rewinding to step 0, 100
@@ -280,7 +300,7 @@ all                                                              21       3     
 densities   100.0 80.0 64.0 51.2 %
 to train    17,400 steps, 1,044,000 examples; 5,220,000 to evaluate on; 4.4e+12 floating-point operations
 to measure  6 lines between two copies, 30 places each
-time        about 46 min (at 1,000 examples/s in training, thrice that in evaluation)
+time        about 66 min (at 1,000 examples/s in training, thrice that in evaluation)
 disk        about 16.6 MB when finished, and 4.3 MB for checkpoints while training'''
 
 
@@ -304,8 +324,33 @@ def test_a_plan_says_which_job_trains_what(tmp_path):
         assert text.splitlines()[-1] == f'working     {locks.owner(str(tmp_path / "replicate_1"))} on replicate 1'
 
 
-def test_a_plan_estimates_the_time_before_anything_is_done(tmp_path):
-    assert 'estimated from' in plan.describe(str(tmp_path / 'none'), protocol())
+def test_a_plan_measures_the_products_of_a_step_before_anything_is_done(monkeypatch):
+    monkeypatch.setattr(os, 'cpu_count', lambda: 2)
+    # Seconds of an example: a step trains on 60, and evaluates as much as trains on 50 more.
+    monkeypatch.setattr(plan, '_product_seconds', lambda protocol: 1e-5)
+    text = plan.describe('none', protocol(**{'training.length': '10000it'}))
+    # 19 + 4 * 0.1 + 40,000 * (0.15 ms + 1.1 ms * 0.7): 56.2 seconds, half and twice.
+    assert ('time        about 28 s to 2 min, with start, report and export, by how busy the machine is (from the '
+            'matrix products of a step and its share of the evaluations, 1.1 ms just measured on one core; a GPU is '
+            'faster)') in text
+
+
+def test_what_is_measured_of_large_networks_stands_for_all_of_them(monkeypatch):
+    asked = []
+    monkeypatch.setattr(plan, '_weight_seconds', lambda rows, shape: asked.append((rows, shape)) or 2.0)
+    assert plan._product_seconds(protocol()) == 3 * 2.0 / 60
+    assert [rows for rows, _ in asked] == [60] * 3
+    # A batch of 60 images is 60 * 151 rows of each kernel of ResNet-20.
+    resnet = protocol(**{'model.name': 'resnet20', 'data.name': 'cifar10'})
+    assert plan._product_seconds(resnet) == pytest.approx(len(resnet.shapes) * 2.0 / 64 * 40_813_184 / 270_896)
+
+
+def test_a_weight_is_measured_as_a_part_of_it_in_the_fastest_of_several_tries(monkeypatch):
+    times = itertools.chain([0], itertools.cycle([0.001, 0.002, 0.001, 0.0015]))
+    clock = itertools.accumulate(times)
+    monkeypatch.setattr(time, 'perf_counter', lambda: next(clock))
+    # Measured is a square of 1,024 of a kernel of 3 * 3 * 512 by 2,048.
+    assert plan._weight_seconds(2, (3, 3, 512, 2048)) == pytest.approx(0.0015 * 4608 * 2048 / 1024**2)
 
 
 @pytest.mark.parametrize('package', ['tensorflow', 'tensorflow-tpu', 'tensorflow-cpu'])

@@ -27,12 +27,15 @@ class Claims:
         self._mine = range(protocol.config.replicates) if replicate is None else (replicate,)
         # Each is taken once: when it is let go, it is finished.
         self._taken = set()
+        # The files of each replicate when this job began.
+        self._listed = {}
         self._lock, self._check = contextlib.ExitStack(), None
         self.replicate = None
 
     def __enter__(self):
         for replicate in self._mine:
-            runs.remove_leftovers(self._workdir, replicate)
+            self._listed[replicate] = runs.listing(self._workdir, replicate)
+            runs.remove_leftovers(self._workdir, self._listed[replicate])
         return self
 
     def __exit__(self, *error):
@@ -65,11 +68,15 @@ class Claims:
         self._check()
 
     def ahead(self):
-        """The trainings of the replicate that it holds, and of those that are free for it: list of runs.Run."""
-        free = [replicate for replicate in self._mine if replicate not in self._taken
-                and not locks.owner(self._folder(replicate))]
-        return [run for replicate in (self.replicate, *free)
-                for run in runs.pending(self._workdir, self._protocol, replicate)]
+        """The trainings of the replicate that it holds, and of those that are free for it: list of runs.Run.
+
+        Of the latter some may have been done since this job began.
+        """
+        held = runs.pending(self._workdir, self._protocol, self.replicate)
+        todo = {replicate: runs.unlisted(runs.wanted(self._protocol, replicate), listed)
+                for replicate, listed in self._listed.items() if replicate not in self._taken}
+        return held + [run for replicate, those in todo.items()
+                       if those and not locks.owner(self._folder(replicate)) for run in those]
 
     def left(self):
         """The replicates that are not finished and that this job did not take: {int: who trains it, or None}."""

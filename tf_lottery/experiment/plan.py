@@ -2,18 +2,35 @@
 
 import collections
 import math
+import os
 import statistics
 import time
 
 import numpy as np
+import threadpoolctl
 
 from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import MissingFileError
 from tf_lottery.experiment import claims, runs
 from tf_lottery.pruning import allocation
 from tf_lottery.runtime import storage
 
-# docs/performance.md: the share of a machine's GEMM rate that training with its evaluations reaches.
-_EFFICIENCY = 0.4
+# What is not measured here, in seconds (docs/performance.md): of an experiment its start, data, compiling, report and
+# export; of each run its ticket and files; of each step the optimizer and the loop.
+_EXPERIMENT_SECONDS, _RUN_SECONDS, _STEP_SECONDS = 19, 0.1, 1.5e-4
+
+# Of the time of matrix products on one core, what several cores cannot share.
+_SERIAL = 0.4
+
+# Neighbours on the machine come and go: an experiment takes between so much less and so much more.
+_WITHIN = 2
+
+# Measured products have at most so many rows, and weights at most so many rows and columns; more take in proportion.
+_ROWS, _SIDE = 64, 1024
+_MEASURE_SECONDS = 0.05
+
+# So many trainings say how long one takes: more would only take time to read.
+_SAMPLE = 64
 
 _BYTES_PER_ROW = 110
 
@@ -34,7 +51,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
       workdir: its folder, which need not exist.
       protocol: config.Protocol.
       replicate: int, the only one to describe; None: all.
-      examples_per_second: float, how many are trained on per second; None measures how fast this processor is.
+      examples_per_second: float, how many examples are trained on per second; None takes it from the trainings that are
+        done, and before there are any measures how fast this processor is.
 
     Returns:
       Text of several lines: trainings by branch, levels with their densities, steps, operations, time and disk, and
@@ -45,7 +63,7 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     missing = set(todo)
     done = [run for run in wanted if run not in missing]
     steps = sum(_steps(protocol, run) for run in todo)
-    per_step, source = _seconds_per_step(workdir, protocol, wanted, examples_per_second)
+    missing_lines = runs.missing_lines(workdir, protocol, replicate)
     operations = steps * _operations_per_step(protocol)
     config = protocol.config
     lines = [
@@ -62,7 +80,6 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
                      f'{left[branch]:>8}')
     densities = _densities(protocol)
     every = math.ceil(len(densities) / _DENSITIES)
-    missing_lines = runs.missing_lines(workdir, protocol, replicate)
     lines += [
         f'{"all":<{_TITLE + 22}}{len(wanted):>10}{len(done):>8}{len(todo):>8}',
         *_outcomes(workdir, done),
@@ -73,7 +90,7 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
-        f'time        about {duration(steps * per_step)} ({source})',
+        f'time        about {_time(workdir, protocol, done, len(todo), steps, len(missing_lines), examples_per_second)}',
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
@@ -137,40 +154,87 @@ def _evaluated(protocol):
 def _operations_per_step(protocol):
     """Of a training step with its share of the evaluations: a product forwards and two backwards, of a multiplication
     and an addition each."""
-    return protocol.multiplications * (6 * protocol.config.training.batch_size + 2 * _evaluated(protocol))
+    return 6 * protocol.multiplications * _examples_per_step(protocol)
 
 
-def _seconds_per_step(workdir, protocol, wanted, examples_per_second):
-    """Seconds per training step with its share of the evaluations, and where the number comes from."""
+def _examples_per_step(protocol):
+    """As many examples as take as long in training as a step with its share of the evaluations: these only go
+    forwards."""
+    return protocol.config.training.batch_size + _evaluated(protocol) / 3
+
+
+def _line_examples(protocol):
+    """As many examples as take as long in training as a line between two copies."""
+    wish = protocol.config.connectivity
+    return wish.points * (min(wish.examples, protocol.facts.train) + protocol.facts.test) / 3
+
+
+def _time(workdir, protocol, done, count, steps, lines, examples_per_second):
+    """How long what is left will take, and where that comes from: text.
+
+    Args:
+      done: list of runs.Run.
+      count, steps, lines: int, of runs, of their steps, and of lines to measure, that are left.
+    """
+    per_step = _examples_per_step(protocol)
+    steps += lines * _line_examples(protocol) / per_step
     if examples_per_second:
-        # Evaluation only goes forwards.
-        examples = protocol.config.training.batch_size + _evaluated(protocol) / 3
-        return examples / examples_per_second, (
-            f'at {examples_per_second:,.0f} examples/s in training, thrice that in evaluation')
-    timings = []
-    for run in wanted:
-        path = storage.join(workdir, run.folder, 'timing.json')
-        if storage.exists(path):
-            timing = storage.read_json(path)
-            timings.append(timing['seconds'] / timing['steps'])
+        return (f'{duration(steps * per_step / examples_per_second)} (at {examples_per_second:,.0f} examples/s in training, '
+                'thrice that in evaluation)')
+    timings = _timings(workdir, done)
     if timings:
-        return statistics.median(timings), f'from the {len(timings)} trainings that are done'
-    rate = _gemm_rate()
-    return _operations_per_step(protocol) / (_EFFICIENCY * rate), (
-        f'estimated from {rate / 1e9:.0f} GFLOP/s of matrix products just measured here, {_EFFICIENCY:.0%} of them '
-        'used; a GPU is faster')
+        each, source = statistics.median(timings), f'from {len(timings)} of the trainings that are done'
+    else:
+        products = _product_seconds(protocol) * per_step
+        each = _STEP_SECONDS + products * (_SERIAL + (1 - _SERIAL) / os.cpu_count())
+        source = (f'from the matrix products of a step and its share of the evaluations, {1000 * products:.2g} ms just '
+                  'measured on one core; a GPU is faster')
+    seconds = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + steps * each
+    return (f'{duration(seconds / _WITHIN)} to {duration(seconds * _WITHIN)}, with start, report and export, by how '
+            f'busy the machine is ({source})')
 
 
-def _gemm_rate():
-    """Floating-point operations per second of a float32 matrix product, the best of three."""
-    side = 1024
-    matrix = np.ones((side, side), np.float32)
-    seconds = []
-    for _ in range(3):
+def _timings(workdir, done):
+    """The seconds per step of some of the trainings that are done: list of float."""
+    def seconds(run):
+        try:
+            timing = storage.read_json(storage.join(workdir, run.folder, 'timing.json'))
+        except MissingFileError:
+            # It was not trained.
+            return None
+        return timing['seconds'] / timing['steps']
+
+    every = math.ceil(len(done) / _SAMPLE) or 1
+    return [each for each in storage.all_at_once(seconds, done[::every]) if each is not None]
+
+
+def _product_seconds(protocol):
+    """The seconds that one core takes for the matrix products of a training example, without neighbours.
+
+    A convolution counts as the product that it is: its places are rows, as many as the network's have on average.
+    """
+    places = protocol.multiplications / sum(_sizes(protocol).values())
+    rows = min(_ROWS, math.ceil(protocol.config.training.batch_size * places))
+    with threadpoolctl.threadpool_limits(1):
+        return places / rows * sum(_weight_seconds(rows, shape) for shape in protocol.shapes.values())
+
+
+def _weight_seconds(rows, shape):
+    """Seconds of the three products of so many rows with a weight: forwards, and for both gradients."""
+    width, height = min(_SIDE, math.prod(shape[:-1])), min(_SIDE, shape[-1])
+    weight = np.ones((width, height), np.float32)
+    values, gradients = np.ones((rows, width), np.float32), np.ones((rows, height), np.float32)
+    best, end = math.inf, time.perf_counter() + _MEASURE_SECONDS / 10
+    while True:
         began = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - began)
-    return 2 * side**3 / min(seconds)
+        values @ weight
+        values.T @ gradients
+        gradients @ weight.T
+        now = time.perf_counter()
+        best = min(best, now - began)
+        # A neighbour makes a product slower and never faster.
+        if now > end:
+            return best * math.prod(shape) / weight.size
 
 
 def _ranges(levels):

@@ -191,9 +191,8 @@ def listing(workdir, replicate):
     return {storage.join(folder, name) for name in storage.list_below(storage.join(workdir, folder), 3)}
 
 
-def remove_leftovers(workdir, replicate):
+def remove_leftovers(workdir, listed):
     """Removes the checkpoints of runs that are done, which a process left that died before it could."""
-    listed = listing(workdir, replicate)
     for path in sorted(listed):
         folder, _, name = path.rpartition('/')
         if name.startswith('checkpoint_') and storage.join(folder, 'result.json') in listed:
@@ -225,8 +224,13 @@ def _without(workdir, those, name, listed):
 
     What was written last may not be listed yet. It is looked for by its name, up to the first run that has none.
     """
-    unlisted = [run for run in those if storage.join(run.folder, name) not in listed]
-    return list(itertools.dropwhile(lambda run: storage.exists(storage.join(workdir, run.folder, name)), unlisted))
+    return list(itertools.dropwhile(
+        lambda run: storage.exists(storage.join(workdir, run.folder, name)), unlisted(those, listed, name)))
+
+
+def unlisted(those, listed, name='result.json'):
+    """Those of some runs of which a listing lacks a file of some name."""
+    return [run for run in those if storage.join(run.folder, name) not in listed]
 
 
 def _replicates(protocol, replicate):

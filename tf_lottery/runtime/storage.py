@@ -17,7 +17,7 @@ import shutil
 import stat
 import threading
 import zipfile
-from concurrent import futures
+from multiprocessing import pool
 
 import ml_dtypes
 import numpy as np
@@ -193,8 +193,8 @@ def _local_below(folder, depth):
 
 def all_at_once(ask, items):
     """What a function returns for each item, in their order, asked for many at a time."""
-    with futures.ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(ask, items))
+    with pool.ThreadPool(_READERS) as readers:
+        return readers.map(ask, items)
 
 
 def folders_with(name, path):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import MissingFileError
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
 
@@ -36,14 +37,21 @@ def lines(frame):
       `Measure.error` there.
     """
     names = ['level', 'density', 'rewind_step', 'replicate', 'copy']
-    measured = []
-    for run in frame[frame['branch'].map(lambda branch: BRANCHES[branch].reorders is not None)].to_dict('records'):
-        path = storage.join(run['workdir'], run['run'], 'connectivity.json')
-        if storage.exists(path):
-            measured.append(pd.DataFrame({'branch': BRANCHES[run['branch']].reorders,
-                                          **{name: run[name] for name in names}, **storage.read_json(path)}))
+    copies = frame[frame['branch'].map(lambda branch: BRANCHES[branch].reorders is not None)].to_dict('records')
+    read = storage.all_at_once(_line, copies)
+    measured = [pd.DataFrame({'branch': BRANCHES[run['branch']].reorders, **{name: run[name] for name in names},
+                              **line})
+                for run, line in zip(copies, read, strict=True) if line]
     columns = ['branch', *names, 'examples', 'position', 'train_error', 'test_error']
     return pd.concat(measured, ignore_index=True)[columns] if measured else pd.DataFrame(columns=columns)
+
+
+def _line(run):
+    """What was measured on the line to a run; None where that has not been done."""
+    try:
+        return storage.read_json(storage.join(run['workdir'], run['run'], 'connectivity.json'))
+    except MissingFileError:
+        return None
 
 
 def table(frame, lines):

@@ -62,25 +62,28 @@ def samples(workdir, frame):
     rows = []
     finished = frame[~frame['diverged'] & frame['branch'].map(_subnetwork).notna()]
     # Weights may have been deleted to save room.
-    there = [storage.exists(storage.join(workdir, run, 'weights.npz')) for run in finished['run']]
+    there = storage.all_at_once(
+        lambda run: storage.exists(storage.join(workdir, run, 'weights.npz')), finished['run'])
     finished = finished[np.array(there, bool)]
     controlled = {(run['level'], run['rewind_step']) for run in finished.to_dict('records')
                   if run['branch'] != 'ticket'}
     dense = {run['replicate']: run for run in finished.to_dict('records')
              if run['level'] == 0 and run['branch'] == 'ticket'}
     for replicate, group in finished.groupby('replicate'):
-        full = _weights(workdir, dense[replicate])[1] if replicate in dense and controlled else None
+        full = _weights(workdir, dense[replicate])[-1] if replicate in dense and controlled else None
         for (level, rewind_step), place in group.groupby(['level', 'rewind_step']):
             # A ticket alone has nothing to be compared with, and reading all of them would take minutes.
             if (level, rewind_step) not in controlled:
                 continue
-            for subnetwork, copies in place.groupby(place['branch'].map(_subnetwork)):
-                copies = copies.to_dict('records')
-                if level == 0 and replicate in dense and all(run['branch'] != 'ticket' for run in copies):
-                    copies.append(dense[replicate])
-                rows += [{'branch': subnetwork, 'level': level, 'density': copies[0]['density'],
+            those = place.to_dict('records')
+            if level == 0 and replicate in dense and all(run['branch'] != 'ticket' for run in those):
+                those.append(dense[replicate])
+            trained = storage.all_at_once(lambda run: _weights(workdir, run), those)
+            for subnetwork in sorted({_subnetwork(run['branch']) for run in those}):
+                copies = [one for one in trained if _subnetwork(one[0]['branch']) == subnetwork]
+                rows += [{'branch': subnetwork, 'level': level, 'density': copies[0][0]['density'],
                           'rewind_step': rewind_step, 'replicate': replicate, **pair}
-                         for pair in _pairs(workdir, copies, full if level else None)]
+                         for pair in _pairs(copies, full if level else None)]
     return pd.DataFrame(rows, columns=[
         'branch', 'level', 'density', 'rewind_step', 'replicate', 'stability', 'l2', 'angle'])
 
@@ -92,19 +95,18 @@ def _subnetwork(branch):
 
 
 def _weights(workdir, run):
-    """The mask and the trained weights of a run."""
+    """A run with its mask and its trained weights."""
     folder = storage.join(workdir, run['run'])
     mask = runs.read_mask(folder)
-    return mask, runs.read_weights(folder, mask)
+    return run, mask, runs.read_weights(folder, mask)
 
 
-def _pairs(workdir, copies, full):
-    """The pairs among the runs of one subnetwork: dicts of `stability`, `l2`, `angle`."""
-    read = [(run, *_weights(workdir, run)) for run in copies]
-    for run, mask, weights in read:
+def _pairs(copies, full):
+    """The pairs among the runs of one subnetwork, each of `_weights`: dicts of `stability`, `l2`, `angle`."""
+    for run, mask, weights in copies:
         if full is not None and not BRANCHES[run['branch']].reorders:
             yield {'stability': 'pruning', **_compare(full, weights, mask)}
-    for (_, mask, one), (_, _, other) in itertools.combinations(read, 2):
+    for (_, mask, one), (_, _, other) in itertools.combinations(copies, 2):
         yield {'stability': 'data order', **_compare(one, other, mask)}
 
 

@@ -20,8 +20,9 @@ def readable(frame):
     Args:
       frame: rows of `results.load_results`.
     """
-    there = [not run.diverged and storage.exists(_initial_path(run)) and storage.exists(_path(run, 'mask.npz'))
-             and storage.exists(_path(run, 'weights.npz')) for run in frame.itertuples()]
+    there = storage.all_at_once(
+        lambda run: not run.diverged and all(map(storage.exists, (
+            _initial_path(run), _path(run, 'mask.npz'), _path(run, 'weights.npz')))), list(frame.itertuples()))
     return frame[np.array(there, bool)]
 
 
