@@ -20,7 +20,7 @@ FLOORS = (
     {'tasks'},
     {'experiment', 'configs'},
     {'exports', 'reporting'},
-    {'command', 'flags', '__main__'},
+    {'command', 'flags', 'notebook', '__main__'},
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 FILES = sorted(PACKAGE.rglob('*.py'))

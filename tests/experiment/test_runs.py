@@ -284,8 +284,8 @@ def test_a_plan_of_one_replicate_of_a_sweep(tmp_path):
             storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
     # To do: 2 tickets, 2 copies and 8 reinitialisations of 1,000 steps, 3 tickets and 3 copies of 900, and 15,000
     # evaluations every 50 steps: 17,400 * 266,200 * 6 * 60 + 5,220,000 * 266,200 * 2 operations. Six lines have 30
-    # places, and 10,000 examples of each of two splits at each: at 1,000 examples/s 1,044 + 5,220 / 3 + 3,600 / 3 seconds
-    # in all. On the disk: 21 masks of 33,275 bytes, 4,000 for small files of each, 408 rows of 110,
+    # places, and 10,000 examples of each of two splits at each: at 1,000 examples/s 1,044 + 5,220 / 3 + 3,600 / 3
+    # seconds in all. On the disk: 21 masks of 33,275 bytes, 4,000 for small files of each, 408 rows of 110,
     # and 4 * 266,200 times 3 + 8 * 0.8 + 2 * 0.64 + 8 * 0.512 networks; two checkpoints of weights and velocities.
     assert plan.describe(str(tmp_path), what, replicate=1, examples_per_second=1000) == f'''\
 swept: lenet_300_100 on mnist, 1,000 steps a run of batch 60, rewinding to step 0, 100

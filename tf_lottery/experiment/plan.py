@@ -90,7 +90,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
-        f'time        about {_time(workdir, protocol, done, len(todo), steps, len(missing_lines), examples_per_second)}',
+        'time        about ' + _time(
+            workdir, protocol, done, len(todo), steps, len(missing_lines), examples_per_second),
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
@@ -179,8 +180,8 @@ def _time(workdir, protocol, done, count, steps, lines, examples_per_second):
     per_step = _examples_per_step(protocol)
     steps += lines * _line_examples(protocol) / per_step
     if examples_per_second:
-        return (f'{duration(steps * per_step / examples_per_second)} (at {examples_per_second:,.0f} examples/s in training, '
-                'thrice that in evaluation)')
+        return (f'{duration(steps * per_step / examples_per_second)} (at {examples_per_second:,.0f} examples/s in '
+                'training, thrice that in evaluation)')
     timings = _timings(workdir, done)
     if timings:
         each, source = statistics.median(timings), f'from {len(timings)} of the trainings that are done'
