@@ -12,7 +12,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.data import DATASETS, Split, describe, jpeg, mixing
+from tf_lottery.data import Split, describe, jpeg, mixing
 from tf_lottery.data.augmentation import crop_and_flip
 from tf_lottery.data.catalogue import builder, not_prepared, without_label
 from tf_lottery.errors import CorruptFileError, UsageError, reason
@@ -45,15 +45,6 @@ def splits(dataset, validation):
     training, test = dataset.splits
     end = training.removeprefix('train').strip('[:]')
     return {'train': f'train[{validation}:{end}]', 'validation': f'train[:{validation}]', 'test': test}
-
-
-# Of ImageNet: what `feeds` reads.
-TEST = DATASETS['imagenet2012'].splits[1]
-
-
-def training_splits(validation):
-    """The names in TFDS of what is trained on and of what is held out to validate on."""
-    return tuple(splits(DATASETS['imagenet2012'], validation)[name] for name in ('train', 'validation'))
 
 
 class ImageStream:

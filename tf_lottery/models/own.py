@@ -44,6 +44,9 @@ class OwnNetwork:
         Raises:
           UsageError: as of `prunable_shapes`, or another precision than float32 that the function does not take.
         """
+        # It needs TensorFlow, which a plan of the papers' networks does without.
+        from tf_lottery.models import randomness
+
         function, takes_precision = self._function()
         if precision != 'float32' and not takes_precision:
             raise UsageError(f'training.precision is {precision}, which {self._reference} does not take: give it an '
@@ -52,6 +55,7 @@ class OwnNetwork:
         with keras2.seeded(seed), objects.told(file, (file, 'mend it'), f'mend it, or give another {_KEY}'):
             network = function(input_shape, classes, seed, **({'precision': precision} if takes_precision else {}))
         self._check(network, input_shape, classes)
+        randomness.follow(network)
         return network
 
     def _function(self):

@@ -5,7 +5,7 @@ import functools
 
 import tensorflow as tf
 
-from tf_lottery.data.streaming import TEST, ImageStream, training_splits
+from tf_lottery.data.streaming import ImageStream, splits
 from tf_lottery.errors import UsageError
 from tf_lottery.runtime import keras2, storage
 from tf_lottery.runtime.distribute import per_replica
@@ -50,9 +50,9 @@ class StreamFeed:
 
             return open_stream
 
-        train, held_out = training_splits(validation)
-        self._streams = {'train': streams(train), 'validation': streams(held_out), 'test': streams(TEST)}
-        self._alone = streams(train, hosts=1)(0)
+        names = splits(dataset, validation)
+        self._streams = {name: streams(split) for name, split in names.items()}
+        self._alone = streams(names['train'], hosts=1)(0)
         self._here = [context.input_pipeline_id for context in contexts]
         self.examples = self._alone.examples
         self.steps_per_epoch = self._alone.steps_per_epoch
@@ -62,7 +62,8 @@ class StreamFeed:
             if found != expected:
                 raise UsageError(f'{source.name} has {found:,} {split} images in its folder, not {expected:,}: give '
                                  f'--config.data.{key}={found} to train on a sample, or prepare all of it.')
-        self._augmentation = {'mix_up': source.mix_up, 'cut_mix': source.cut_mix}
+        self._augmentation = {'mix_up': source.mix_up, 'cut_mix': source.cut_mix,
+                              'crop_pixels': source.crop_pixels, 'flip': source.flip}
         if source.rand_augment:
             # KerasCV takes seconds to import.
             keras2.import_keras_cv()

@@ -184,14 +184,14 @@ class ImageTask(Task):
     def loss(self, network, batch, seed):
         import tensorflow as tf
 
-        from tf_lottery.models import auxiliary, dropout
+        from tf_lottery.models import auxiliary, dropout, randomness
         from tf_lottery.tasks.cross_entropy import mean_cross_entropy
 
         def mean_loss(logits):
             return mean_cross_entropy(logits, batch, self._training.label_smoothing)
 
-        with dropout.drawn_from(seed, batch['step'], batch['row'], self._training.batch_size), auxiliary.judged_by(
-                mean_loss):
+        with (dropout.drawn_from(seed, batch['step'], batch['row'], self._training.batch_size),
+              randomness.drawn_from(seed, batch['step']), auxiliary.judged_by(mean_loss)):
             logits = network(self.inputs(batch), training=True)
         loss = mean_loss(logits)
         return loss, loss + tf.add_n(network.losses or [0.0])
