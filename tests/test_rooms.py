@@ -56,8 +56,11 @@ def test_every_file_has_a_floor():
     assert {room('.'.join(path.relative_to(PACKAGE).with_suffix('').parts)) for path in FILES} <= set(FLOOR)
 
 
-# What only a task of images knows of.
-OF_IMAGES = {'accuracy', 'brightest', 'classes', 'image', 'images', 'label', 'labels', 'pixels'}
+# What only tasks of images know of.
+OF_IMAGES = {'accuracy', 'accurate', 'brightest', 'classes', 'image', 'images', 'label', 'labels', 'pixels'}
+# Who may: the tasks, and what they are made of. Matplotlib's artists and Kubernetes's pods have labels, too.
+ALLOWED = {'tasks': OF_IMAGES, 'data': OF_IMAGES, 'models': OF_IMAGES, 'reporting': {'label', 'labels'},
+           'runtime': {'label'}, 'flags': {'label'}}
 
 
 def said(tree):
@@ -71,6 +74,7 @@ def said(tree):
                 yield from re.findall('[a-z]+', getattr(node, field).lower())
 
 
-@pytest.mark.parametrize('path', sorted((PACKAGE / 'exports').glob('*.py')), ids=lambda path: path.name)
-def test_exports_know_nothing_of_images(path):
-    assert not OF_IMAGES & set(said(ast.parse(path.read_text())))
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_engine_knows_nothing_of_images(path):
+    own = room('.'.join(path.relative_to(PACKAGE).with_suffix('').parts))
+    assert not OF_IMAGES & set(said(ast.parse(path.read_text()))) - ALLOWED.get(own, set())

@@ -17,7 +17,6 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError, in_one_line, shown
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation
-from tf_lottery.tasks import images
 from tf_lottery.tasks.task import GROUPS, Facts
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
@@ -62,7 +61,7 @@ def defaults():
     config.training.checkpoint_every = '5000it'
     # Optimizer steps per call into the compiled program, at most.
     config.training.block = 100
-    images.add_defaults(config)
+    tasks.add_defaults(config)
 
     config.pruning = config_dict.ConfigDict()
     # The share of the surviving weights pruned per level, and what differs from it in a layer group: None is
@@ -94,8 +93,8 @@ def defaults():
     config.seed = 0
 
     config.export = config_dict.ConfigDict()
-    # Export the sparsest ticket whose accuracy is at most so many percentage points below the dense network's; None is
-    # the smallest winning ticket.
+    # Export the sparsest ticket that is at most so much worse than the dense network, in the unit of the task's leading
+    # measure (percentage points of accuracy); None is the smallest winning ticket.
     config.export.within_points = config_dict.placeholder(float)
     config.export.forms = ('saved_model', 'ticket')
     # Remove units and channels that compute nothing from all forms but the ticket itself; None is to do so where
@@ -205,7 +204,7 @@ _GROUP_FRACTION = values.optional(values.number(
 
 # What each key may hold, alone: `check` compares them with each other, and with the data set.
 VALUES = {
-    **images.VALUES,
+    **tasks.VALUES,
     'name': values.text('give the experiment a name, in one line'),
     'task': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
     'training.length': _LENGTH,

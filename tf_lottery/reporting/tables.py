@@ -64,8 +64,7 @@ def _meanings(measure):
         meanings.append(f'stable is below {results.difference(measure, measure.stable)} of test {measure.error_title}')
     if measure.matching is not None:
         points = results.difference(measure, measure.matching)
-        worse = 'less accurate' if measure.unit == '%' else 'worse'
-        meanings.append(f'matching is at most {points} {worse} than the dense network')
+        meanings.append(f'matching is at most {points} {measure.worse} than the dense network')
     sentence = '; '.join(meanings)
     return f'{sentence[0].upper()}{sentence[1:]}. ' if meanings else ''
 

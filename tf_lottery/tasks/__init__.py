@@ -1,8 +1,11 @@
 """What networks are trained to do, a file per kind of task."""
 
 from tf_lottery.tasks import images
-from tf_lottery.tasks.images import ImageTask
+from tf_lottery.tasks.images import VALUES, ImageTask, add_defaults
 from tf_lottery.tasks.reference import Reference
+
+# Of all tasks only images have keys of a config; a task of one's own is written in Python.
+__all__ = ('VALUES', 'add_defaults', 'find')
 
 
 def find(config, data_dir=None):

@@ -45,7 +45,10 @@ class Measure:
           value: float.
           digits: int, decimals; None for the measure's own.
         """
-        return f'{self.scale * value:.{self.digits if digits is None else digits}f}'
+        value, digits = self.scale * value, self.digits if digits is None else digits
+        # A loss may be so small that decimals say nothing of it; what has a unit is near to it.
+        small = not self.unit and 0 < abs(value) < 10 ** (2 - digits)
+        return f'{value:.{digits}{"g" if small else "f"}}'
 
     def with_unit(self, value, digits=None):
         """A value as people read it, such as '98.21 %'."""
@@ -75,6 +78,11 @@ class Measure:
         if not self.higher:
             return self.title
         return f'negative {self.title}' if self.best is None else 'error'
+
+    @property
+    def worse(self):
+        """str, what a network of a worse value is called."""
+        return 'less accurate' if self.title.endswith('accuracy') else 'worse'
 
     def no_worse(self):
         """str, such as 'no less accuracy': what a winning ticket has."""
