@@ -64,7 +64,7 @@ def define_flags(values=flags.FLAGS):
         'rewind_to', None, 'mode=export, where an experiment rewinds to several steps: which, as in 500it.', **on)
     flags.DEFINE_integer(
         'replicate', None, 'mode=run and plan: only this replicate; the default is every one that no other job trains. '
-        'mode=export: the replicate; the default is 0.', lower_bound=0, **on)
+        'mode=export: the replicate; the default is the first whose run has finished.', lower_bound=0, **on)
     flags.DEFINE_enum(
         'weights', 'trained', ['trained', 'rewound'], 'mode=export: the ticket as trained to the end, or as it starts, '
         'rewound to step k.', **on)

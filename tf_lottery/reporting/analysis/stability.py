@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from tf_lottery.branches import BRANCHES
-from tf_lottery.experiment import runs
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
+from tf_lottery.ticket import Mask, unpack
 
 # The subnetworks that the papers compare.
 SUBNETWORKS = ('ticket', 'random_mask')
@@ -70,7 +70,7 @@ def samples(workdir, frame):
     dense = {run['replicate']: run for run in finished.to_dict('records')
              if run['level'] == 0 and run['branch'] == 'ticket'}
     for replicate, group in finished.groupby('replicate'):
-        full = _weights(workdir, dense[replicate])[-1] if replicate in dense and controlled else None
+        full = _trained(workdir, [dense[replicate]])[0][-1] if replicate in dense and controlled else None
         for (level, rewind_step), place in group.groupby(['level', 'rewind_step']):
             # A ticket alone has nothing to be compared with, and reading all of them would take minutes.
             if (level, rewind_step) not in controlled:
@@ -78,7 +78,7 @@ def samples(workdir, frame):
             those = place.to_dict('records')
             if level == 0 and replicate in dense and all(run['branch'] != 'ticket' for run in those):
                 those.append(dense[replicate])
-            trained = storage.all_at_once(lambda run: _weights(workdir, run), those)
+            trained = _trained(workdir, those)
             for subnetwork in sorted({_subnetwork(run['branch']) for run in those}):
                 copies = [one for one in trained if _subnetwork(one[0]['branch']) == subnetwork]
                 rows += [{'branch': subnetwork, 'level': level, 'density': copies[0][0]['density'],
@@ -94,15 +94,16 @@ def _subnetwork(branch):
     return subnetwork if subnetwork in SUBNETWORKS else None
 
 
-def _weights(workdir, run):
-    """A run with its mask and its trained weights."""
-    folder = storage.join(workdir, run['run'])
-    mask = runs.read_mask(folder)
-    return run, mask, runs.read_weights(folder, mask)
+def _trained(workdir, those):
+    """Runs with their masks and their trained weights: list of (dict, Mask, dict)."""
+    read = iter(storage.all_at_once(storage.read_arrays, [
+        storage.join(workdir, run['run'], name) for run in those for name in ('mask.npz', 'weights.npz')]))
+    masks_and_weights = [(Mask.from_arrays(mask), weights) for mask, weights in zip(read, read, strict=True)]
+    return [(run, mask, unpack(weights, mask)) for run, (mask, weights) in zip(those, masks_and_weights, strict=True)]
 
 
 def _pairs(copies, full):
-    """The pairs among the runs of one subnetwork, each of `_weights`: dicts of `stability`, `l2`, `angle`."""
+    """The pairs among the runs of one subnetwork, each of `_trained`: dicts of `stability`, `l2`, `angle`."""
     for run, mask, weights in copies:
         if full is not None and not BRANCHES[run['branch']].reorders:
             yield {'stability': 'pruning', **_compare(full, weights, mask)}
