@@ -59,3 +59,13 @@ def test_what_outputs_do_not_tell_is_left_out(spread):
     found = card.write({**RUN, 'rmse_over_replicates': spread}, Words(), ERROR)
     assert 'On the first' not in found and ' on them is ' not in found
     assert ('## RMS error\n\nAt the end of training' in found) == ('is reported above' in found) == bool(spread)
+
+
+@pytest.mark.parametrize(('changes', 'said'), [
+    ({}, 'with adam, learning rate 0.0012, batches of 60, mixed_bfloat16. The'),
+    ({'task': 'rain.py:task'}, 'with adam, learning rate 0.0012, batches of 60. The'),
+    ({'task': 'rain.py:task', 'training': {**RUN['config']['training'], 'optimizer': 'own'}},
+     'with the optimizer that the model was compiled with, batches of 60. The')])
+def test_it_says_how_the_ticket_was_trained(changes, said):
+    found = card.write({**RUN, 'rmse_over_replicates': {}, 'config': {**RUN['config'], **changes}}, Words(), ERROR)
+    assert f'40it of training per level {said} whole config is in `ticket.json`.' in found

@@ -169,12 +169,23 @@ def _protocol(about, words):
         lines += [
             (words.origin and f'{words.origin} ') + 'Iterative magnitude pruning, '
             f'{pruning["fraction"]:.0%} of the surviving weights per level, {pruning["scope"]}, rewound to '
-            f'{pruning["rewind_to"]}; {training["length"]} of training per level with {training["optimizer"]}, '
-            f'learning rate {training["learning_rate"]}, batches of {training["batch_size"]}, '
-            f'{training["precision"]}. The whole config is in `ticket.json`.', '',
+            f'{pruning["rewind_to"]}; {training["length"]} of training per level with {_optimizer(training)}, '
+            f'batches of {training["batch_size"]}{_precision(about["config"])}. The whole config is in `ticket.json`.',
+            '',
             f'Trained by `{about["trained_by"]}`, exported by `{about["command"]}`.', '']
     versions = ', '.join(f'{name} {version}' for name, version in about['versions'].items())
     return '\n'.join([*lines, f'Versions: {versions}.'])
+
+
+def _optimizer(training):
+    if training['optimizer'] == 'own':
+        return 'the optimizer that the model was compiled with'
+    return f'{training["optimizer"]}, learning rate {training["learning_rate"]}'
+
+
+def _precision(config):
+    """A task of one's own says by its layers in which precision it is trained."""
+    return f', {config["training"]["precision"]}' if config.get('task') is None else ''
 
 
 def _limits(about, words, measure):
