@@ -44,7 +44,8 @@ def follow(network):
     Args:
       network: a `tf_keras` model, which is changed.
     """
-    for layer in network.submodules:
+    # Not its submodules: those look into the masks that recurrent cells keep by graph, and fail.
+    for layer in network._flatten_layers():
         generator = getattr(layer, '_random_generator', None)
         if isinstance(generator, RandomGenerator) and not isinstance(generator, _OfSteps):
             layer._random_generator = _OfSteps(generator)

@@ -77,10 +77,11 @@ class KerasTask(Task):
 
                 # Which greets, too, once.
                 tf.config.list_logical_devices()
-            self._model, self._splits = self._built(0), self._loaded()
+            self._model = self._built(0)
+            shapes, self._splits = self._prunable_shapes(), self._loaded()
             self._check_fit()
             self._measures = self._described()
-            self._found = self._facts()
+            self._found = self._facts(shapes)
         return self._found
 
     def _built(self, seed):
@@ -184,13 +185,16 @@ class KerasTask(Task):
         higher = next((measure.higher for measure in each if measure.name == name), False)
         return Measures(tuple(each or [LOSS]), self._early_stop, higher)
 
-    def _facts(self):
+    def _prunable_shapes(self):
         from tf_lottery.models import own
 
         shapes = own.prunable_shapes(self._model)
         if not shapes:
             raise UsageError(f'the model {self._model.name!r} that build returns has no weights that can be pruned: '
                              'give it a layer that has a kernel.')
+        return shapes
+
+    def _facts(self, shapes):
         return Facts(f'the model {self._model.name!r}', {name: Weight(*known) for name, known in shapes.items()},
                      *(self._splits.length(split) for split in SPLITS), self._compiles())
 
@@ -224,6 +228,9 @@ class KerasTask(Task):
                              'rewind: give one of tf_keras.optimizers, or training.optimizer of the config.')
         optimizer_state.check(own)
         for each in optimizer_state.nested(own):
+            if isinstance(each, tf_keras.optimizers.Nadam):
+                raise UsageError('the model was compiled with Nadam, which keeps a count outside of its variables that '
+                                 'no checkpoint can hold: give Adam, or training.optimizer of the config.')
             if getattr(each, 'use_ema', False):
                 raise UsageError(f'the model was compiled with {kind}(use_ema=True), which would put averages in the '
                                  'place of the weights once training is over: leave use_ema out.')

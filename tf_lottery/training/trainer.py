@@ -181,7 +181,7 @@ class Trainer:
     @property
     def state(self):
         """All variables that training changes, in a fixed order."""
-        return [*wrapper.variables(self.network).values(), *self.model.optimizer.variables,
+        return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
                 *self.model.mean_loss.variables]
 
     def evaluate(self, splits=('validation', 'test')):
