@@ -44,8 +44,7 @@ def follow(network):
     Args:
       network: a `tf_keras` model, which is changed.
     """
-    # Not its submodules: those look into the masks that recurrent cells keep by graph, and fail.
-    for layer in network._flatten_layers():
+    for layer in network.submodules:
         generator = getattr(layer, '_random_generator', None)
         if isinstance(generator, RandomGenerator) and not isinstance(generator, _OfSteps):
             layer._random_generator = _OfSteps(generator)

@@ -58,6 +58,10 @@ class KerasTask(Task):
     def __init__(self, build, examples, early_stop='validation_loss', measures=(), class_weight=None):
         for name, function, arguments in (('build', build, (0,)), ('examples', examples, ())):
             _check_function(name, function, arguments)
+        if class_weight is not None and not (isinstance(class_weight, dict) and class_weight and all(
+                isinstance(each, int) and each >= 0 for each in class_weight)):
+            raise UsageError(f'class_weight is {shown(class_weight)}: give a dict from class, a number from 0 on, to '
+                             'weight.')
         self.build, self.examples = build, examples
         self._early_stop, self._given, self._class_weight = early_stop, tuple(measures), class_weight
         self._model = self._splits = self._found = None
@@ -139,11 +143,28 @@ class KerasTask(Task):
                 judge.start()
                 found = judge.finish(judge.add(self._model, few, ()))
                 self.loss(self._model, {**few, 'step': tf.constant(0)}, tf.constant(0))
+            self._check_classes(split)
         self._names = list(found)
         with _told('cannot be trained in a compiled program', 'let its layers, losses and metrics compute by '
                    'TensorFlow\'s functions, without .numpy()'):
             self._passed(jit=False)
         judge.start()
+
+    def _check_classes(self, split):
+        """Refuses classes that a sparse cross-entropy has no output for: XLA would make NaN of them, without a word."""
+        import tensorflow as tf
+
+        container, outputs = self._model.compiled_loss, self._model.output
+        targets = container._conform_to_outputs(outputs, self._splits.targets(split))
+        for loss, output, classes in zip(container._losses, *map(tf.nest.flatten, (outputs, targets)), strict=True):
+            function, settings = getattr(loss, 'fn', None), getattr(loss, '_fn_kwargs', {})
+            if classes is None or getattr(function, '__name__', '') != 'sparse_categorical_crossentropy' or (
+                    settings.get('ignore_class') is not None):
+                continue
+            count, low, high = output.shape[settings.get('axis', -1)], classes.min(), classes.max()
+            if low < 0 or high >= count:
+                raise UsageError(f'the split {split!r} of examples() has classes from {low} to {high}, for which the '
+                                 f'model has {count} outputs: number them from 0 on, or let it have more outputs.')
 
     def _passed(self, jit):
         """Runs a program of what a step of training and an evaluation compute, compiled by XLA or not."""

@@ -80,6 +80,10 @@ class Arrays:
     def few(self, split):
         return self.first(split, _FEW)
 
+    def targets(self, split):
+        """All targets of a split, a structure of arrays; None where there are none."""
+        return self._splits[split].get('y')
+
     def feed(self, settings, strategy, judge):
         return MemoryFeed(self._splits, settings, strategy, judge)
 
@@ -114,6 +118,9 @@ class Datasets:
 
     def few(self, split):
         return self.first(split, _FEW)
+
+    def targets(self, split):
+        """None: they are read as they are needed."""
 
     def feed(self, settings, strategy, judge):
         return DatasetFeed(self._splits, self._counts, settings, strategy, judge)
