@@ -131,7 +131,9 @@ def load_each_data_set_once():
 
 
 MAIN = ('python main.py', 'tf_lottery')
-MAINS = [line for line in commands() if line.startswith(MAIN)]
+# They go on from a folder that an example has made.
+ONWARD = [line for line in commands() if line.startswith(MAIN) and '/config.json' in line]
+MAINS = [line for line in commands() if line.startswith(MAIN) and line not in ONWARD]
 # Exports and reports come after the runs that they need.
 MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 
@@ -178,7 +180,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
         values.strategy = 'auto' if values.strategy == 'tpu' else values.strategy
     name = values.config.data.name
     # Others are known without being there.
-    needed = name.startswith('tfds:') or (name != 'digits' and values.mode == 'run')
+    needed = name.startswith('tfds:') or (
+        name != 'digits' and values.mode == 'run' and values.config.task is None)
     if needed and not data_set_is_there(name):
         pytest.skip(f'{name} is not in TFDS_DATA_DIR')
     if values.mode in ('export', 'report') and not (folder / values.workdir).exists():
@@ -287,6 +290,8 @@ def test_the_study_of_a_run_runs(line, folder):
 @pytest.mark.parametrize('block', [block for _, block in blocks('python')])
 def test_the_example_runs(block, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
+    # Files of the docs import each other.
+    monkeypatch.syspath_prepend(folder)
     exec(block, {})
     printed = capsys.readouterr().out
     if 'levels(' in block:
@@ -297,6 +302,9 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
         (kept, size), (units, _), _ = [map(int, pair) for pair in re.findall(r'(\d+) of (\d+)', printed)]
         assert 0.02 < kept / size < 0.04
         assert 0 < units < 100
+    elif 'tf_lottery.run(' in block:
+        assert 'Report  runs/rainfall/report/index.html' in printed
+        assert 'final_test_mae' in printed
     elif 'load_results' in block:
         assert 'final_test_accuracy' in printed
     elif 'tf_lottery.export(' in block:
@@ -308,6 +316,16 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
         assert 'lenet_300_100; Mask(' in printed
     else:
         assert re.fullmatch(r'labels \[[\d ]+\] of \[0 1 2 3 4\]\n', printed)
+
+
+@pytest.mark.parametrize('line', ONWARD)
+def test_the_command_line_goes_on_from_python(line, folder, monkeypatch, capsys):
+    from tf_lottery import command
+
+    monkeypatch.chdir(folder)
+    values = options(line)
+    assert command.in_one_sentence(lambda: command.run(values, line)) == 0
+    assert f'Report  {values.workdir}/report/index.html' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('line', [line for line in commands() if line.startswith(SHELL)])

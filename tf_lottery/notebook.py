@@ -13,6 +13,8 @@ from tf_lottery.experiment import config
 from tf_lottery.flags import define_flags
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
+from tf_lottery.tasks.keras_task import KerasTask
+from tf_lottery.tasks.reference import IN_NO_FILE
 
 
 def run(task, workdir, data_dir=None, jit=None, replicate=None, **keys):
@@ -41,7 +43,9 @@ def run(task, workdir, data_dir=None, jit=None, replicate=None, **keys):
       StorageError: a file cannot be read or written.
       Interrupted: a signal stopped it, once everything was saved; the same call goes on.
     """
-    workdir = storage.without_slash(workdir)
+    if not isinstance(task, str | KerasTask):
+        raise UsageError(f"task is a {type(task).__name__}: give a tf_lottery.KerasTask, or 'FILE.py:NAME' of one.")
+    workdir = storage.without_slash(os.fspath(workdir))
     settings = _settings(task, workdir, keys)
     options = flags.FlagValues()
     define_flags(options)
@@ -83,14 +87,18 @@ def _whole_name(key):
 
 
 def _reference(task):
-    """Where a task is written, 'rainfall.py:task'; of one in a notebook, its function's name alone."""
-    module = inspect.getmodule(task.build)
-    names = [name for name, value in vars(module).items() if value is task] if module else []
-    file = getattr(module, '__file__', None)
-    if file is None or not names:
-        # Refused by the command line, which looks for a file.
-        return f':{getattr(task.build, "__name__", "task")}'
-    if module.__name__ != '__main__' and not module.__name__.startswith('_') and os.path.dirname(file) in sys.path[1:]:
-        return f'{module.__name__}:{names[0]}'
-    file = os.path.relpath(file) if os.path.abspath(file).startswith(os.getcwd() + os.sep) else file
-    return f'{file}:{names[0]}'
+    """Where a task is written, 'rainfall.py:task'; of one in no file, the name of its function behind IN_NO_FILE."""
+    for module in (inspect.getmodule(task.build), sys.modules['__main__']):
+        file = getattr(module, '__file__', None)
+        names = [name for name, value in vars(module).items() if value is task] if file else []
+        if names:
+            return f'{_place(module, file)}:{names[0]}'
+    return f'{IN_NO_FILE}{getattr(task.build, "__name__", "task")}'
+
+
+def _place(module, file):
+    """What a module is found by from the working directory: its name where it is installed, else its file."""
+    if module.__name__ != '__main__' and os.path.dirname(file) in sys.path[1:]:
+        return module.__name__
+    inside = os.path.abspath(file).startswith(os.getcwd() + os.sep)
+    return os.path.relpath(file) if inside else os.path.abspath(file)

@@ -35,6 +35,13 @@ def check(optimizer):
                          'holds no number: compile the model with another optimizer.')
 
 
+def variables(optimizer):
+    """All variables that an optimizer holds: those that Keras lists, and what it leaves out, such as a loss scale."""
+    listed = list(optimizer.variables)
+    known = {id(variable) for variable in listed}
+    return [*listed, *(variable for variable in _variables(optimizer).values() if id(variable) not in known)]
+
+
 def slots(optimizer, weight):
     """The optimizer's variables that belong to each single element of a weight: momenta, moving averages."""
     key = _key(optimizer, weight)

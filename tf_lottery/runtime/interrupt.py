@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 
 from tf_lottery.errors import Interrupted
 
@@ -29,10 +30,16 @@ class StopRequest:
 def on_signals():
     """Yields a StopRequest that SIGTERM and SIGINT set, and puts the former handlers back afterwards.
 
+    In a thread that is not the main one nothing sets it.
+
     Raises:
       Interrupted: at the end, where a signal came after the last call of the request.
     """
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        # Python lets no other one handle signals: whoever started it has to.
+        yield request
+        return
     former = {number: signal.signal(number, request._note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield request

@@ -35,6 +35,7 @@ def require_model(model):
     """
     import tf_keras
 
+    _look_past_masks()
     kind = type(model)
     if any(base.__module__.split('.')[0] == 'keras' for base in kind.__mro__):
         raise UsageError(
@@ -49,6 +50,20 @@ def require_model(model):
     if not model.built:
         raise UsageError(
             f'model {model.name!r} has no weights yet: give its first layer an input_shape, or call model.build().')
+
+
+def _look_past_masks():
+    """Lets `submodules` of a model be listed that has recurrent cells with dropout.
+
+    TensorFlow looks into each attribute, and sorts the keys of a mapping: the masks that these cells keep are by graph,
+    and graphs have no order.
+    """
+    import tf_keras
+    from tf_keras.src.layers.rnn.dropout_rnn_cell_mixin import DropoutRNNCellMixin
+
+    DropoutRNNCellMixin._TF_MODULE_IGNORED_PROPERTIES = frozenset({
+        '_dropout_mask_cache', '_recurrent_dropout_mask_cache',
+        *tf_keras.layers.Layer._TF_MODULE_IGNORED_PROPERTIES})
 
 
 @contextlib.contextmanager

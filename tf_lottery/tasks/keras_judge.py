@@ -27,6 +27,9 @@ class Minimised(compile_utils.LossesContainer):
         if loss is None:
             raise UsageError('the model that build returns minimises nothing: give compile(...) a loss, and examples '
                              'targets.')
+        if loss.shape.rank:
+            raise UsageError('the loss that build compiles its model with is not one number for a batch: let its '
+                             "reduction be 'sum_over_batch_size'.")
         # Keras has divided it by the number of replicas already, which a trainer does for every task.
         return tf.cast(loss, tf.float32) * tf.distribute.get_strategy().num_replicas_in_sync
 

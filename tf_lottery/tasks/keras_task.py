@@ -1,6 +1,8 @@
 """A task of the user's own: a compiled Keras model, and the examples that it is trained and judged on."""
 
+import contextlib
 import inspect
+import re
 
 from tf_lottery.errors import UsageError, in_one_line, reason, shown
 from tf_lottery.runtime import keras2
@@ -19,6 +21,9 @@ _HIGHER = ('auc', 'binaryiou', 'cosinesimilarity', 'f1score', 'fbetascore', 'iou
            'sensitivityatspecificity', 'specificityatsensitivity', 'truenegatives', 'truepositives')
 _LOWER = ('error', 'loss', 'crossentropy', 'hinge', 'divergence', 'poisson', 'falsenegatives', 'falsepositives',
           'mae', 'mse', 'mape', 'msle', 'logcosh', 'huber')
+
+# What a measure may be called: its name is part of those of pictures, and of columns of files.
+_NAME = r'\w[\w.@-]*'
 
 # Layers that XLA compiles to something faster on a CPU; convolutions and recurrent layers are not among them.
 _COMPILES = ('Activation', 'ActivityRegularization', 'Add', 'AlphaDropout', 'Average', 'BatchNormalization',
@@ -53,6 +58,10 @@ class KerasTask(Task):
     def __init__(self, build, examples, early_stop='validation_loss', measures=(), class_weight=None):
         for name, function, arguments in (('build', build, (0,)), ('examples', examples, ())):
             _check_function(name, function, arguments)
+        if class_weight is not None and not (isinstance(class_weight, dict) and class_weight and all(
+                isinstance(each, int) and each >= 0 for each in class_weight)):
+            raise UsageError(f'class_weight is {shown(class_weight)}: give a dict from class, a number from 0 on, to '
+                             'weight.')
         self.build, self.examples = build, examples
         self._early_stop, self._given, self._class_weight = early_stop, tuple(measures), class_weight
         self._model = self._splits = self._found = None
@@ -72,10 +81,11 @@ class KerasTask(Task):
 
                 # Which greets, too, once.
                 tf.config.list_logical_devices()
-            self._model, self._splits = self._built(0), self._loaded()
+            self._model = self._built(0)
+            shapes, self._splits = self._prunable_shapes(), self._loaded()
             self._check_fit()
             self._measures = self._described()
-            self._found = self._facts()
+            self._found = self._facts(shapes)
         return self._found
 
     def _built(self, seed):
@@ -122,24 +132,54 @@ class KerasTask(Task):
         """Runs the model on a few examples, which makes the state of its losses and metrics, too.
 
         Raises:
-          UsageError: they do not go together.
+          UsageError: they do not go together, or cannot become a part of a compiled program.
         """
         import tensorflow as tf
 
         judge = self.judge()
         for split in SPLITS:
-            few = tf.nest.map_structure(tf.convert_to_tensor, self._splits.few(split))
-            try:
+            with _told(f'cannot be evaluated on the split {split!r} of examples', 'let them go together as in fit'):
+                few = tf.nest.map_structure(tf.convert_to_tensor, self._splits.few(split))
                 judge.start()
                 found = judge.finish(judge.add(self._model, few, ()))
                 self.loss(self._model, {**few, 'step': tf.constant(0)}, tf.constant(0))
-            except UsageError:
-                raise
-            except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
-                raise UsageError(f'the model that build returns cannot be evaluated on the split {split!r} of examples '
-                                 f'({reason(error)}): let them go together as in fit.') from error
+            self._check_classes(split)
         self._names = list(found)
+        with _told('cannot be trained in a compiled program', 'let its layers, losses and metrics compute by '
+                   'TensorFlow\'s functions, without .numpy()'):
+            self._passed(jit=False)
         judge.start()
+
+    def _check_classes(self, split):
+        """Refuses classes that a sparse cross-entropy has no output for: XLA would make NaN of them, without a word."""
+        import tensorflow as tf
+
+        container, outputs = self._model.compiled_loss, self._model.output
+        targets = container._conform_to_outputs(outputs, self._splits.targets(split))
+        for loss, output, classes in zip(container._losses, *map(tf.nest.flatten, (outputs, targets)), strict=True):
+            function, settings = getattr(loss, 'fn', None), getattr(loss, '_fn_kwargs', {})
+            if classes is None or getattr(function, '__name__', '') != 'sparse_categorical_crossentropy' or (
+                    settings.get('ignore_class') is not None):
+                continue
+            count, low, high = output.shape[settings.get('axis', -1)], classes.min(), classes.max()
+            if low < 0 or high >= count:
+                raise UsageError(f'the split {split!r} of examples() has classes from {low} to {high}, for which the '
+                                 f'model has {count} outputs: number them from 0 on, or let it have more outputs.')
+
+    def _passed(self, jit):
+        """Runs a program of what a step of training and an evaluation compute, compiled by XLA or not."""
+        import tensorflow as tf
+
+        judge = self.judge()
+
+        @tf.function(jit_compile=jit)
+        def step(few):
+            judge.add(self._model, few, ())
+            with tf.GradientTape() as tape:
+                _, minimised = self.loss(self._model, {**few, 'step': tf.constant(0)}, tf.constant(0))
+            return [each for each in tape.gradient(minimised, self._model.trainable_variables) if each is not None]
+
+        step(tf.nest.map_structure(tf.convert_to_tensor, self._splits.few('train')))
 
     def _described(self):
         """The Measures of the model's metrics, where the user has not given them."""
@@ -150,26 +190,48 @@ class KerasTask(Task):
                 raise UsageError(f'measures has {name!r}, but the model measures {", ".join(self._names)}: give one of '
                                  'these names.')
         each = [*given.values(), *(_of_metric(name, kind) for name, kind in kinds.items() if name not in given)]
+        for measure in each:
+            if not re.fullmatch(_NAME, measure.name):
+                raise UsageError(f'the metric {measure.name!r} cannot be the name of a file and of a column: give it '
+                                 'another name, of letters, digits and any of _ - . @ between them.')
         if self._early_stop is None:
             return Measures(tuple(each or [LOSS]), None)
         split, _, name = str(self._early_stop).partition('_')
         if split != 'validation' or name not in self._names:
             raise UsageError(f'early_stop is {shown(self._early_stop)}: give None for no early stop, or one of '
                              f'{", ".join(f"validation_{known}" for known in self._names)}.')
+        if name not in ('loss', *(measure.name for measure in each)):
+            # The loss of one of several outputs, which is a measure where somebody asks for it.
+            each.append(Measure(name, name.replace('_', ' ')))
         higher = next((measure.higher for measure in each if measure.name == name), False)
         return Measures(tuple(each or [LOSS]), self._early_stop, higher)
 
-    def _facts(self):
+    def _prunable_shapes(self):
         from tf_lottery.models import own
 
         shapes = own.prunable_shapes(self._model)
         if not shapes:
             raise UsageError(f'the model {self._model.name!r} that build returns has no weights that can be pruned: '
                              'give it a layer that has a kernel.')
-        kinds = {type(layer).__name__ for layer in self._model._flatten_layers()}
-        texts = any(tensor.dtype.name == 'string' for tensor in self._model.inputs)
+        return shapes
+
+    def _facts(self, shapes):
         return Facts(f'the model {self._model.name!r}', {name: Weight(*known) for name, known in shapes.items()},
-                     *(self._splits.length(split) for split in SPLITS), kinds <= set(_COMPILES) and not texts)
+                     *(self._splits.length(split) for split in SPLITS), self._compiles())
+
+    def _compiles(self):
+        """Whether XLA pays, and can compile all that the model computes, losses and metrics of the user's own too."""
+        import tensorflow as tf
+
+        kinds = {type(layer).__name__ for layer in self._model._flatten_layers()}
+        if not kinds <= set(_COMPILES) or any(tensor.dtype == tf.string for tensor in self._model.inputs):
+            return False
+        try:
+            self._passed(jit=True)
+        except tf.errors.OpError:
+            return False
+        self.judge().start()
+        return True
 
     def network(self, seed):
         return self._built(seed)
@@ -177,27 +239,45 @@ class KerasTask(Task):
     def require_optimizer(self):
         import tf_keras
 
+        from tf_lottery.pruning import optimizer_state
+
         self.facts()
         own = self._model.optimizer
-        if not isinstance(own, tf_keras.optimizers.Optimizer):
-            raise UsageError(f'the model was compiled with a {type(own).__module__.split(".")[-1]} optimizer, '
-                             f'{type(own).__name__}, which an experiment cannot rewind: give one of '
-                             'tf_keras.optimizers, or training.optimizer of the config.')
+        kind = type(own).__name__
+        if isinstance(own, tf_keras.optimizers.legacy.Optimizer):
+            raise UsageError(f'the model was compiled with the legacy optimizer {kind}, which an experiment cannot '
+                             'rewind: give one of tf_keras.optimizers, or training.optimizer of the config.')
+        optimizer_state.check(own)
+        for each in optimizer_state.nested(own):
+            if isinstance(each, tf_keras.optimizers.Nadam):
+                raise UsageError('the model was compiled with Nadam, which keeps a count outside of its variables that '
+                                 'no checkpoint can hold: give Adam, or training.optimizer of the config.')
+            if getattr(each, 'use_ema', False):
+                raise UsageError(f'the model was compiled with {kind}(use_ema=True), which would put averages in the '
+                                 'place of the weights once training is over: leave use_ema out.')
+            if getattr(each, '_exclude_from_weight_decay', ()):
+                raise UsageError(f'the optimizer {kind} excludes the variables of a var_list from weight decay, which '
+                                 'are others in each network: exclude them by var_names.')
+            if getattr(each, '_built', False):
+                raise UsageError(f'the model was compiled with the optimizer {kind} after this had trained, or begun '
+                                 'to: let build call compile(...) last, with a new optimizer.')
 
     def optimizer(self):
         """Returns a fresh optimizer like that which the model was compiled with; Adam is `tf_lottery.Adam`."""
         import tf_keras
 
+        from tf_lottery.pruning import optimizer_state
         from tf_lottery.training.optimizers import Adam
 
         self.require_optimizer()
-        own = self._model.optimizer
-        kind = Adam if type(own) is tf_keras.optimizers.Adam else type(own)
-        settings = own.get_config()
-        if 'jit_compile' in settings:
-            # The step around it is.
-            settings['jit_compile'] = False
-        return kind.from_config(settings)
+        # That of another model: not all that an optimizer was given is in its config, such as a schedule of one's own.
+        own = self._built(0).optimizer
+        for each in optimizer_state.nested(own):
+            if type(each) is tf_keras.optimizers.Adam:
+                each.__class__ = Adam
+            # The step around it is compiled.
+            each.jit_compile = False
+        return own
 
     def feed(self, settings, strategy, data_dir=None):
         self.facts()
@@ -245,21 +325,31 @@ def _check_function(name, function, arguments):
         raise UsageError(f'{name} of a KerasTask is {shown(function)}: give a function of {takes}.') from None
 
 
+@contextlib.contextmanager
+def _told(what, remedy):
+    """Turns whatever Keras, TensorFlow or functions of the user's own raise into a sentence."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f'the model that build returns {what} ({reason(error)}): {remedy}.') from error
+
+
 def _of_metric(name, metric):
     """The Measure of a metric of Keras.
 
     Raises:
       UsageError: nobody knows which way it is better.
     """
-    function = getattr(metric, '_fn', None)
-    kind = type(metric).__name__ if function is None else getattr(function, '__name__', '')
-    kind = kind.replace('_', '').lower()
+    names = type(metric).__name__, getattr(getattr(metric, '_fn', None), '__name__', '')
+    kinds = [kind.replace('_', '').lower() for kind in names]
     title = name.replace('_', ' ')
-    if kind in _SHARES:
+    if any(kind in _SHARES for kind in kinds):
         return Measure(name, title, '%', 100.0, True, 2, 1.0)
-    if kind in _HIGHER:
+    if any(kind in _HIGHER for kind in kinds):
         return Measure(name, title, higher=True)
-    if any(kind.endswith(ending) for ending in _LOWER):
+    if any(kind.endswith(_LOWER) for kind in kinds):
         return Measure(name, title)
     raise UsageError(f'nobody knows whether more of the metric {name!r} is better: give measures=(tf_lottery.Measure('
                      f'{name!r}, {title!r}, higher=True),), or higher=False.')

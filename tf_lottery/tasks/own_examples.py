@@ -1,10 +1,13 @@
 """Examples as users have them: arrays of any structure, or data sets, by split."""
 
+import contextlib
+import math
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tf_lottery.errors import UsageError, in_one_line, shown
+from tf_lottery.errors import UsageError, in_one_line, reason, shown
 from tf_lottery.tasks.task import SPLITS
 from tf_lottery.training import dataset_feed, evaluation
 from tf_lottery.training.dataset_feed import DatasetFeed
@@ -13,8 +16,11 @@ from tf_lottery.training.feeds import MemoryFeed
 # Where there is no validation split, one in so many training examples is held out.
 HELD_OUT = 10
 
-# So many are looked at before anything is trained.
-_FEW = 2
+# So many are looked at before anything is trained, and so many of a data set are read twice.
+_FEW, _COMPARED = 2, 100
+
+# A data set that is longer than this is said to be counted.
+_LONG = 10_000_000
 
 
 def load(examples, model, class_weight=None):
@@ -57,8 +63,7 @@ class Arrays:
             order = np.random.default_rng(0).permutation(evaluation.length(splits['train']))
             held = len(order) // HELD_OUT
             if not held:
-                raise UsageError(f'examples() returns {len(order)} training examples, of which one in {HELD_OUT} is to '
-                                 "be held out: return a split 'validation', too.")
+                raise UsageError(_too_few(len(order)))
             train = splits['train']
             splits = {**splits, 'train': _taken(train, order[held:]), 'validation': _taken(train, order[:held])}
         if class_weight:
@@ -75,6 +80,10 @@ class Arrays:
     def few(self, split):
         return self.first(split, _FEW)
 
+    def targets(self, split):
+        """All targets of a split, a structure of arrays; None where there are none."""
+        return self._splits[split].get('y')
+
     def feed(self, settings, strategy, judge):
         return MemoryFeed(self._splits, settings, strategy, judge)
 
@@ -83,24 +92,35 @@ class Datasets:
     """Splits that are read as they are needed: {name: tf.data.Dataset of single examples, dicts as of Arrays}."""
 
     def __init__(self, splits, class_weight):
+        counts = {name: _count(name, dataset) for name, dataset in splits.items()}
         if 'validation' not in splits:
+            held = math.ceil(counts['train'] / HELD_OUT)
+            if held == counts['train']:
+                raise UsageError(_too_few(counts['train']))
+            if not dataset_feed.is_repeatable(splits['train'], _COMPARED):
+                raise UsageError("the split 'train' of examples() comes in another order each time that it is read, so "
+                                 "that examples that are held out would be trained on: return a split 'validation', "
+                                 'too, or give shuffle(...) reshuffle_each_iteration=False.')
             numbered = splits['train'].enumerate()
             splits = {**splits, 'train': numbered.filter(lambda number, _: number % HELD_OUT != 0).map(_second),
                       'validation': numbered.filter(lambda number, _: number % HELD_OUT == 0).map(_second)}
+            counts = {**counts, 'train': counts['train'] - held, 'validation': held}
         if class_weight:
             splits = {**splits, 'train': splits['train'].batch(1).map(
                 lambda batch: _weighted(batch, class_weight)).unbatch()}
-        self._splits = splits
-        self._counts = {name: _count(name, dataset) for name, dataset in splits.items()}
+        self._splits, self._counts = splits, counts
 
     def length(self, split):
         return self._counts[split]
 
     def first(self, split, count):
-        return dataset_feed.first(self._splits[split], min(count, self._counts[split]))
+        return dataset_feed.first(self._splits[split], min(count, self._counts[split]), split)
 
     def few(self, split):
         return self.first(split, _FEW)
+
+    def targets(self, split):
+        """None: they are read as they are needed."""
 
     def feed(self, settings, strategy, judge):
         return DatasetFeed(self._splits, self._counts, settings, strategy, judge)
@@ -122,7 +142,7 @@ def _in_memory(name, split, model):
     """A split as a dict of structures of arrays."""
     if isinstance(split, tf.data.Dataset):
         dataset = _dataset(name, split, model)
-        return dataset_feed.first(dataset, _count(name, dataset))
+        return dataset_feed.first(dataset, _count(name, dataset), name)
     try:
         parts = tf_keras.utils.unpack_x_y_sample_weight(split)
     except ValueError as error:
@@ -154,10 +174,44 @@ def _dataset(name, split, model):
     """A split as a data set of single examples, dicts of structures."""
     if not isinstance(split, tf.data.Dataset):
         split = tf.data.Dataset.from_tensor_slices(tuple(_array_parts(name, split)))
-    elif _is_batched(split, model):
-        split = split.unbatch()
+    else:
+        if split.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise UsageError(f'the split {name!r} of examples() never ends: leave its repeat() out.')
+        if _is_batched(name, split, model):
+            split = split.unbatch()
+        split = _of_one_shape(name, split)
     return split.map(lambda *parts: _named(*tf_keras.utils.unpack_x_y_sample_weight(
         parts if len(parts) > 1 else parts[0])), num_parallel_calls=1)
+
+
+def _of_one_shape(name, dataset):
+    """A data set of single examples whose shapes are known, from its first example where it does not say them.
+
+    Raises:
+      UsageError: it has examples of several shapes, which make no batch.
+    """
+    if all(spec.shape.is_fully_defined() for spec in tf.nest.flatten(dataset.element_spec)):
+        return dataset
+    with _read(name):
+        shapes = [each.shape for each in tf.nest.flatten(dataset_feed.first(dataset, 1, name))]
+    shapes = [shape[1:] for shape in shapes]
+
+    def ensured(*parts):
+        flat = [tf.ensure_shape(part, shape) for part, shape in zip(tf.nest.flatten(parts), shapes, strict=True)]
+        parts = tf.nest.pack_sequence_as(parts, flat)
+        return parts if len(parts) > 1 else parts[0]
+
+    return dataset.map(ensured, num_parallel_calls=1)
+
+
+@contextlib.contextmanager
+def _read(name):
+    """Says in a sentence why a data set cannot be read."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise UsageError(f'the split {name!r} of examples() cannot be read to its end ({reason(error)}): let it give '
+                         'examples of one shape each, padded to one length where they are sequences.') from error
 
 
 def _array_parts(name, split):
@@ -165,30 +219,51 @@ def _array_parts(name, split):
     return [tf.nest.map_structure(lambda value: _array(name, value), part) for part in parts if part is not None]
 
 
-def _is_batched(dataset, model):
-    """Whether the elements of a data set have as many dimensions as what the model takes, the first of them open."""
+def _is_batched(name, dataset, model):
+    """Whether the elements of a data set are batches: as many dimensions as what the model takes."""
     spec = dataset.element_spec
-    inputs = tf.nest.flatten(spec[0] if isinstance(spec, tuple) else spec)
-    return inputs[0].shape.rank == model.inputs[0].shape.rank
+    spec = spec[0] if isinstance(spec, tuple) else spec
+    try:
+        inputs = model._flatten_to_reference_inputs(spec)
+    except (KeyError, ValueError, TypeError) as error:
+        raise UsageError(f'the split {name!r} of examples() has the inputs {in_one_line(spec)}, which the model does '
+                         'not take: give those of its inputs, by their names where they are a dict.') from error
+    shape, taken = inputs[0].shape, model.inputs[0].shape
+    if shape.rank is None:
+        raise UsageError(f'the split {name!r} of examples() does not say how many dimensions its elements have: give '
+                         'from_generator an output_signature.')
+    # Keras takes [n] for [n, 1].
+    return shape.rank == taken.rank or (shape.rank == 1 and taken.as_list() == [None, 1] and shape != [1])
 
 
 def _count(name, dataset):
     """int, the examples of a data set, which is read once where it does not know."""
     count = int(dataset.cardinality())
-    if count == tf.data.INFINITE_CARDINALITY:
-        raise UsageError(f'the split {name!r} of examples() never ends: leave its repeat() out.')
     if count < 0:
-        count = int(dataset.reduce(np.int64(0), lambda total, _: total + 1))
+        with _read(name):
+            count = int(dataset.reduce(np.int64(0), _counted))
     if not count:
         raise UsageError(f'the split {name!r} of examples() is empty: return one example or more.')
     return count
 
 
+def _counted(total, _):
+    if tf.equal(total % _LONG, _LONG - 1):
+        tf.print('tf_lottery: so many examples are counted:', total + 1, '- a data set that never ends needs take(n).')
+    return total + 1
+
+
+def _too_few(count):
+    return (f'examples() returns {count} training examples, of which one in {HELD_OUT} is to be held out: return a '
+            "split 'validation', too.")
+
+
 def _weighted(split, class_weight):
     """A split whose sample weights are multiplied by those of the classes of its targets, as by fit's class_weight."""
     targets = split.get('y')
-    if targets is None or tf.nest.is_nested(targets):
-        raise UsageError('class_weight is for models of one output: give sample weights with the examples.')
+    if targets is None or tf.nest.is_nested(targets) or len(targets.shape) > 2:
+        raise UsageError('class_weight is for models of one output whose targets are a class each: give sample weights '
+                         'with the examples.')
     targets = tf.convert_to_tensor(targets)
     classes = tf.argmax(targets, axis=-1) if targets.shape.rank == 2 and targets.shape[-1] > 1 else tf.cast(
         tf.reshape(targets, [-1]), tf.int64)

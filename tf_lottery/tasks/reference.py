@@ -8,6 +8,10 @@ from tf_lottery.tasks.measure import Measures
 from tf_lottery.tasks.task import Facts, Task
 
 
+# What the reference of a task begins with that is in no file, such as one of a notebook.
+IN_NO_FILE = ':'
+
+
 class Reference(Task):
     """The task that a reference leads to; its file runs in this process once it is trained, not to know facts of it.
 
@@ -68,6 +72,10 @@ def load(reference):
     Raises:
       UsageError: it leads to something else, or nowhere.
     """
+    if reference.startswith(IN_NO_FILE):
+        raise UsageError(f'the task {reference.removeprefix(IN_NO_FILE)!r} of this experiment is in no file: go on by '
+                         'tf_lottery.run where it was made, such as its notebook, or write it into a file, for another '
+                         'folder.')
     # The file imports them, and they greet.
     with keras2.quiet_start():
         import tf_keras  # noqa: F401

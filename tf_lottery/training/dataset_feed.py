@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tf_lottery.errors import UsageError
 from tf_lottery.runtime.distribute import per_replica
 from tf_lottery.steps import per_epoch
 from tf_lottery.training.evaluation import BatchEvaluator
@@ -39,7 +40,7 @@ class DatasetFeed:
         self.examples = counts['train']
         self.steps_per_epoch = per_epoch(self.examples, settings.batch_size)
         self._splits, self._settings, self._strategy, self._judge = splits, settings, strategy, judge
-        if self._first_bytes() != self._first_bytes():
+        if not is_repeatable(splits['train'], min(settings.batch_size, self.examples)):
             logging.warning('The training examples are others each time that they are read: a run that is resumed goes '
                             'on with others than it would have seen. Take what is random out of the data set, or give '
                             'it a seed and reshuffle_each_iteration=False.')
@@ -54,7 +55,7 @@ class DatasetFeed:
                 min(_SHUFFLED, self.examples), tf.cast(seeds.order, tf.int64) + number, reshuffle_each_iteration=False)
             batches = examples.batch(batch, drop_remainder=True).take(epoch_steps)
             # Only the first epoch may begin in its middle.
-            return batches.skip(tf.where(number == first, start % epoch_steps, 0))
+            return batches.skip(tf.where(number == first, tf.constant(start % epoch_steps, tf.int64), 0))
 
         def element(number, examples):
             step = tf.cast(number, tf.int32) + boundaries[0]
@@ -81,23 +82,35 @@ class DatasetFeed:
                 for name in ('validation', 'test')}
 
     def sample(self, count):
-        return first(self._splits['train'], min(count, self.examples))
+        return first(self._splits['train'], min(count, self.examples), 'train')
 
     def fingerprint(self):
-        return [self.examples, str(self._splits['train'].element_spec), self._first_bytes()]
-
-    def _first_bytes(self):
-        """int, of the first batch."""
-        few = first(self._splits['train'], min(self._settings.batch_size, self.examples))
-        return [zlib.crc32(np.ascontiguousarray(array).tobytes()) if array.dtype != object else zlib.crc32(
-            b'\0'.join(array.ravel())) for array in tf.nest.flatten(few)]
+        count = min(self._settings.batch_size, self.examples)
+        return [self.examples, str(self._splits['train'].element_spec), _bytes(self._splits['train'], count)]
 
     def explained(self, seeds, step):
         del seeds, step
         return contextlib.nullcontext()
 
 
-def first(dataset, count):
-    """The first examples of a data set of single ones: a structure of arrays [count, ...]."""
-    (batch,) = dataset.batch(count).take(1).as_numpy_iterator()
-    return batch
+def first(dataset, count, name):
+    """The first examples of a data set of single ones: a structure of arrays [count, ...]; `name` is its split.
+
+    Raises:
+      UsageError: it gives none.
+    """
+    for batch in dataset.batch(count).take(1).as_numpy_iterator():
+        return batch
+    raise UsageError(f'the split {name!r} of examples() gave no example when it was read once more: let it begin anew '
+                     'whenever it is read, as from_generator does of a function that returns a new generator.')
+
+
+def is_repeatable(dataset, count):
+    """Whether the first so many examples of a data set are the same ones when they are read again."""
+    return _bytes(dataset, count) == _bytes(dataset, count)
+
+
+def _bytes(dataset, count):
+    """A checksum of each array of the first examples."""
+    return [zlib.crc32(np.ascontiguousarray(array).tobytes()) if array.dtype != object else zlib.crc32(
+        b'\0'.join(array.ravel())) for array in tf.nest.flatten(first(dataset, count, 'train'))]

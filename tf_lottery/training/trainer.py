@@ -135,7 +135,7 @@ class TrainingModel(tf_keras.Model):
             # A replica's share of it: the optimizer adds these up, too.
             decay = settings.weight_decay / self.replicas
             kernels = {id(weight) for _, weight, *_ in wrapper.prunable_variables(self.network).values()}
-            gradients = [decay * variable + gradient if id(variable) in kernels else gradient
+            gradients = [decay * variable + gradient if id(variable) in kernels and gradient is not None else gradient
                          for gradient, variable in zip(gradients, trainable, strict=True)]
         self.optimizer.apply_gradients(zip(gradients, trainable, strict=True))
         return loss
@@ -173,14 +173,15 @@ class Trainer:
                                steps_per_execution=1 if feed.blocks else 2)
             # Keras builds a loop over an execution's steps, or none for good where the first one has a single step.
             self.model.make_train_function()
-            self._fresh = optimizer_state.state(optimizer)
+            # Mixed float16 has put a loss scale around it.
+            self._fresh = optimizer_state.state(self.model.optimizer)
             self._same_masks = SameMasks(strategy, self.network)
         self._evaluators = feed.evaluators(self.network)
 
     @property
     def state(self):
         """All variables that training changes, in a fixed order."""
-        return [*wrapper.variables(self.network).values(), *self.model.optimizer.variables,
+        return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
                 *self.model.mean_loss.variables]
 
     def evaluate(self, splits=('validation', 'test')):
