@@ -13,33 +13,31 @@ import tf_lottery  # noqa: F401  selects Keras 2 before TensorFlow is imported
 
 import tensorflow as tf
 from absl import app
-from benchmarks import measure, training
+from benchmarks import measure, tasks, training
 from tf_lottery.training.order import block_dataset
-from tf_lottery.models import resnet
 
 BATCH, STEPS, BLOCK = 128, 12, 4
-AUGMENTATION = {'crop_pixels': 4, 'flip': True}
-BUILD = {precision: functools.partial(resnet.build, (32, 32, 3), 10, 0, precision)
-         for precision in ('float32', 'mixed_bfloat16')}
 
 
-def input_alone(split, steps, block=100):
+def augmented(precision):
+    return tasks.resnet20(data__crop_pixels=4, data__flip=True, training__precision=precision)
+
+
+def input_alone(task, steps, block=100):
     """Returns a function that draws, gathers and augments the batches of `steps` steps as training does."""
-    own = training.settings(BATCH, jit=False, **AUGMENTATION)
-    feed = training.feed(split, own)
+    feed = task.feed(training.settings(BATCH, jit=False), tf.distribute.get_strategy())
 
     @tf.function
     def augment(data):
         def body(number, brightest):
             batch = feed.batch({'indices': data['indices'][number], 'step': data['first_step'] + number,
                                 'row': tf.range(BATCH)}, tf.constant(0))
-            images = tf.cast(batch['image'], tf.float32) / own.brightest
-            return number + 1, tf.maximum(brightest, tf.reduce_max(images))
+            return number + 1, tf.maximum(brightest, tf.reduce_max(task.inputs(batch)))
 
         return tf.while_loop(lambda number, _: number < data['steps'], body, (0, 0.0))[1]
 
     def work():
-        for data in block_dataset(0, list(range(0, steps + 1, block)), block, len(split), BATCH):
+        for data in block_dataset(0, list(range(0, steps + 1, block)), block, feed.examples, BATCH):
             brightest = augment(data)
         brightest.numpy()
 
@@ -48,14 +46,13 @@ def input_alone(split, steps, block=100):
 
 def main(argv):
     del argv
-    split, many = training.examples(5_000, 32, 32, 3), 100 * STEPS
+    many, task = 100 * STEPS, augmented('float32')
     # XLA is off, as it is by default for convolutions on a CPU.
-    path = functools.partial(training.our_path, split=split, batch=BATCH, steps=STEPS, masked=True, jit=False,
-                             block=BLOCK, **AUGMENTATION)
+    path = functools.partial(training.our_path, batch=BATCH, steps=STEPS, masked=True, jit=False, block=BLOCK)
     seconds = measure.interleaved({
-        'ours': path(BUILD['float32']), 'bfloat16': path(BUILD['mixed_bfloat16']),
-        'keras': training.plain_keras(BUILD['float32'], split, BATCH, STEPS, jit=False, block=BLOCK),
-        'input': input_alone(split, many)}, measure.REPEATS.value)
+        'ours': path(task), 'bfloat16': path(augmented('mixed_bfloat16')),
+        'keras': training.plain_keras(task, BATCH, STEPS, jit=False, block=BLOCK),
+        'input': input_alone(task, many)}, measure.REPEATS.value)
     rate = {name: measure.rate((many if name == 'input' else STEPS) * BATCH, values, 'images')
             for name, values in seconds.items()}
     measure.header()

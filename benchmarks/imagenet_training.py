@@ -3,7 +3,6 @@
     TFDS_DATA_DIR=... python benchmarks/imagenet_training.py --repeats=5
 """
 
-import functools
 import pathlib
 import sys
 import tempfile
@@ -19,13 +18,12 @@ from absl import app
 from benchmarks import measure, training
 from configs import imagenet_rehearsal
 from tf_lottery.experiment import config
-from tf_lottery import models
 from tf_lottery.steps import per_epoch
 from tf_lottery.pruning import wrapper
+from tf_lottery.tasks.images import ImageTask
 from tf_lottery.ticket import Ticket
 from tf_lottery.training import optimizers
 from tf_lottery.training.checkpoints import Checkpoint
-from tf_lottery.training.feeds import StreamFeed
 from tf_lottery.training.trainer import Seeds, Settings, Trainer, TrainingModel
 
 # As compiled by XLA; on a CPU no more pixels than these take seconds a step.
@@ -34,23 +32,22 @@ PIXELS, BATCH, STEPS = 64, 8, 4
 
 def settings(batch, jit, every=1):
     return Settings(batch_size=batch, optimizer='momentum', learning_rate=0.1, momentum=0.9, evaluate_every=every,
-                    checkpoint_every=every, block=100, crop_pixels=0, brightest=255, jit=jit)
-
-
-def build(pixels):
-    return models.find('resnet50').build((pixels, pixels, 3), 1000, 0)
+                    checkpoint_every=every, block=100, jit=jit)
 
 
 def model(pixels, batch, masked, jit):
     """A ResNet-50 that is ready to be trained, a fifth of its weights left or without masks."""
-    network = build(pixels)
+    own = config.defaults()
+    own.data.name, own.data.image_size, own.model.name = 'imagenet2012', pixels, 'resnet50'
+    task = ImageTask(own)
+    network = task.network(0)
     if masked:
         network = wrapper.prunable(network)
         wrapper.set_mask(network, training.sparse_mask(network))
         for holder in wrapper.wrappers(network).values():
             holder.zeros_held = True
     feed = types.SimpleNamespace(blocks=False, batch=lambda element, seed: element)
-    made = TrainingModel(network, feed, settings(batch, jit))
+    made = TrainingModel(network, task, feed, settings(batch, jit))
     made.optimizer = optimizers.build('momentum', 0.1)
     made.optimizer.build(network.trainable_variables)
     return made
@@ -80,11 +77,10 @@ def rehearsal(folder):
     """Three functions: an epoch of the rehearsal, how a run that goes on in mid-epoch gets its state back, and that
     with its first batch."""
     protocol = config.check(imagenet_rehearsal.get_config())
-    source, size, batch = protocol.config.data, protocol.dataset.shape[0], protocol.config.training.batch_size
-    epoch, strategy = per_epoch(protocol.examples, batch), tf.distribute.get_strategy()
+    task, batch = protocol.task, protocol.config.training.batch_size
+    epoch, strategy = per_epoch(protocol.facts.train, batch), tf.distribute.get_strategy()
     own = settings(batch, jit=False, every=epoch)
-    trainer = Trainer(functools.partial(build, size), StreamFeed(
-        source, protocol.dataset, protocol.validation, own, strategy), own, strategy)
+    trainer = Trainer(task, task.feed(own, strategy), own, strategy)
     ticket = Ticket(training.sparse_mask(trainer.network), wrapper.get_weights(trainer.network))
     saved = Checkpoint(f'{folder}/saved')
     saved.save(epoch // 2, trainer.state, [])

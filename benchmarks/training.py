@@ -3,12 +3,10 @@
     python benchmarks/training.py --repeats=5
 """
 
-import concurrent.futures
-import functools
-import multiprocessing
-import os
+import contextlib
 import pathlib
 import statistics
+import subprocess
 import sys
 import time
 
@@ -19,43 +17,25 @@ import tf_lottery  # selects Keras 2 before TensorFlow is imported
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from absl import app
-from benchmarks import measure
-from tf_lottery import data
-from tf_lottery.runtime import distribute
-from tf_lottery.training.order import block_dataset
-from tf_lottery.models import lenet, resnet
+from absl import app, flags
+from benchmarks import measure, tasks
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Ticket
-from tf_lottery.training.feeds import MemoryFeed
+from tf_lottery.training.order import block_dataset
 from tf_lottery.training.trainer import Seeds, Settings, Trainer, TrainingModel
 
+JAX_PYTHON = flags.DEFINE_string(
+    'jax_python', '', 'A Python interpreter that has jax and optax, to compare with; none leaves the row out.')
 WEIGHTS = 784 * 300 + 300 * 100 + 100 * 10
 BATCH = 60
+EPOCH = 55_000 // BATCH
+# Of LeNet that are timed, after a first hundred.
+STEPS = 800
 
 
-def examples(number, *shape):
-    """Random images and labels: speed does not depend on what is in them."""
-    rng = np.random.default_rng(0)
-    return data.Split(rng.integers(0, 256, (number, *shape), np.uint8), rng.integers(0, 10, number, np.int32))
-
-
-def feed(split, own):
-    """A feed that trains on a split."""
-    return MemoryFeed(data.Splits(split, split, split), own, tf.distribute.get_strategy())
-
-
-def build_lenet():
-    return lenet.build((28, 28, 1), 10, 0)
-
-
-def build_resnet():
-    return resnet.build((32, 32, 3), 10, 0)
-
-
-def settings(batch, jit, crop_pixels=0, flip=False):
+def settings(batch, jit):
     return Settings(batch_size=batch, optimizer='adam', learning_rate=1.2e-3, momentum=0.9, evaluate_every=100,
-                    checkpoint_every=5000, block=100, crop_pixels=crop_pixels, flip=flip, brightest=255.0, jit=jit)
+                    checkpoint_every=5000, block=100, jit=jit)
 
 
 class Clock(tf_keras.callbacks.Callback):
@@ -73,19 +53,20 @@ class Clock(tf_keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self._began
 
 
-def our_path(build, split, batch, steps, masked, jit, block=100, clocked=True, **augmentation):
+def our_path(task, batch, steps, masked, jit, block=100, clocked=True):
     """Returns a function that trains for `steps` steps in blocks, with a fifth of the weights left or without masks."""
-    network = build()
+    network = task.network(0)
     if masked:
         network = wrapper.prunable(network)
         wrapper.set_mask(network, sparse_mask(network))
         for holder in wrapper.wrappers(network).values():
             holder.zeros_held = True
-    own = settings(batch, jit, **augmentation)
-    model = TrainingModel(network, feed(split, own), own)
+    own = settings(batch, jit)
+    feed = task.feed(own, tf.distribute.get_strategy())
+    model = TrainingModel(network, task, feed, own)
     model.compile(tf_lottery.Adam(1.2e-3, jit_compile=False), jit_compile=jit)
     boundaries = list(range(0, steps + block + 1, block))
-    return timed(lambda clock: model.fit(block_dataset(0, boundaries, block, len(split), batch), verbose=0,
+    return timed(lambda clock: model.fit(block_dataset(0, boundaries, block, feed.examples, batch), verbose=0,
                                          callbacks=[clock]), clocked)
 
 
@@ -94,9 +75,9 @@ def sparse_mask(network):
     return type(mask)({name: rng.random(array.shape) < 0.2 for name, array in mask.items()})
 
 
-def plain_keras(build, split, batch, steps, masked=False, jit=True, block=100, epochs=1, clocked=True):
+def plain_keras(task, batch, steps, masked=False, jit=True, block=100, epochs=1, clocked=True):
     """Keras `fit` as its guide would have it: a block of steps per execution, compiled by XLA where that pays."""
-    model = build()
+    model = task.network(0)
     if masked:
         model = wrapper.prunable(model)
         wrapper.set_mask(model, sparse_mask(model))
@@ -104,7 +85,7 @@ def plain_keras(build, split, batch, steps, masked=False, jit=True, block=100, e
                   tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=block,
                   jit_compile=jit)
     number = (steps + block) * batch
-    images, labels = split.images[:number].astype(np.float32) / 255, split.labels[:number]
+    images, labels = task.split.images[:number].astype(np.float32) / 255, task.split.labels[:number]
     return timed(lambda clock: model.fit(images, labels, batch_size=batch, epochs=epochs, verbose=0,
                                          callbacks=[clock]), clocked)
 
@@ -119,57 +100,56 @@ def timed(fit, clocked):
     return work
 
 
-@functools.cache
-def lenet_by_keras(steps, epochs, masked, clocked):
-    return plain_keras(build_lenet, examples(55_000, 28, 28, 1), BATCH, steps, masked, epochs=epochs, clocked=clocked)
-
-
-def keras_seconds(*setting):
-    began = time.perf_counter()
-    return lenet_by_keras(*setting)() or time.perf_counter() - began
-
-
-class Elsewhere:
-    """Keras's own `fit` in a process of its own, which is started with the environment as it is now."""
-
-    def __enter__(self):
-        self._process = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'))
-        # It starts with its first task.
-        self._process.submit(os.getpid).result()
-        return self
-
-    def __exit__(self, *error):
-        self._process.shutdown()
-
-    def lenet(self, steps, epochs=1, masked=False, clocked=True):
-        """Returns a function that fits there and returns the seconds it took."""
-        return lambda: self._process.submit(keras_seconds, steps, epochs, masked, clocked).result()
-
-
-def lenet_steps(repeats, elsewhere):
-    """Masked and dense in blocks, and by plain Keras; 800 steps each after a first hundred (an epoch has 916)."""
-    split, steps = examples(55_000, 28, 28, 1), 800
-    seconds = measure.interleaved({
-        'masked': our_path(build_lenet, split, BATCH, steps, True, jit=True),
-        'dense': our_path(build_lenet, split, BATCH, steps, False, jit=True),
-        'keras': elsewhere.lenet(steps), 'keras masked': elsewhere.lenet(steps, masked=True)}, repeats)
-    speed = {name: measure.rate(steps, values, 'steps') for name, values in seconds.items()}
+def lenet_steps(repeats):
+    """Masked and dense in blocks, by plain Keras, as a task of one's own, and in JAX."""
+    task, own = tasks.lenet(), tasks.own_lenet()
+    sides = {'masked': our_path(task, BATCH, STEPS, True, jit=True),
+             'dense': our_path(task, BATCH, STEPS, False, jit=True),
+             'own masked': our_path(own, BATCH, STEPS, True, jit=True),
+             'own dense': our_path(own, BATCH, STEPS, False, jit=True),
+             'keras': plain_keras(task, BATCH, STEPS), 'keras masked': plain_keras(task, BATCH, STEPS, masked=True)}
+    with in_jax() if JAX_PYTHON.value else contextlib.nullcontext() as jax:
+        seconds = measure.interleaved({**sides, **({'jax': jax} if jax else {})}, repeats)
+    speed = {name: measure.rate(STEPS, values, 'steps') for name, values in seconds.items()}
     measure.row('LeNet, masked / dense, time', f'{speed["masked"]}, {speed["dense"]}',
                 measure.ratio(seconds['masked'], seconds['dense']), 'at most 1.1')
+    for side in ('masked', 'dense'):
+        measure.row(f"LeNet as a task of one's own / the papers' task, {side}, time",
+                    f'{speed[f"own {side}"]}, {speed[side]}',
+                    measure.ratio(seconds[f'own {side}'], seconds[side]), 'at most 1.1')
     # What `hold_zeros` gives is such a model.
     measure.row('LeNet, Keras `fit` with its zeros held / dense, time', f'{speed["keras masked"]}, {speed["keras"]}',
                 measure.ratio(seconds['keras masked'], seconds['keras']), 'at most 1.1')
-    against_keras('masked in blocks', seconds, steps)
+    against_keras('masked in blocks', seconds, STEPS)
+    if jax:
+        measure.row("LeNet, masked in blocks / JAX's `lax.scan` with optax, steps/s",
+                    f'{speed["masked"]}, {speed["jax"]}', measure.ratio(seconds['jax'], seconds['masked']),
+                    'for comparison')
+    else:
+        print('No row against JAX: give --jax_python an interpreter that has jax and optax.', file=sys.stderr)
 
 
-def whole_fits(repeats, elsewhere):
+@contextlib.contextmanager
+def in_jax():
+    """A function that trains LeNet in JAX, in a process of its own, and returns the seconds it took."""
+    script = pathlib.Path(__file__).with_name('lenet_in_jax.py')
+    with subprocess.Popen([JAX_PYTHON.value, script, str(STEPS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as process:
+        def work():
+            print(file=process.stdin, flush=True)
+            return float(process.stdout.readline())
+
+        yield work
+
+
+def whole_fits(repeats):
     """Five epochs from the call of `fit` to its return, which is what a user waits for."""
-    split, epochs = examples(55_000, 28, 28, 1), 5
-    steps, first = epochs * (len(split) // BATCH), len(split) // BATCH - 100
+    task, epochs = tasks.lenet(), 5
+    steps, first = epochs * EPOCH, EPOCH - 100
     seconds = measure.interleaved({
-        'masked': our_path(build_lenet, split, BATCH, steps - 100, True, jit=True, clocked=False),
-        'keras': elsewhere.lenet(first, epochs, clocked=False),
-        'keras masked': elsewhere.lenet(first, epochs, masked=True, clocked=False)}, repeats)
+        'masked': our_path(task, BATCH, steps - 100, True, jit=True, clocked=False),
+        'keras': plain_keras(task, BATCH, first, epochs=epochs, clocked=False),
+        'keras masked': plain_keras(task, BATCH, first, masked=True, epochs=epochs, clocked=False)}, repeats)
     against_keras('five epochs by one call of `fit`, masked in blocks', seconds, steps)
 
 
@@ -184,9 +164,8 @@ def against_keras(what, seconds, steps):
 def protocol(repeats):
     """Training with an evaluation of 15,000 images every 100 steps, against the matrix products in it."""
     steps = 1000
-    splits = data.Splits(*(examples(number, 28, 28, 1) for number in (55_000, 5_000, 10_000)))
-    own, strategy = settings(BATCH, jit=True), tf.distribute.get_strategy()
-    trainer = Trainer(build_lenet, MemoryFeed(splits, own, strategy), own, strategy)
+    task, own, strategy = tasks.lenet(), settings(BATCH, jit=True), tf.distribute.get_strategy()
+    trainer = Trainer(task, task.feed(own, strategy), own, strategy)
     ticket = Ticket(sparse_mask(trainer.network), wrapper.get_weights(trainer.network))
     gemm, operations = measure.gemm()
     seconds = measure.interleaved({
@@ -202,9 +181,9 @@ def protocol(repeats):
 
 def resnet_steps(repeats):
     """ResNet-20 at batch 128; XLA is off, as it is by default for convolutions on a CPU."""
-    split, steps, batch = examples(5_000, 32, 32, 3), 12, 128
+    task, steps, batch = tasks.resnet20(), 12, 128
     seconds = measure.interleaved({
-        name: our_path(build_resnet, split, batch, steps, masked, jit=False, block=4)
+        name: our_path(task, batch, steps, masked, jit=False, block=4)
         for name, masked in (('masked', True), ('dense', False))}, repeats)
     measure.row('ResNet-20, masked / dense, time',
                 f'{measure.rate(steps * batch, seconds["masked"], "images")}, '
@@ -215,11 +194,8 @@ def resnet_steps(repeats):
 def main(argv):
     del argv
     measure.header()
-    # Keras has XLA as it comes, and ours as main.py sets it up.
-    with Elsewhere() as elsewhere:
-        distribute.prefer_eigen()
-        lenet_steps(measure.REPEATS.value, elsewhere)
-        whole_fits(measure.REPEATS.value, elsewhere)
+    lenet_steps(measure.REPEATS.value)
+    whole_fits(measure.REPEATS.value)
     protocol(measure.REPEATS.value)
     resnet_steps(measure.REPEATS.value)
 

@@ -30,25 +30,22 @@ def work():
 
     import tensorflow as tf
     import tf_keras
-    from benchmarks import training
+    from benchmarks import tasks, training
     from tensorflow_model_optimization.sparsity import keras as sparsity
-    from tf_lottery import data
     from tf_lottery.runtime import distribute
     from tf_lottery.pruning import wrapper
-    from tf_lottery.training.feeds import MemoryFeed
     from tf_lottery.training.trainer import Seeds, TrainingModel
 
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    split = training.examples(6000, 28, 28, 1)
-    own = training.settings(BATCH, jit=False)
-    feed = MemoryFeed(data.Splits(split, split, split), own, strategy)
+    task, own = tasks.lenet(6000), training.settings(BATCH, jit=False)
+    feed = task.feed(own, strategy)
 
     def stock(network):
         return sparsity.prune_low_magnitude(network, sparsity.ConstantSparsity(0.8, 0, frequency=10**6))
 
     def side(wrap, callbacks=()):
         with strategy.scope():
-            model = TrainingModel(wrap(training.build_lenet()), feed, own)
+            model = TrainingModel(wrap(task.network(0)), task, feed, own)
             model.compile(tf_keras.optimizers.Adam(1.2e-3, jit_compile=False), steps_per_execution=EXECUTION)
         steps = STEPS + EXECUTION
         return training.timed(lambda clock: model.fit(

@@ -1,4 +1,4 @@
-"""What all tests share: Keras 2 and XLA as main.py has them, and property tests that draw the same cases."""
+"""What all tests share: Keras 2 as main.py has it, and property tests that draw the same cases."""
 
 import os
 import pathlib
@@ -7,10 +7,7 @@ import sys
 import hypothesis
 import pytest
 
-from tf_lottery.runtime import distribute
-
-# Before anything imports TensorFlow, so that a run in a test's process has the bits of one in a process of its own.
-distribute.prefer_eigen()
+import tf_lottery  # noqa: F401  selects Keras 2 before TensorFlow is imported
 
 hypothesis.settings.register_profile('tests', deadline=None, derandomize=True, database=None, max_examples=100)
 hypothesis.settings.load_profile('tests')

@@ -171,7 +171,6 @@ def run(options, command_line, task=None):
         with _alone(workdir):
             _export(workdir, options, command_line, options.replicate)
     else:
-        distribute.prefer_eigen()
         if options.strategy in ('auto', 'multi_worker'):
             with keras2.quiet_start():
                 clusters.find(cluster)

@@ -43,8 +43,8 @@ def trainings(changes, scale):
     settings.training.length = f'{STEPS.value}it'
     settings.training.evaluate_every = settings.training.checkpoint_every = f'{STEPS.value}it'
     protocol = config.check(settings)
-    protocol = dataclasses.replace(
-        protocol, dataset=dataclasses.replace(protocol.dataset, brightest=protocol.dataset.brightest / scale))
+    dataset = protocol.task.dataset
+    protocol.task.dataset = dataclasses.replace(dataset, brightest=dataset.brightest / scale)
     experiment = Experiment(WORKDIR.value, protocol, tf.distribute.get_strategy(), DATA_DIR.value)
     mask = experiment.mask(Run(0, LEVEL.value, 'random_mask'))
     start = experiment.read(Run(0, 0, 'ticket').initial_weights)

@@ -1,7 +1,6 @@
 """Two replicas, in one process and in two, train what one device trains; what the flags are refused for."""
 
 import functools
-import importlib.metadata
 import itertools
 import json
 import os
@@ -394,29 +393,3 @@ def test_xla_pays_on_cpus_where_it_is_said_to_on_one_replica():
     assert distribute.jit_pays(one, on_cpus=True)
     assert not distribute.jit_pays(one, on_cpus=False)
     assert not distribute.jit_pays(two, on_cpus=True)
-
-
-EIGEN = '--xla_cpu_experimental_ynn_fusion_type='
-
-
-@pytest.mark.parametrize(('version', 'before', 'after'), [
-    ('2.21.0', None, EIGEN),
-    ('2.21.0', '--xla_dump_to=here', f'--xla_dump_to=here {EIGEN}'),
-    ('2.21.0', f'{EIGEN}something', f'{EIGEN}something'),
-    ('2.21.0', 'a_file_of_flags', 'a_file_of_flags'),
-    ('2.20.0', None, None),
-    (None, None, None)])
-def test_xla_multiplies_by_eigen_where_the_flag_is_known(version, before, after, monkeypatch):
-    def installed(name):
-        if name != 'tensorflow' or version is None:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return version
-
-    monkeypatch.setattr(importlib.metadata, 'version', installed)
-    monkeypatch.delenv('XLA_FLAGS', raising=False)
-    if before is not None:
-        monkeypatch.setenv('XLA_FLAGS', before)
-    distribute.prefer_eigen()
-    assert os.environ.get('XLA_FLAGS') == after
-    distribute.prefer_eigen()
-    assert os.environ.get('XLA_FLAGS') == after

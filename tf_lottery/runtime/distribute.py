@@ -3,9 +3,7 @@
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import json
-import os
 import re
 import signal
 
@@ -16,9 +14,6 @@ STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
 
 # Why several CPU devices train without XLA: TensorFlow 2.21 says that collectives are not yet implemented for them.
 NO_XLA = 'XLA does not compile what several CPU devices exchange, so leave --jit at auto or off'
-
-# Which operations XLA leaves to YNNPACK on CPUs.
-_YNNPACK = '--xla_cpu_experimental_ynn_fusion_type'
 
 
 def check(name, wish=None, tpu=None):
@@ -142,22 +137,6 @@ def check_jit(strategy):
     if strategy.num_replicas_in_sync > 1 and not (
             tf.config.list_physical_devices('GPU') or isinstance(strategy, tf.distribute.TPUStrategy)):
         raise UsageError(f'--jit=on cannot be with {strategy.num_replicas_in_sync} replicas on CPUs: {NO_XLA}.')
-
-
-def prefer_eigen():
-    """Has XLA multiply matrices on CPUs by Eigen instead of YNNPACK; call it before TensorFlow is imported.
-
-    This trains a LeNet faster: see docs/performance.md. What XLA_FLAGS says already stays. XLA ends the process at a
-    flag that it does not know, so other versions of TensorFlow than the pinned one are left as they are.
-    """
-    flags = os.environ.get('XLA_FLAGS', '')
-    try:
-        known = importlib.metadata.version('tensorflow').startswith('2.21.')
-    except importlib.metadata.PackageNotFoundError:
-        known = False
-    # Without a dash it is the name of a file of flags.
-    if known and _YNNPACK not in flags and (not flags or flags.startswith('-')):
-        os.environ['XLA_FLAGS'] = f'{flags} {_YNNPACK}='.strip()
 
 
 def local_copies(strategy, array):
