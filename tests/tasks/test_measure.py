@@ -13,7 +13,7 @@ REWARD = Measure('reward', 'reward', higher=True, digits=0)
 
 @pytest.mark.parametrize(('measure', 'value', 'expected'), [
     (ACCURACY, 0.98214, '98.21 %'), (MAE, 0.01239, '12.4 mm'), (REWARD, 195.1, '195'), (LOSS, 0.25, '0.2500'),
-    (LOSS, 1.234e-6, '1.234e-06'), (LOSS, 0.0, '0.0000'), (ACCURACY, 1e-6, '0.00 %')])
+    (REWARD, 3.0, '3'), (LOSS, 1.234e-6, '1.234e-06'), (LOSS, 0.0, '0.0000'), (ACCURACY, 1e-6, '0.00 %')])
 def test_a_value_is_shown_in_its_unit(measure, value, expected):
     assert measure.with_unit(value) == expected
 

@@ -47,7 +47,7 @@ class Measure:
         """
         value, digits = self.scale * value, self.digits if digits is None else digits
         # A loss may be so small that decimals say nothing of it; what has a unit is near to it.
-        small = not self.unit and 0 < abs(value) < 10 ** (2 - digits)
+        small = not self.unit and digits > 1 and 0 < abs(value) < 10 ** (1 - digits)
         return f'{value:.{digits}{"g" if small else "f"}}'
 
     def with_unit(self, value, digits=None):
