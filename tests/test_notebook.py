@@ -155,8 +155,9 @@ def test_what_is_no_task_is_refused():
 
 def test_a_task_is_named_by_its_file(task, monkeypatch):
     assert notebook._reference(task) == 'small.py:task'
+    file = objects.file_of('small.py:task')
     monkeypatch.chdir('/')
-    assert notebook._reference(task) == f'{pathlib.Path(objects.file_of("small.py:task"))}:task'
+    assert notebook._reference(task) == f'{file}:task'
 
 
 def test_another_model_in_the_same_folder_is_refused(task, tmp_path):
