@@ -51,7 +51,7 @@ class DatasetFeed:
         first = start // epoch_steps
 
         def epoch(number):
-            # In the graph of this function alone: shuffles mix it into their own, and else it is the one of what was built last.
+            # Shuffles mix in the global seed, that of what was built last; this sets it for this function's graph only.
             tf.random.set_seed(1)
             examples = self._splits['train'].shuffle(
                 min(_SHUFFLED, self.examples), tf.cast(seeds.order, tf.int64) + number, reshuffle_each_iteration=False)
