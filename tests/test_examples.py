@@ -1,4 +1,4 @@
-"""The tasks in examples/, run from a folder outside of the checkout with the installed package, and killed on the way."""
+"""The tasks in examples/, run from a folder outside of the checkout with the installed package, and killed."""
 
 import pathlib
 import subprocess

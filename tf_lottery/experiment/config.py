@@ -321,6 +321,8 @@ def check(config, data_dir=None, task=None):
         raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
     if config.connectivity.points == 1:
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
+    if config.task is not None:
+        tasks.require_unread(config)
     task = task or tasks.find(config, data_dir)
     facts = task.facts()
     if training.optimizer == 'own':

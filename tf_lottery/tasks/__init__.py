@@ -1,11 +1,10 @@
 """What networks are trained to do, a file per kind of task."""
 
-from tf_lottery.tasks import images
-from tf_lottery.tasks.images import VALUES, ImageTask, add_defaults
+from tf_lottery.tasks.images import VALUES, ImageTask, add_defaults, require_unread
 from tf_lottery.tasks.reference import Reference
 
 # Of all tasks only images have keys of a config; a task of one's own is written in Python.
-__all__ = ('VALUES', 'add_defaults', 'find')
+__all__ = ('VALUES', 'add_defaults', 'find', 'require_unread')
 
 
 def find(config, data_dir=None):
@@ -20,5 +19,4 @@ def find(config, data_dir=None):
     """
     if config.task is None:
         return ImageTask(config, data_dir)
-    images.require_unread(config)
     return Reference(config.task)

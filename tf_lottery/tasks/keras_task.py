@@ -140,10 +140,10 @@ class KerasTask(Task):
         for split in SPLITS:
             with _told(f'cannot be evaluated on the split {split!r} of examples', 'let them go together as in fit'):
                 few = tf.nest.map_structure(tf.convert_to_tensor, self._splits.few(split))
+                self._check_classes(split)
                 judge.start()
                 found = judge.finish(judge.add(self._model, few, ()))
                 self.loss(self._model, {**few, 'step': tf.constant(0)}, tf.constant(0))
-            self._check_classes(split)
         self._names = list(found)
         with _told('cannot be trained in a compiled program', 'let its layers, losses and metrics compute by '
                    'TensorFlow\'s functions, without .numpy()'):
@@ -155,6 +155,8 @@ class KerasTask(Task):
         import tensorflow as tf
 
         container, outputs = self._model.compiled_loss, self._model.output
+        if not container.built:
+            container.build(outputs)
         targets = container._conform_to_outputs(outputs, self._splits.targets(split))
         for loss, output, classes in zip(container._losses, *map(tf.nest.flatten, (outputs, targets)), strict=True):
             function, settings = getattr(loss, 'fn', None), getattr(loss, '_fn_kwargs', {})

@@ -7,7 +7,6 @@ from tf_lottery.runtime import elsewhere, keras2, objects
 from tf_lottery.tasks.measure import Measures
 from tf_lottery.tasks.task import Facts, Task
 
-
 # What the reference of a task begins with that is in no file, such as one of a notebook.
 IN_NO_FILE = ':'
 

@@ -51,6 +51,8 @@ class DatasetFeed:
         first = start // epoch_steps
 
         def epoch(number):
+            # Shuffles mix in the global seed, that of what was built last; this sets it for this function's graph only.
+            tf.random.set_seed(1)
             examples = self._splits['train'].shuffle(
                 min(_SHUFFLED, self.examples), tf.cast(seeds.order, tf.int64) + number, reshuffle_each_iteration=False)
             batches = examples.batch(batch, drop_remainder=True).take(epoch_steps)
