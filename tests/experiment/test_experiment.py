@@ -120,10 +120,16 @@ def test_the_winning_ticket_is_the_pruned_network_rewound(finished):
     assert second.mask == finished.mask(runs.Run(0, 2, 'ticket'))
 
 
+# Those that are pruned before training have the level's number of weights wherever they rank highest.
+ANYWHERE = [branch for branch, row in BRANCHES.items() if row.criterion and branch != 'initial_magnitude']
+
+
 @pytest.mark.parametrize('branch', BRANCHES)
 def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, branch):
-    expected = {name: int(kept.sum()) for name, kept in ticket(finished, 'ticket').mask.items()}
-    assert {name: int(kept.sum()) for name, kept in ticket(finished, branch).mask.items()} == expected
+    own, winner = ticket(finished, branch).mask, ticket(finished, 'ticket').mask
+    expected = {name: int(kept.sum()) for name, kept in winner.items()}
+    assert own.kept == sum(expected.values())
+    assert ({name: int(kept.sum()) for name, kept in own.items()} == expected) is (branch not in ANYWHERE)
 
 
 @pytest.mark.parametrize(('branch', 'mask_of_ticket', 'weights', 'step'), [
@@ -144,16 +150,17 @@ def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, bran
     ('noise_1', True, 'made of W_k', REWIND),
     ('noise_2', True, 'made of W_k', REWIND),
     ('noise_3', True, 'made of W_k', REWIND),
+    *((branch, False, 'new' if branch.endswith('_reinit') else 'initial', 0) for branch in ANYWHERE),
 ])
 def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weights, step):
     own, winner = ticket(finished, branch), ticket(finished, 'ticket')
     assert (own.mask == winner.mask) is mask_of_ticket
     assert own.step == step
     assert weights_equal(own.weights, rewound(finished)) is (weights == 'rewound')
+    assert weights_equal(own.weights, initial(finished)) is (weights == 'initial')
     if weights == 'trained':
         assert weights_equal(own.weights, finished.weights(runs.Run(0, 1, branch)))
     if weights == 'new':
-        assert not weights_equal(own.weights, initial(finished))
         # Of the distribution of the old ones: Gaussian Glorot.
         assert own.weights['fc2/kernel'].std() == pytest.approx(np.sqrt(2 / 400), rel=0.05)
     if weights == 'made of W_k':
@@ -174,10 +181,12 @@ def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finishe
     monkeypatch.setattr(At, 'seed', 5)
     after = ticket(finished, branch)
     draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
-                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3')
+                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3',
+                       *(each for each in ANYWHERE if '_' in each))
     assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
     # A shuffled mask and new weights are each drawn.
-    assert (before.mask == after.mask) is not (branch in ('random_mask', 'random_mask_reordered', 'random_sparse'))
+    assert (before.mask == after.mask) is not (
+        branch in ('random_mask', 'random_mask_reordered', 'random_sparse') or branch.endswith('_shuffled'))
 
 
 def test_one_shot_prunes_the_dense_network_once(finished):

@@ -5,6 +5,7 @@ import platform
 
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports.verify import CLOSE_IN, INT8_ERROR
+from tf_lottery.pruning.criteria import CRITERIA
 
 _NAMES = {'saved_model': 'SavedModel', 'tflite': 'TFLite', 'tflite_sparse': 'TFLite, zeros left out',
           'tflite_int8': 'TFLite int8', 'ticket': 'rewound ticket'}
@@ -167,7 +168,7 @@ def _protocol(about, words):
         config = about['config']
         training, pruning = config['training'], config['pruning']
         lines += [
-            (words.origin and f'{words.origin} ') + 'Iterative magnitude pruning, '
+            (words.origin and f'{words.origin} ') + f'Iterative {_by(pruning)}, '
             f'{pruning["fraction"]:.0%} of the surviving weights per level, {pruning["scope"]}, rewound to '
             f'{pruning["rewind_to"]}; {training["length"]} of training per level with {training["optimizer"]}, '
             f'learning rate {training["learning_rate"]}, batches of {training["batch_size"]}, '
@@ -175,6 +176,12 @@ def _protocol(about, words):
             f'Trained by `{about["trained_by"]}`, exported by `{about["command"]}`.', '']
     versions = ', '.join(f'{name} {version}' for name, version in about['versions'].items())
     return '\n'.join([*lines, f'Versions: {versions}.'])
+
+
+def _by(pruning):
+    """What weights were ranked by; a config of before there was a choice does not say."""
+    criterion = pruning.get('criterion', 'magnitude')
+    return 'magnitude pruning' if criterion == 'magnitude' else f'pruning by {CRITERIA[criterion].title}'
 
 
 def _limits(about, words, measure):
