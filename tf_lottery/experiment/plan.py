@@ -182,10 +182,12 @@ def _line_examples(protocol):
 def _ranked_by(protocol):
     """What weights are ranked by, in words."""
     after, *before = protocol.criteria.values()
-    each = [after.title, *(f'{criterion.title} before training' for criterion in before)]
+    parts = [after.title]
+    if before:
+        parts.append(f'before training {", ".join(criterion.title for criterion in before)}')
     if any(criterion.samples for criterion in protocol.criteria.values()):
-        each.append(f'on {protocol.config.pruning.examples:,} training examples')
-    return ', '.join(each)
+        parts.append(f'on {protocol.config.pruning.examples:,} training examples')
+    return '; '.join(parts)
 
 
 def _ranking(protocol, run):
