@@ -305,6 +305,7 @@ def test_a_plan_of_one_replicate_of_a_sweep(tmp_path):
     assert plan.describe(str(tmp_path), what, replicate=1, examples_per_second=1000) == f'''\
 swept: lenet_300_100 on mnist, 1,000 steps a run of batch 60, rewinding to step 0, 100
 folder      {tmp_path}
+ranked by   magnitude
 
 branch                             levels                 trainings    done   to do
 Winning ticket                     0-3                            7       2       5
