@@ -305,6 +305,8 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
     elif 'tf_lottery.run(' in block:
         assert 'Report  runs/rainfall/report/index.html' in printed
         assert 'final_test_mae' in printed
+    elif 'pivot_table' in block:
+        assert re.search(r'config.pruning.criterion +magnitude +movement +obd\n', printed)
     elif 'load_results' in block:
         assert 'final_test_accuracy' in printed
     elif 'tf_lottery.export(' in block:
@@ -346,6 +348,18 @@ def test_the_guide_has_every_branch():
     table = (ROOT / 'docs' / 'guide.md').read_text().split('## The command line')[0]
     rows = re.findall(r'^\| (`.*?`) \|', table, re.MULTILINE)
     assert re.findall(r'`(.*?)`', ' '.join(rows)) == list(BRANCHES)
+
+
+def test_the_guide_has_every_criterion():
+    from tf_lottery.pruning.criteria import CRITERIA
+
+    section = (ROOT / 'docs' / 'guide.md').read_text().split('## What weights are ranked by')[1].split('\n## ')[0]
+    rows = re.findall(r'^\| (`.*?`) \|', section, re.MULTILINE)
+    names = re.findall(r'`(.*?)`', ' '.join(rows))
+    names.remove('pruning.criterion')
+    first = [name for name in CRITERIA if not name.endswith('_sign')]
+    assert sorted(names) == sorted(first)
+    assert sum(name.endswith(('_same_sign', '_diff_sign')) for name in CRITERIA) == len(CRITERIA) - len(first)
 
 
 def test_links_lead_somewhere():

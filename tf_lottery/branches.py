@@ -8,7 +8,7 @@ dense network, which all branches share.
 import dataclasses
 from collections.abc import Callable
 
-from tf_lottery.pruning import initialisations
+from tf_lottery.pruning import criteria, initialisations
 
 
 def pruned(at):
@@ -16,9 +16,12 @@ def pruned(at):
     return at.pruned()
 
 
-def shuffled(at):
-    """As many weights in each layer as in the mask of the level, at random places (1903.01611, section 3)."""
-    return at.pruned().shuffled(at.seed)
+def shuffled_within_layers(mask):
+    """As many weights in each layer as in another mask, at random places: `mask` is the function that says which."""
+    def shuffled(at):
+        return mask(at).shuffled(at.seed)
+
+    return shuffled
 
 
 def pruned_once(at):
@@ -27,8 +30,17 @@ def pruned_once(at):
 
 
 def pruned_initially(at):
-    """The dense network, pruned before any training to the density of the level: by the magnitudes of W_0."""
+    """The dense network, pruned before any training to the density of the level: by the branch's `criterion`."""
     return at.pruned_initially()
+
+
+# As many weights in each layer as in the mask of the level (1903.01611, section 3).
+shuffled = shuffled_within_layers(pruned)
+
+
+def initial(at):
+    """W_0, the dense network's weights before any training."""
+    return at.initial()
 
 
 def rewound(at):
@@ -82,6 +94,8 @@ class Branch:
         enough.
       copies: the key of the config that says how many of them are trained per ticket; None is one.
       reorders: the branch whose subnetworks are trained once more, on other data orders; None for all other branches.
+      criterion: what W_0 is ranked by before any training, a name of `criteria.BEFORE_TRAINING`; None where trained
+        weights are ranked, by the config's `pruning.criterion`.
     """
 
     title: str
@@ -91,6 +105,23 @@ class Branch:
     chain: str | None = 'ticket'
     copies: str | None = None
     reorders: str | None = None
+    criterion: str | None = None
+
+
+def _before_training(criterion):
+    """The branches of a network that is pruned before it is trained, and of what that is compared with.
+
+    It is trained from W_0 and step 0, wherever tickets are rewound to. The controls have its number of weights in each
+    layer, but not its weights in these places (2009.08576, section 5; 2009.11094, section 3), or a new W_0.
+    """
+    title = criteria.BEFORE_TRAINING[criterion].title
+    own = Branch(title, pruned_initially, initial, BEGINNING, chain=None, criterion=criterion)
+    return {
+        criterion: own,
+        f'{criterion}_shuffled': dataclasses.replace(
+            own, title=f'{title}, shuffled', mask=shuffled_within_layers(pruned_initially)),
+        f'{criterion}_reinit': dataclasses.replace(own, title=f'{title}, reinitialised', weights=initialised),
+    }
 
 
 BRANCHES = {
@@ -116,7 +147,8 @@ BRANCHES = {
     'resampled': Branch('Resampled initialisation', pruned, resampled),
     'resampled_signs': Branch('Resampled, signs kept', pruned, resampled_signs),
     # 1803.03635, appendix F.4.
-    'initial_magnitude': Branch('Initial magnitude', pruned_initially, rewound, chain=None),
+    'initial_magnitude': Branch('Initial magnitude', pruned_initially, rewound, chain=None,
+                                criterion='initial_magnitude'),
     # 1803.03635, appendix F.7.
     'noise_0.5': Branch('Noise of 0.5 sigma', pruned, with_noise(0.5)),
     'noise_1': Branch('Noise of 1 sigma', pruned, with_noise(1)),
@@ -127,4 +159,10 @@ BRANCHES = {
                                reorders='ticket'),
     'random_mask_reordered': Branch('Random mask, other data orders', shuffled, rewound, copies='data_orders',
                                     reorders='random_mask'),
+    # Lee et al., 1810.02340.
+    **_before_training('snip'),
+    # Wang et al., 2002.07376.
+    **_before_training('grasp'),
+    # Tanaka et al., 2006.05467.
+    **_before_training('synflow'),
 }

@@ -3,6 +3,7 @@
 import importlib
 import math
 import pathlib
+import re
 
 import pytest
 
@@ -311,3 +312,33 @@ def test_what_may_change_in_a_folder_is_no_part_of_an_experiments_identity():
     assert config.identity(settings) == {'training.schedule': 'steps', 'training.milestones': ['5it', '9it']}
     assert config.differences(config.defaults().to_dict(), settings.to_dict()) == [
         ('training.milestones', [], ['5it', '9it']), ('training.schedule', 'constant', 'steps')]
+
+
+def criteria(branches=('ticket',), **pruning):
+    settings = config.defaults()
+    settings.pruning.update(pruning)
+    settings.branches = branches
+    return config.check(settings)
+
+
+@pytest.mark.parametrize(('branches', 'pruning', 'sentence'), [
+    (('ticket',), {'criterion': 'magnitud'}, "pruning.criterion is 'magnitud': choose one of magnitude, "),
+    (('ticket',), {'examples': 0}, 'pruning.examples is 0: '),
+    (('ticket',), {'criterion': 'han'}, "pruning.criterion is 'han', which differs from 'magnitude' between layers "),
+    (('ticket', 'synflow'), {'criterion': 'movement', 'examples': 200},
+     "pruning.examples is 200, which neither pruning.criterion='movement' nor a branch reads: leave it out, or choose "
+     "the criterion 'taylor' or 'obd' or a branch 'snip' or 'grasp'."),
+    (('ticket',), {'criterion': 'obd', 'examples': 55_001},
+     'pruning.examples is 55001, and lenet_300_100 on mnist has 55000 examples to train on: ')])
+def test_a_criterion_that_cannot_be_is_told(branches, pruning, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        criteria(branches, **pruning)
+
+
+def test_what_a_criterion_or_a_branch_reads_is_known_before():
+    for what, derivatives in (
+            (criteria(criterion='obd', examples=55_000), ('curvature',)),
+            (criteria(('ticket', 'grasp_reinit'), criterion='taylor', examples=7), ('gradient', 'flow')),
+            (criteria(('synflow', 'snip_shuffled'), examples=7), ('synaptic_flow', 'gradient')),
+            (criteria(criterion='han', scope='global'), ()), (criteria(('initial_magnitude',)), ())):
+        assert what.derivatives == derivatives

@@ -1,5 +1,6 @@
 """An experiment in one process: what each branch trains, and what happens when something goes wrong."""
 
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -24,7 +25,9 @@ from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.initialisations import noisy
 from tf_lottery.runtime import distribute, locks, storage
 from tf_lottery.tasks.measure import CLASSIFICATION, Measures
+from tf_lottery.ticket import Mask
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.metrics import from_csv
 from tf_lottery.training.trainer import Seeds
 
@@ -120,10 +123,16 @@ def test_the_winning_ticket_is_the_pruned_network_rewound(finished):
     assert second.mask == finished.mask(runs.Run(0, 2, 'ticket'))
 
 
+# Those that are pruned before training have the level's number of weights wherever they rank highest.
+ANYWHERE = [branch for branch, row in BRANCHES.items() if row.criterion and branch != 'initial_magnitude']
+
+
 @pytest.mark.parametrize('branch', BRANCHES)
 def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, branch):
-    expected = {name: int(kept.sum()) for name, kept in ticket(finished, 'ticket').mask.items()}
-    assert {name: int(kept.sum()) for name, kept in ticket(finished, branch).mask.items()} == expected
+    own, winner = ticket(finished, branch).mask, ticket(finished, 'ticket').mask
+    expected = {name: int(kept.sum()) for name, kept in winner.items()}
+    assert own.kept == sum(expected.values())
+    assert ({name: int(kept.sum()) for name, kept in own.items()} == expected) is (branch not in ANYWHERE)
 
 
 @pytest.mark.parametrize(('branch', 'mask_of_ticket', 'weights', 'step'), [
@@ -144,16 +153,17 @@ def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, bran
     ('noise_1', True, 'made of W_k', REWIND),
     ('noise_2', True, 'made of W_k', REWIND),
     ('noise_3', True, 'made of W_k', REWIND),
+    *((branch, False, 'new' if branch.endswith('_reinit') else 'initial', 0) for branch in ANYWHERE),
 ])
 def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weights, step):
     own, winner = ticket(finished, branch), ticket(finished, 'ticket')
     assert (own.mask == winner.mask) is mask_of_ticket
     assert own.step == step
     assert weights_equal(own.weights, rewound(finished)) is (weights == 'rewound')
+    assert weights_equal(own.weights, initial(finished)) is (weights == 'initial')
     if weights == 'trained':
         assert weights_equal(own.weights, finished.weights(runs.Run(0, 1, branch)))
     if weights == 'new':
-        assert not weights_equal(own.weights, initial(finished))
         # Of the distribution of the old ones: Gaussian Glorot.
         assert own.weights['fc2/kernel'].std() == pytest.approx(np.sqrt(2 / 400), rel=0.05)
     if weights == 'made of W_k':
@@ -174,10 +184,12 @@ def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finishe
     monkeypatch.setattr(At, 'seed', 5)
     after = ticket(finished, branch)
     draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
-                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3')
+                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3',
+                       *(each for each in ANYWHERE if '_' in each))
     assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
     # A shuffled mask and new weights are each drawn.
-    assert (before.mask == after.mask) is not (branch in ('random_mask', 'random_mask_reordered', 'random_sparse'))
+    assert (before.mask == after.mask) is not (
+        branch in ('random_mask', 'random_mask_reordered', 'random_sparse') or branch.endswith('_shuffled'))
 
 
 def test_one_shot_prunes_the_dense_network_once(finished):
@@ -832,3 +844,111 @@ def test_a_sweep_rewinds_each_level_to_each_step(tmp_path):
     for level in (1, 2):
         assert weights_equal(done.weights(runs.Run(0, level, 'ticket', rewind=20)),
                              single.weights(runs.Run(0, level, 'ticket')))
+
+
+def ranked(done, level, scores, before):
+    """The mask of a level, spelled out with sorting: the highest scores of each layer, of the run that was before."""
+    own, expected = At(done, runs.Run(0, level, 'ticket')).ticket().mask, {}
+    for name, kept in done.mask(before).items():
+        count = round(kept.size * (0.9 if name == 'output/kernel' else 0.8)**level)
+        order = np.argsort(-np.where(kept, scores[name], -np.inf).ravel(), kind='stable')
+        expected[name] = np.isin(np.arange(kept.size), order[:count]).reshape(kept.shape)
+    return own, Mask(expected)
+
+
+@pytest.mark.parametrize('criterion', ['movement', 'random', 'taylor', 'obd'])
+def test_levels_are_ranked_by_the_criterion_on_the_same_examples_each_time(tmp_path, criterion):
+    examples = {'pruning.examples': 30} if criterion in ('taylor', 'obd') else {}
+    done = experiment(tmp_path, ('ticket', 'random_reinit'), 2, reinits=1, **{
+        'pruning.criterion': criterion, 'training.length': '21it', **examples})
+    done.run()
+    feed, task, start = done.trainer.feed, done.protocol.task, initial(done)
+    own = Derivatives(task, feed.drawn(30), 60, tf.distribute.get_strategy())
+    draws = At(done, runs.Run(0, 1, 'random_reinit'))._drawn()
+    for level in (1, 2):
+        before = runs.Run(0, level - 1, 'ticket')
+        trained = done.weights(before)
+        gradient = own.gradient(trained) if criterion == 'taylor' else {}
+        curvature = own.curvature(trained) if criterion == 'obd' else {}
+        found, expected = ranked(done, level, {name: {
+            'movement': lambda name, weight: np.abs(weight - start[name]),
+            'random': lambda name, weight: draws[name],
+            'taylor': lambda name, weight: np.abs(weight * gradient[name]),  # noqa: B023
+            'obd': lambda name, weight: curvature[name] * weight**2 / 2,  # noqa: B023
+        }[criterion](name, trained[name]) for name in draws}, before)
+        assert found == expected == done.mask(runs.Run(0, level, 'ticket'))
+        assert found.is_subset_of(done.mask(before))
+        # What is compared with tickets has the tickets' masks.
+        assert done.mask(runs.Run(0, level, 'random_reinit')) == found
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob('replicate_*/**/*'))
+            if path.is_file() and path.name != 'timing.json'}
+
+
+def test_what_is_ranked_by_derivatives_is_resumed_to_the_bit(tmp_path):
+    what = ('ticket', 'grasp', 'synflow_shuffled'), 1
+    changes = {'pruning.criterion': 'taylor', 'pruning.examples': 30, 'branch_levels': (1,)}
+    experiment(tmp_path / 'whole', *what, **changes).run()
+    asked = itertools.count()
+    for _ in range(12):
+        # Every fifth time that training asks.
+        stopped = experiment(tmp_path / 'pieces', *what, **changes, stop=lambda: (
+            Interrupted(15, 'stopped') if next(asked) % 5 == 4 else None))
+        with contextlib.suppress(Interrupted):
+            stopped.run()
+            break
+    assert next(asked) > 20
+    assert files(tmp_path / 'pieces') == files(tmp_path / 'whole')
+
+
+@pytest.mark.parametrize('branch', ['snip', 'grasp', 'synflow'])
+def test_before_training_the_highest_scores_of_w_0_stay(finished, branch):
+    own, start = At(finished, runs.Run(0, 1, branch)), initial(finished)
+    found = Derivatives(finished.protocol.task, finished.trainer.feed.drawn(100), 60, tf.distribute.get_strategy())
+    mask = ticket(finished, branch, level=1).mask
+    if branch == 'synflow':
+        # A round only looks at what those before have left, and what is left does without what is gone.
+        scores = {name: np.abs(start[name]) * slope for name, slope in found.synaptic_flow(mask.apply(start)).items()}
+        lowest = min(scores[name][kept].min() for name, kept in mask.items())
+        assert np.mean(np.concatenate([scores[name][~kept] for name, kept in mask.items()]) <= lowest) > 0.9
+        assert own.ticket().mask == mask
+        return
+    derived = found.gradient(start) if branch == 'snip' else found.flow(start)
+    scores = {name: start[name] * each if branch == 'grasp' else np.abs(start[name] * each)
+              for name, each in derived.items()}
+    flat = np.concatenate([scores[name].ravel() for name in mask])
+    order = np.argsort(-flat, kind='stable')
+    kept = np.concatenate([array.ravel() for array in mask.values()])
+    assert np.array_equal(np.flatnonzero(kept), np.sort(order[:ticket(finished, 'ticket', level=1).mask.kept]))
+
+
+def test_controls_before_training_have_its_number_of_weights_in_each_layer(finished):
+    for method in ('snip', 'grasp', 'synflow'):
+        own, moved, new = (ticket(finished, f'{method}{control}') for control in ('', '_shuffled', '_reinit'))
+        assert [int(kept.sum()) for kept in moved.mask.values()] == [int(kept.sum()) for kept in own.mask.values()]
+        assert moved.mask != own.mask and new.mask == own.mask
+
+
+def test_a_ranking_before_training_that_empties_a_layer_leaves_the_branch_out(tmp_path, monkeypatch):
+    # One layer would have all the weights that stay.
+    monkeypatch.setattr(Derivatives, 'gradient', lambda self, weights: {
+        name: np.full(array.shape, float(name == 'fc1/kernel')) for name, array in weights.items()})
+    done = experiment(tmp_path, ('snip', 'snip_shuffled'), 1, **{
+        'training.length': '21it', 'pruning.fraction': 0.7, 'pruning.output_fraction': 0.7})
+    done.run()
+    for branch in ('snip', 'snip_shuffled'):
+        result = storage.read_json(done.path(runs.Run(0, 1, branch), 'result.json'))
+        assert (result['outcome'], result['after']) == ('emptied', None)
+        assert result['reason'] == ('fc2/kernel has none of the weights that rank highest in the whole network: leave '
+                                    'the branch out, or give it fewer levels in branch_levels.')
+
+
+def test_derivatives_that_a_network_does_not_have_are_asked_for_before_training(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Derivatives, 'require', lambda self, names: asked.append(names))
+    experiment(tmp_path / 'all', ('synflow', 'grasp_reinit'), 1, **{'pruning.criterion': 'obd'})
+    # One without derivatives does not ask.
+    experiment(tmp_path / 'none', ('ticket',), 1, **{'pruning.criterion': 'movement'})
+    assert asked == [('curvature', 'synaptic_flow', 'flow')]

@@ -262,6 +262,21 @@ def test_a_plan_counts_the_multiplications_at_every_place():
     assert 'to measure  1 lines between two copies, 30 places each' in text
 
 
+def test_a_plan_says_what_weights_are_ranked_by_and_what_that_takes():
+    assert '\nranked by   magnitude\n' in plan.describe('none', protocol(), None, 100)
+    what = protocol(branches=('ticket', 'snip', 'grasp_reinit', 'synflow'), branch_levels=(1,), **{
+        'pruning.criterion': 'obd', 'pruning.examples': 120})
+    text = plan.describe('none', what, None, 100)
+    assert ('\nranked by   Optimal Brain Damage; before training SNIP, GraSP, SynFlow; on 120 training examples\n'
+            in text)
+    # Three levels of ten outputs of each example; two batches, four passes over two batches, and a hundred rounds.
+    assert f'\nto rank     6 networks by their derivatives, {3 * 1200 + 2 + 8 + 100:,} passes over them\n' in text
+    assert plan._ranking(what, runs.Run(0, 1, 'ticket')) == (1200, 120 * 21 / 3)
+    assert plan._ranking(what, runs.Run(0, 0, 'ticket')) == (0, 0.0)
+    # Not counted where no derivatives are read.
+    assert 'to rank' not in plan.describe('none', protocol(**{'pruning.criterion': 'movement'}), None, 100)
+
+
 def test_a_plan_for_another_machine_takes_its_speed():
     what = protocol(branches=('ticket', 'random_mask'), **{'training.length': '1000it'})
     text = plan.describe('none', what, examples_per_second=312)
@@ -290,6 +305,7 @@ def test_a_plan_of_one_replicate_of_a_sweep(tmp_path):
     assert plan.describe(str(tmp_path), what, replicate=1, examples_per_second=1000) == f'''\
 swept: lenet_300_100 on mnist, 1,000 steps a run of batch 60, rewinding to step 0, 100
 folder      {tmp_path}
+ranked by   magnitude
 
 branch                             levels                 trainings    done   to do
 Winning ticket                     0-3                            7       2       5

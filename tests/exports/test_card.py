@@ -54,6 +54,12 @@ def test_any_measure_is_told_in_its_own_words():
     assert 'ccuracy' not in found and 'image' not in found
 
 
+def test_the_card_says_what_weights_were_ranked_by():
+    about = {**RUN, 'config': {**RUN['config'], 'pruning': {**RUN['config']['pruning'], 'criterion': 'obd'}},
+             'test': 1000, 'test_rmse': 0.125, 'rmse_over_replicates': {'dense': [0.1, 0.25, 3.0]}}
+    assert '\n\nIterative pruning by Optimal Brain Damage, 20%' in card.write(about, Words(), ERROR)
+
+
 @pytest.mark.parametrize('spread', [{}, {'ticket': [0.1, 0.1, 0.1]}])
 def test_what_outputs_do_not_tell_is_left_out(spread):
     found = card.write({**RUN, 'rmse_over_replicates': spread}, Words(), ERROR)

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import EmptiedError, UsageError
 from tf_lottery.models import lenet
 from tf_lottery.pruning import allocation
-from tf_lottery.pruning.criteria import magnitude
 from tf_lottery.ticket import Mask
 
 # The densities that 1803.03635 prints or implies, in per cent (papers.md, section 1.3).
@@ -111,16 +110,27 @@ def test_infinite_weights_are_the_largest():
     assert allocation.prune(Mask.ones({'fc': (4,)}), weights, {'fc': 0.5}, 1) == Mask({'fc': [0, 1, 0, 1]})
 
 
-def test_a_score_of_ones_own_ranks():
-    weights = {'fc': np.array([-3.0, 1, 2, -4])}
-    assert allocation.prune(Mask.ones({'fc': (4,)}), weights, {'fc': 0.5}, 1, score=lambda each: each) == Mask(
-        {'fc': [0, 1, 1, 0]})
+def test_the_highest_scores_of_what_is_left_stay():
+    mask = Mask({'fc': [1, 1, 0, 1, 1]})
+    assert allocation.keep_highest(mask, {'fc': np.array([-3.0, 1, 2, -4])}, {'fc': 0.6}, 1) == Mask(
+        {'fc': [0, 1, 0, 1, 0]})
+    # What has been pruned never comes back, however low the others are.
+    assert allocation.keep_highest(mask, {'fc': np.full(4, -np.inf)}, {'fc': 0.2}, 1) == mask
 
 
-def test_magnitude_is_the_absolute_value():
-    scores = magnitude(np.array([[-2, 1]], np.float16))
-    assert scores.dtype == np.float16
-    assert scores.tolist() == [[2, 1]]
+def test_wherever_they_are_as_many_stay_as_the_level_has():
+    mask, fractions = Mask.ones({'a': (10,), 'b': (10,), 'c': (3,)}), {'a': 0.5, 'b': 0.2, 'c': 0}
+    scores = {'a': np.arange(10.0), 'b': np.arange(10.0) + 3}
+    kept = allocation.keep_highest_anywhere(mask, scores, fractions, 1)
+    # 5 of the one layer and 8 of the other, of which the lower index comes first among equal scores.
+    assert [int(array.sum()) for array in kept.values()] == [5, 8, 3]
+    kept = allocation.keep_highest_anywhere(mask, {**scores, 'a': np.arange(10.0) - 5}, fractions, 1)
+    assert [int(array.sum()) for array in kept.values()] == [3, 10, 3]
+    with pytest.raises(EmptiedError, match='a has none of the weights that rank highest in the whole network: leave'):
+        allocation.keep_highest_anywhere(mask, {**scores, 'a': np.arange(10.0) - 9}, fractions, 3)
+    # Halfway to the level: 0.5 ** 0.5 and 0.8 ** 0.5 of ten.
+    assert allocation.keep_highest_anywhere(mask, scores, fractions, 0.5).kept == 7 + 9 + 3
+    assert allocation.keep_highest_anywhere(Mask.ones({'c': (3,)}), {}, {'c': 0}, 1).kept == 3
 
 
 # Few different values, so that ties are the rule.

@@ -33,6 +33,7 @@ name, cpu_devices, folder, task = sys.argv[1], int(sys.argv[2]), pathlib.Path(sy
 strategy = distribute.build(name, cpu_devices)
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from tests import fake_tasks
@@ -43,6 +44,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.learning_rates import LearningRate
 from tf_lottery.training.trainer import Seeds, Settings
 
@@ -75,6 +77,16 @@ assert not trained.diverged
 
 # What the first worker sees counts.
 assert distribute.from_chief(strategy, [5, True, -1] if distribute.is_chief() else [7, False, 0]) == [5, 1, -1]
+
+given = np.float64([1, 2**40 + 1]) if distribute.is_chief() else np.float64([np.nan, 5])
+assert distribute.array_from_chief(strategy, given).tolist() == [1, 2**40 + 1]
+
+# Weights are ranked on any number of replicas as on one.
+examples = trainer.feed.drawn(20)
+found, alone = (Derivatives(trainer.task, examples, 60, each).gradient(weights)
+                for each in (strategy, tf.distribute.get_strategy()))
+for name, slope in alone.items():
+    assert np.array_equal(found[name], slope), 'a gradient differs between replicas'
 
 # Only the first worker is told to stop, at step 20; every worker stops there and goes on from the same checkpoint.
 chief = distribute.is_chief()
@@ -376,6 +388,8 @@ def test_one_process_decides_alone():
     assert distribute.any_worker(strategy, True) is True
     assert distribute.any_worker(strategy, False) is False
     assert distribute.from_chief(strategy, [3, -1]) == [3, -1]
+    own = np.arange(3.0)
+    assert distribute.array_from_chief(strategy, own) is own
     distribute.barrier(strategy)
     assert np.array_equal(distribute.local_copies(strategy, np.arange(3, dtype=np.uint8))(), [0, 1, 2])
 

@@ -53,6 +53,17 @@ def test_a_sample_is_of_the_first_training_examples():
         assert np.array_equal(sample['label'], labels[:given])
 
 
+def test_what_is_drawn_is_from_everywhere_and_always_the_same():
+    own, (images, labels) = feed(arrays()), arrays()['train']
+    drawn = own.drawn(3)
+    places = [next(place for place in range(7) if np.array_equal(images[place], image)) for image in drawn['image']]
+    assert len(set(places)) == 3 and places != [0, 1, 2]
+    assert np.array_equal(drawn['label'], labels[places])
+    # More of them are these and others.
+    assert np.array_equal(feed(arrays()).drawn(5)['image'][:3], drawn['image'])
+    assert sorted(own.drawn(100)['label']) == sorted(labels)
+
+
 def test_examples_and_the_steps_of_an_epoch():
     own = feed(arrays())
     # The seventh example is left over.

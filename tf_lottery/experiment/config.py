@@ -17,6 +17,7 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError, in_one_line, shown
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation
+from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
 from tf_lottery.tasks.task import GROUPS, Facts
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
@@ -72,6 +73,10 @@ def defaults():
     config.pruning.dense_fraction = config_dict.placeholder(float)
     config.pruning.output_fraction = config_dict.placeholder(float)
     config.pruning.scope = 'layerwise'
+    # What trained weights are ranked by: pruning/criteria.py has the formulas.
+    config.pruning.criterion = 'magnitude'
+    # Training examples that the derivatives come from which some criteria, here and before training, ask for.
+    config.pruning.examples = 100
     config.pruning.levels = 20
     # The rewinding step k; several, as in '0it,100it,500it', are a sweep: the dense network is trained once for all.
     config.pruning.rewind_to = '0it'
@@ -146,6 +151,19 @@ class Protocol:
     @property
     def levels(self):
         return self.config.pruning.levels
+
+    @property
+    def criteria(self):
+        """What the experiment ranks weights by: dict from the branch that does so before training, and from None where
+        trained weights are ranked, to criteria.Criterion."""
+        before = dict.fromkeys(BRANCHES[branch].criterion for branch in self.config.branches)
+        return {name: BEFORE_TRAINING[name] if name else CRITERIA[self.config.pruning.criterion]
+                for name in (None, *(name for name in before if name))}
+
+    @property
+    def derivatives(self):
+        """The names of the derivatives that the experiment ranks by, each once."""
+        return tuple(dict.fromkeys(name for criterion in self.criteria.values() for name in criterion.derivatives))
 
     @functools.cached_property
     def task(self):
@@ -231,6 +249,8 @@ VALUES = {
         'give the share of weights pruned per level, between 0 and 1 (0.2 in the papers)'),
     **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in GROUPS},
     'pruning.scope': values.one_of(allocation.SCOPES),
+    'pruning.criterion': values.one_of(tuple(CRITERIA)),
+    'pruning.examples': values.whole(1),
     'pruning.levels': values.whole(0, MOST_COPIES),
     'pruning.rewind_to': _LENGTHS,
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
@@ -332,6 +352,7 @@ def check(config, data_dir=None, task=None):
         raise UsageError(f'training.batch_size is {training.batch_size}, and {facts.about} has {facts.train} examples '
                          'to train on: give a smaller batch.')
     protocol = _protocol(config, facts, lambda: task)
+    _check_criteria(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -356,6 +377,24 @@ def _protocol(config, facts, find_task):
     return Protocol(
         config, find_task, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
         scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense)
+
+
+def _check_criteria(protocol):
+    """Refuses what the criteria of an experiment do not read, or cannot have."""
+    pruning, facts = protocol.config.pruning, protocol.facts
+    if pruning.criterion == 'han' and pruning.scope != 'global':
+        raise UsageError("pruning.criterion is 'han', which differs from 'magnitude' between layers only: give "
+                         "pruning.scope='global', or pruning.criterion='magnitude'.")
+    if not any(criterion.samples for criterion in protocol.criteria.values()):
+        if pruning.examples != defaults().pruning.examples:
+            readers = [name for name, criterion in {**CRITERIA, **BEFORE_TRAINING}.items() if criterion.samples]
+            raise UsageError(f'pruning.examples is {pruning.examples}, which neither pruning.criterion='
+                             f'{pruning.criterion!r} nor a branch reads: leave it out, or choose the criterion '
+                             f'{" or ".join(repr(name) for name in readers if name in CRITERIA)} or a branch '
+                             f'{" or ".join(repr(name) for name in readers if name in BEFORE_TRAINING)}.')
+    elif pruning.examples > facts.train:
+        raise UsageError(f'pruning.examples is {pruning.examples}, and {facts.about} has {facts.train} examples to '
+                         'train on: give as many or fewer.')
 
 
 def _check_steps(protocol):

@@ -17,11 +17,13 @@ from tf_lottery.errors import ClusterError, CorruptFileError, EmptiedError, Left
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import identity
 from tf_lottery.pruning import wrapper
-from tf_lottery.pruning.allocation import prune
+from tf_lottery.pruning.allocation import keep_highest, keep_highest_anywhere
+from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
 from tf_lottery.training import learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.line import Line
 from tf_lottery.training.metrics import from_csv, to_csv
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
@@ -75,6 +77,15 @@ class Experiment:
         self.trainer = Trainer(protocol.task, feed, settings, strategy)
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
                               protocol.rewind_steps[0])
+        if protocol.derivatives:
+            self.derivatives.require(protocol.derivatives)
+
+    @functools.cached_property
+    def derivatives(self):
+        """What criteria read of the loss: training.derivatives.Derivatives."""
+        config = self.protocol.config
+        return Derivatives(self.protocol.task, self.trainer.feed.drawn(config.pruning.examples),
+                           config.training.batch_size, self.strategy)
 
     def path(self, run, *names):
         return storage.join(self.workdir, run.folder, *names)
@@ -331,23 +342,49 @@ class At:
         return self._prune(self._dense)
 
     def pruned_initially(self):
-        """The mask of this level's density from W_0."""
-        return self._to_density(Mask.ones(self._protocol.shapes), self.initial(), None)
+        """The mask of this level's density from W_0, by the criterion of the branch."""
+        criterion, level = BEFORE_TRAINING[BRANCHES[self._run.branch].criterion], self._run.level
+        mask, weights = Mask.ones(self._protocol.shapes), self.initial()
+        # A part of a level is a round on the way to it.
+        for part in (*(level * number / criterion.rounds for number in range(1, criterion.rounds)), level):
+            mask = self._ranked(criterion, mask, weights, part, None)
+        return mask
 
     def _prune(self, run):
-        weights = self._experiment.weights(run)
-        return self._to_density(self._experiment.mask(run), weights, run.folder)
+        criterion, weights = CRITERIA[self._protocol.config.pruning.criterion], self._experiment.weights(run)
+        return self._ranked(criterion, self._experiment.mask(run), weights, self._run.level, run.folder)
 
-    def _to_density(self, mask, weights, after):
-        """The mask of this level from an earlier one and the weights that are ranked: those of the run `after`.
+    def _ranked(self, criterion, mask, weights, level, after):
+        """The mask of a level from an earlier one and the weights that are ranked: those of the run `after`.
 
         Raises:
           LeftOutError: the ranking leaves a layer without weights.
         """
+        scope = self._protocol.config.pruning.scope
+        found = scores(criterion, self._layers(criterion, mask, weights), criterion.anywhere or scope == 'global')
+        keep = keep_highest_anywhere if criterion.anywhere else keep_highest
         try:
-            return prune(mask, weights, self._protocol.fractions, self._run.level, self._protocol.config.pruning.scope)
+            return keep(mask, found, self._protocol.fractions, level, scope)
         except EmptiedError as error:
             raise LeftOutError(str(error), runs.EMPTIED, after) from error
+
+    def _layers(self, criterion, mask, weights):
+        """What a criterion reads of the weights that a mask keeps: dict from name to criteria.Layer."""
+        read = {'weight': weights}
+        if 'initial' in criterion.reads:
+            read['initial'] = self.initial()
+        if 'draw' in criterion.reads:
+            read['draw'] = self._drawn()
+        for name in criterion.derivatives:
+            read[name] = getattr(self._experiment.derivatives, name)(mask.apply(weights))
+        return {name: Layer(**{kind: arrays[name][kept] for kind, arrays in read.items()})
+                for name, kept in mask.items() if self._protocol.fractions[name]}
+
+    def _drawn(self):
+        """A random number in [0, 1) for each prunable weight of this replicate: dict of arrays."""
+        rng = np.random.default_rng(np.random.SeedSequence(
+            [self._protocol.config.seed, self._run.replicate], spawn_key=(2,)))
+        return {name: rng.random(shape, np.float32) for name, shape in self._protocol.shapes.items()}
 
     def prunable(self):
         """The names of the weights that masks are over."""

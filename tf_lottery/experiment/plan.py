@@ -19,6 +19,9 @@ from tf_lottery.runtime import storage
 # export; of each run its ticket and files; of each step the optimizer and the loop.
 _EXPERIMENT_SECONDS, _RUN_SECONDS, _STEP_SECONDS = 19, 0.1, 1.5e-4
 
+# Of a pass over a network to rank its weights, per weight.
+_WEIGHT_SECONDS = 5e-9
+
 # Of the time of matrix products on one core, what several cores cannot share.
 _SERIAL = 0.4
 
@@ -65,11 +68,14 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     steps = sum(_steps(protocol, run) for run in todo)
     missing_lines = runs.missing_lines(workdir, protocol, replicate)
     operations = steps * _operations_per_step(protocol)
+    rankings = [each for each in (_ranking(protocol, run) for run in todo) if each[0]]
+    passes, ranked = sum(each[0] for each in rankings), sum(each[1] for each in rankings)
     config = protocol.config
     lines = [
         f'{config.name}: {protocol.facts.about}, {protocol.end_step:,} steps a run of batch '
         f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
         f'folder      {workdir}',
+        f'ranked by   {_ranked_by(protocol)}',
         '',
         f'{"branch":<{_TITLE}}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
     ]
@@ -90,8 +96,11 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
+        *([f'to rank     {len(rankings)} networks by their derivatives, {passes:,} passes over them']
+          if rankings else []),
         'time        about ' + _time(
-            workdir, protocol, done, len(todo), steps, len(missing_lines), examples_per_second),
+            workdir, protocol, done, len(todo), steps, len(missing_lines) * _line_examples(protocol) + ranked, passes,
+            examples_per_second),
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
@@ -170,15 +179,46 @@ def _line_examples(protocol):
     return wish.points * (min(wish.examples, protocol.facts.train) + protocol.facts.test) / 3
 
 
-def _time(workdir, protocol, done, count, steps, lines, examples_per_second):
+def _ranked_by(protocol):
+    """What weights are ranked by, in words."""
+    after, *before = protocol.criteria.values()
+    parts = [after.title]
+    if before:
+        parts.append(f'before training {", ".join(criterion.title for criterion in before)}')
+    if any(criterion.samples for criterion in protocol.criteria.values()):
+        parts.append(f'on {protocol.config.pruning.examples:,} training examples')
+    return '; '.join(parts)
+
+
+def _ranking(protocol, run):
+    """What ranking takes that a run starts from: (int, float).
+
+    The passes over the network, and as many examples as take as long in training.
+    """
+    if not run.level:
+        return 0, 0.0
+    criterion, examples = protocol.criteria[BRANCHES[run.branch].criterion], protocol.config.pruning.examples
+    batches = math.ceil(examples / protocol.config.training.batch_size)
+    outputs = sum(weight.shape[-1] for weight in protocol.facts.weights.values() if weight.group == 'output')
+    # A gradient of a gradient takes three times as long as the gradient, which comes first.
+    each = {'gradient': (batches, examples), 'flow': (4 * batches, 4 * examples), 'synaptic_flow': (1, 1),
+            'curvature': (examples * outputs, examples * (1 + 2 * outputs) / 3)}
+    found = [each[name] for name in criterion.derivatives]
+    return tuple(criterion.rounds * sum(numbers) for numbers in zip(*found, strict=True)) if found else (0, 0.0)
+
+
+def _time(workdir, protocol, done, count, steps, examples, passes, examples_per_second):
     """How long what is left will take, and where that comes from: text.
 
     Args:
       done: list of runs.Run.
-      count, steps, lines: int, of runs, of their steps, and of lines to measure, that are left.
+      count, steps: int, of runs and of their steps that are left.
+      examples: float, as many as take as long in training as what is measured and ranked.
+      passes: int, over a network whose weights are ranked.
     """
     per_step = _examples_per_step(protocol)
-    steps += lines * _line_examples(protocol) / per_step
+    steps += examples / per_step
+    ranking = passes * (_STEP_SECONDS + _WEIGHT_SECONDS * sum(_sizes(protocol).values()))
     if examples_per_second:
         return (f'{duration(steps * per_step / examples_per_second)} (at {examples_per_second:,.0f} examples/s in '
                 'training, thrice that in evaluation)')
@@ -190,7 +230,7 @@ def _time(workdir, protocol, done, count, steps, lines, examples_per_second):
         each = _STEP_SECONDS + products * (_SERIAL + (1 - _SERIAL) / os.cpu_count())
         source = (f'from the matrix products of a step and its share of the evaluations, {1000 * products:.2g} ms just '
                   'measured on one core; a GPU is faster')
-    seconds = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + steps * each
+    seconds = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + ranking + steps * each
     return (f'{duration(seconds / _WITHIN)} to {duration(seconds * _WITHIN)}, with start, report and export, by how '
             f'busy the machine is ({source})')
 

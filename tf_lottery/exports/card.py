@@ -5,6 +5,7 @@ import platform
 
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports.verify import CLOSE_IN, INT8_ERROR
+from tf_lottery.pruning.criteria import CRITERIA
 
 _NAMES = {'saved_model': 'SavedModel', 'tflite': 'TFLite', 'tflite_sparse': 'TFLite, zeros left out',
           'tflite_int8': 'TFLite int8', 'ticket': 'rewound ticket'}
@@ -167,7 +168,7 @@ def _protocol(about, words):
         config = about['config']
         training, pruning = config['training'], config['pruning']
         lines += [
-            (words.origin and f'{words.origin} ') + 'Iterative magnitude pruning, '
+            (words.origin and f'{words.origin} ') + f'Iterative {_by(pruning)}, '
             f'{pruning["fraction"]:.0%} of the surviving weights per level, {pruning["scope"]}, rewound to '
             f'{pruning["rewind_to"]}; {training["length"]} of training per level with {_optimizer(training)}, '
             f'batches of {training["batch_size"]}{_precision(about["config"])}. The whole config is in `ticket.json`.',
@@ -186,6 +187,12 @@ def _optimizer(training):
 def _precision(config):
     """A task of one's own says by its layers in which precision it is trained."""
     return f', {config["training"]["precision"]}' if config.get('task') is None else ''
+
+
+def _by(pruning):
+    """What weights were ranked by; a config of before there was a choice does not say."""
+    criterion = pruning.get('criterion', 'magnitude')
+    return 'magnitude pruning' if criterion == 'magnitude' else f'pruning by {CRITERIA[criterion].title}'
 
 
 def _limits(about, words, measure):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from tf_lottery.errors import EmptiedError, UsageError
-from tf_lottery.pruning.criteria import magnitude
 from tf_lottery.ticket import Mask
 
 SCOPES = ('layerwise', 'global')
@@ -91,42 +90,113 @@ def top(scores, count):
     return keep
 
 
-def _candidates(mask, weights, score, name):
-    """The flat scores of one weight, with everything already pruned ranked below all the rest."""
-    scores = np.asarray(score(weights[name]), np.float32).ravel()
-    if np.isnan(scores).any():
-        raise UsageError(f'{name} holds weights that are not numbers, which cannot be ranked: training has diverged, '
-                         'so lower the learning rate.')
-    return np.where(mask[name].ravel(), scores, -np.inf)
-
-
-def prune(mask, weights, fractions, level, scope='layerwise', score=magnitude, start=None):
-    """Prunes to a level's density: the mask of that level, a subset of the one before.
+def prune(mask, weights, fractions, level, scope='layerwise', start=None):
+    """Prunes the lowest magnitudes to a level's density: the mask of that level, a subset of the one before.
 
     Args:
       mask: Mask of an earlier level.
       weights: mapping from name to the trained weights that are ranked; survivors of `mask` only.
-      fractions: mapping from name to the fraction pruned per level, 0 for a weight that is never pruned.
-      level: int, the level whose mask is wanted.
-      scope: 'layerwise' ranks inside each weight tensor, 'global' ranks all of them together (section 4 of
-        1803.03635; there every fraction but 0 must be the same).
-      score: function from an array to its scores; the highest stay.
-      start: Mask of level 0, of which fractions are; None is dense.
+      fractions, level, scope, start: as in `keep_highest`, which says what is raised.
 
     Returns:
       Mask.
+    """
+    return keep_highest(mask, {name: np.abs(np.asarray(weights[name], np.float32)[kept])
+                               for name, kept in mask.items()}, fractions, level, scope, start)
+
+
+def keep_highest(mask, scores, fractions, level, scope='layerwise', start=None):
+    """Keeps as many weights as a level has: those with the highest scores, among equal ones those of lower indices.
+
+    Args:
+      mask: Mask of an earlier level.
+      scores: mapping from name to float array [n], the scores of the n weights that `mask` keeps, in their order; those
+        of weights that are never pruned are not asked for.
+      fractions: mapping from name to the fraction pruned per level, 0 for a weight that is never pruned.
+      level: number, the level whose mask is wanted; a part of one prunes so far on the way to it.
+      scope: 'layerwise' ranks inside each weight tensor, 'global' ranks all of them together (section 4 of
+        1803.03635; there every fraction but 0 must be the same).
+      start: Mask of level 0, of which fractions are; None is dense.
+
+    Returns:
+      Mask, a subset of `mask`.
 
     Raises:
       EmptiedError: a global ranking would leave a layer empty.
-      UsageError: so would the fractions; they differ under 'global'; or a weight is not a number.
+      UsageError: so would the fractions; they differ under 'global'; or a score is not a number.
     """
     sizes = {name: array.size if start is None else int(start[name].sum()) for name, array in mask.items()}
     if scope == 'global':
-        return _prune_globally(mask, weights, fractions, level, score, sizes)
+        kept = _highest_of_all(mask, scores, fractions, total(sizes, fractions, level, scope))
+        for name in _empty(kept):
+            raise EmptiedError(
+                f"level {level} of global pruning leaves no weight in {name}: stop at level {level - 1} with "
+                f"--config.pruning.levels={level - 1}, or use pruning.scope='layerwise'.")
+        return kept
     counts = layerwise_counts(sizes, fractions, level)
-    return Mask({
-        name: top(_candidates(mask, weights, score, name), counts[name]).reshape(array.shape)
-        for name, array in mask.items()})
+    return Mask({name: _kept(array, top(_ranked(scores, name), counts[name])) if fractions[name] else array
+                 for name, array in mask.items()})
+
+
+def keep_highest_anywhere(mask, scores, fractions, level, scope='layerwise'):
+    """Keeps as many weights in all as a level has, wherever in the network their scores are the highest.
+
+    That is how networks are pruned before they are trained, whatever scope the levels have (1810.02340, 2002.07376,
+    2006.05467). Weights whose fraction is 0 are not pruned and not ranked.
+
+    Args:
+      mask, scores, fractions, level: as in `keep_highest`.
+      scope: as in `keep_highest`; it says how many weights the level has, not where.
+
+    Returns:
+      Mask, a subset of `mask`.
+
+    Raises:
+      EmptiedError: a layer would be left empty.
+      UsageError: a score is not a number.
+    """
+    sizes = {name: array.size for name, array in mask.items()}
+    kept = _highest_of_all(mask, scores, fractions, total(sizes, fractions, level, scope))
+    for name in _empty(kept):
+        raise EmptiedError(f'{name} has none of the weights that rank highest in the whole network: leave the branch '
+                           'out, or give it fewer levels in branch_levels.')
+    return kept
+
+
+def _empty(mask):
+    """The names of the weights that a mask leaves nothing of."""
+    return [name for name, array in mask.items() if not array.any()]
+
+
+def total(sizes, fractions, level, scope):
+    """int, the weights that a level keeps of those that are pruned at all; arguments as in `check`."""
+    pruned = {name: size for name, size in sizes.items() if fractions[name]}
+    if scope == 'global':
+        return keep_count(sum(pruned.values()), level_density(global_fraction(fractions), level))
+    return sum(layerwise_counts(pruned, fractions, level).values())
+
+
+def _highest_of_all(mask, scores, fractions, count):
+    names = [name for name in mask if fractions[name]]
+    if not names:
+        return mask
+    keep = top(np.concatenate([_ranked(scores, name) for name in names]), count)
+    parts = np.split(keep, np.cumsum([scores[name].size for name in names])[:-1])
+    return Mask({**mask, **{name: _kept(mask[name], part) for name, part in zip(names, parts, strict=True)}})
+
+
+def _ranked(scores, name):
+    if np.isnan(scores[name]).any():
+        raise UsageError(f'{name} holds weights that are not numbers, or whose scores are not, which cannot be ranked: '
+                         'training has diverged, so lower the learning rate.')
+    return scores[name]
+
+
+def _kept(array, keep):
+    """What is left of the mask of a weight, given which of those that it keeps are kept."""
+    left = np.zeros_like(array)
+    left[array] = keep
+    return left
 
 
 def global_fraction(fractions):
@@ -141,21 +211,3 @@ def global_fraction(fractions):
             f'global ranking takes one fraction for all layers, got {values}: set the groups\' fractions to 0 (never '
             "pruned) or to pruning.fraction, or use pruning.scope='layerwise'.")
     return values[0]
-
-
-def _prune_globally(mask, weights, fractions, level, score, sizes):
-    fraction = global_fraction(fractions)
-    names = [name for name in mask if fractions[name]]
-    scores = np.concatenate([_candidates(mask, weights, score, name) for name in names])
-    count = keep_count(sum(sizes[name] for name in names), level_density(fraction, level))
-    keep = top(scores, count)
-    pruned, start = dict(mask), 0
-    for name in names:
-        size = mask[name].size
-        pruned[name] = keep[start:start + size].reshape(mask[name].shape)
-        start += size
-        if not pruned[name].any():
-            raise EmptiedError(
-                f"level {level} of global pruning leaves no weight in {name}: stop at level {level - 1} with "
-                f"--config.pruning.levels={level - 1}, or use pruning.scope='layerwise'.")
-    return Mask(pruned)

@@ -219,11 +219,34 @@ def from_chief(strategy, numbers):
 
     if not has_workers(strategy):
         return numbers
-    given = tf.constant(numbers, tf.float32)
+    return _of_first(strategy, tf.constant(numbers, tf.float32)).tolist()
+
+
+def array_from_chief(strategy, array):
+    """The array that the first worker gives, on every worker; waits until every worker has asked.
+
+    What workers compute for themselves may differ in its last bits.
+
+    Args:
+      strategy: a tf.distribute.Strategy.
+      array: numpy array of floats, of the same shape and dtype on every worker.
+
+    Returns:
+      numpy array; the one that was given where there is one process.
+    """
+    import tensorflow as tf
+
+    return _of_first(strategy, tf.constant(array)) if has_workers(strategy) else array
+
+
+def _of_first(strategy, given):
+    """The tensor that the first worker gives, as a numpy array."""
+    import tensorflow as tf
+
     # All but the first replica add zeros.
     values = strategy.experimental_distribute_values_from_function(
-        lambda context: given * float(context.replica_id_in_sync_group == 0))
-    return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy().tolist()
+        lambda context: tf.zeros_like(given) if context.replica_id_in_sync_group else given)
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy()
 
 
 def any_worker(strategy, flag):

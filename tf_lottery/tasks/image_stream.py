@@ -88,6 +88,10 @@ class StreamFeed:
         split = self._alone.first(count)
         return {'image': split.images, 'label': split.labels}
 
+    def drawn(self, count):
+        # TFDS has shuffled them when it wrote them.
+        return self.sample(count)
+
     def fingerprint(self):
         return self._alone.files
 

@@ -102,7 +102,7 @@ class ImageTask(Task):
       UsageError: the config names what there is not, or what does not fit together.
     """
 
-    measures = CLASSIFICATION
+    measures, logits = CLASSIFICATION, True
 
     def __init__(self, config, data_dir=None):
         self._source, self._training = config.data, config.training

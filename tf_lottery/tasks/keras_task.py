@@ -74,6 +74,12 @@ class KerasTask(Task):
         self.facts()
         return self._measures
 
+    @property
+    def logits(self):
+        self.facts()
+        losses = [loss for loss in self._model.compiled_loss._losses if loss is not None]
+        return bool(losses) and all(getattr(loss, '_fn_kwargs', {}).get('from_logits') for loss in losses)
+
     def facts(self):
         if self._found is None:
             with keras2.quiet_start():

@@ -135,9 +135,11 @@ class Task(abc.ABC):
 
     Attributes:
       measures: Measures that they are judged by.
+      logits: bool, whether the outputs of a network are logits, which a temperature may divide.
     """
 
     measures: Measures
+    logits = False
 
     @abc.abstractmethod
     def facts(self):

@@ -86,6 +86,10 @@ class DatasetFeed:
     def sample(self, count):
         return first(self._splits['train'], min(count, self.examples), 'train')
 
+    def drawn(self, count):
+        shuffled = self._splits['train'].shuffle(min(_SHUFFLED, self.examples), 0, reshuffle_each_iteration=False)
+        return first(shuffled, min(count, self.examples))
+
     def fingerprint(self):
         count = min(self._settings.batch_size, self.examples)
         return [self.examples, str(self._splits['train'].element_spec), _bytes(self._splits['train'], count)]

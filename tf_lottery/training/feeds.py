@@ -109,6 +109,11 @@ class MemoryFeed:
         """So many training examples, not augmented, or all where there are fewer: a structure as of `splits`."""
         return tf.nest.map_structure(lambda array: array[:count], self._splits['train'])
 
+    def drawn(self, count):
+        """So many training examples from all over the training set, the same ones whatever the seed, as of `sample`."""
+        places = np.random.default_rng(0).permutation(self.examples)[:count]
+        return tf.nest.map_structure(lambda array: array[places], self._splits['train'])
+
     def fingerprint(self):
         """Numbers and names that differ where the data do."""
         return [zlib.crc32(np.ascontiguousarray(array)) for name in ('train', 'validation', 'test')

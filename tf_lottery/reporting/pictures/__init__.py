@@ -16,6 +16,8 @@ INK, GREY, GRID = '#1f2430', '#6b7280', '#e5e7eb'
 # Okabe and Ito's colours, which colour-blind readers tell apart, and three more.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#882255', '#999933', '#332288')
 _MARKERS = 'os^DvPX<>'
+# Lines that are dashed, dotted, and both.
+_BROKEN = ((0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 
 # So many letters fit above and beside a figure, and beside one panel of several; longer names get further lines.
 _LETTERS, _LETTERS_BESIDE_PANEL = 36, 22
@@ -52,8 +54,9 @@ class Picture:
 def look(number):
     """The colour, marker and line of the branch or layer with a number: as arguments of `Axes.plot`.
 
-    The first nine are solid lines with filled markers, each of a colour of its own. Further ones are dashed, with
-    hollow markers, and share the colours of the others but not of number 0, which all are compared with.
+    The first nine are solid lines with filled markers, each of a colour of its own. Further ones have hollow markers
+    and share the colours of the others but not of number 0, which all are compared with: eight are dashed, eight
+    dotted, and eight both.
     """
     again = number - len(COLOURS)
     if again < 0:
@@ -61,7 +64,7 @@ def look(number):
     # From the fourth colour on: the controls of most experiments are among the first three.
     colours = (*COLOURS[3:], *COLOURS[1:3])
     return {'color': colours[again % len(colours)], 'marker': _MARKERS[again % len(_MARKERS)],
-            'linestyle': (0, (4, 1.5)), 'markerfacecolor': 'white'}
+            'linestyle': _BROKEN[again // len(colours) % len(_BROKEN)], 'markerfacecolor': 'white'}
 
 
 def level_colours(levels):
