@@ -442,3 +442,22 @@ def test_what_is_said_of_the_model_has_to_be_of_it(arguments, sentence):
 def test_both_are_functions(build, examples, sentence):
     with pytest.raises(UsageError, match=sentence):
         tf_lottery.KerasTask(build, examples)
+
+
+def test_a_layer_that_is_skipped_stays_dense():
+    def build(seed):
+        model = tf_keras.Sequential([
+            tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(3), input_shape=(4, 2), name='both'),
+            tf_keras.layers.Dense(1, name='output')])
+        model.compile('sgd', 'mse')
+        return model
+
+    def examples():
+        return {split: (np.ones((20, 4, 2)), np.ones(20)) for split in ('train', 'test')}
+
+    with pytest.raises(UsageError, match=r"leave it dense with skip=\['both'\]"):
+        tf_lottery.KerasTask(build, examples).facts()
+    facts = tf_lottery.KerasTask(build, examples, skip=['both']).facts()
+    assert list(facts.weights) == ['output/kernel']
+    # XLA is slow about recurrent layers, and may not know all.
+    assert not facts.compiles and not facts.compilable

@@ -55,7 +55,8 @@ class Experiment:
         self._tensorboard = tensorboard
         config, training = protocol.config, protocol.config.training
         if jit is None:
-            jit = distribute.jit_pays(strategy, protocol.facts.compiles)
+            facts = protocol.facts
+            jit = facts.compilable and distribute.jit_pays(strategy, facts.compiles)
         elif jit:
             distribute.check_jit(strategy)
         learning_rate = learning_rates.build(

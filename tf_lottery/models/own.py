@@ -113,11 +113,12 @@ def _refused(reference, what, remedy):
     return UsageError(f'the network of {_KEY}={in_one_line(reference)} {what}: {remedy}.')
 
 
-def prunable_shapes(network):
+def prunable_shapes(network, skip=()):
     """What can be pruned of a model that nobody here has seen.
 
     Args:
       network: a functional or Sequential `tf_keras` model.
+      skip: names of layers that are left dense.
 
     Returns:
       dict as of `models.Network.prunable_shapes`: kernels of more than two dimensions are of the group 'conv', weights
@@ -126,7 +127,7 @@ def prunable_shapes(network):
     from tf_lottery.pruning import wrapper
 
     places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
-    wrapped = wrapper.prunable(network)
+    wrapped = wrapper.prunable(network, skip)
     if not wrapper.wrappers(wrapped):
         return {}
     weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}

@@ -53,16 +53,17 @@ class KerasTask(Task):
         names, or what nobody can guess: their titles, units and directions. The first one leads the report; without
         any, the model's first metric does.
       class_weight: dict from class to weight, as in `fit`: for models of one output whose targets are classes.
+      skip: names of layers that are left dense, as of `prunable`.
     """
 
-    def __init__(self, build, examples, early_stop='validation_loss', measures=(), class_weight=None):
+    def __init__(self, build, examples, early_stop='validation_loss', measures=(), class_weight=None, skip=()):
         for name, function, arguments in (('build', build, (0,)), ('examples', examples, ())):
             _check_function(name, function, arguments)
         if class_weight is not None and not (isinstance(class_weight, dict) and class_weight and all(
                 isinstance(each, int) and each >= 0 for each in class_weight)):
             raise UsageError(f'class_weight is {shown(class_weight)}: give a dict from class, a number from 0 on, to '
                              'weight.')
-        self.build, self.examples = build, examples
+        self.build, self.examples, self.skip = build, examples, tuple(skip)
         self._early_stop, self._given, self._class_weight = early_stop, tuple(measures), class_weight
         self._model = self._splits = self._found = None
 
@@ -217,22 +218,25 @@ class KerasTask(Task):
     def _prunable_shapes(self):
         from tf_lottery.models import own
 
-        shapes = own.prunable_shapes(self._model)
+        shapes = own.prunable_shapes(self._model, self.skip)
         if not shapes:
             raise UsageError(f'the model {self._model.name!r} that build returns has no weights that can be pruned: '
                              'give it a layer that has a kernel.')
         return shapes
 
     def _facts(self, shapes):
+        kinds = {type(layer).__name__ for layer in self._model._flatten_layers()}
+        compiles = kinds <= set(_COMPILES) and self._is_compiled_by_xla()
+        # What XLA makes of other layers is not tried, for it may take minutes: who knows says so in compile(...).
         return Facts(f'the model {self._model.name!r}', {name: Weight(*known) for name, known in shapes.items()},
-                     *(self._splits.length(split) for split in SPLITS), self._compiles())
+                     *(self._splits.length(split) for split in SPLITS), compiles,
+                     compiles or bool(self._model._jit_compile))
 
-    def _compiles(self):
-        """Whether XLA pays, and can compile all that the model computes, losses and metrics of the user's own too."""
+    def _is_compiled_by_xla(self):
+        """Whether XLA can compile all that the model computes, losses and metrics of one's own too."""
         import tensorflow as tf
 
-        kinds = {type(layer).__name__ for layer in self._model._flatten_layers()}
-        if not kinds <= set(_COMPILES) or any(tensor.dtype == tf.string for tensor in self._model.inputs):
+        if any(tensor.dtype == tf.string for tensor in self._model.inputs):
             return False
         try:
             self._passed(jit=True)

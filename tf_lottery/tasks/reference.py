@@ -33,6 +33,10 @@ class Reference(Task):
         return load(self._reference)
 
     @property
+    def skip(self):
+        return self._task.skip
+
+    @property
     def measures(self):
         return Measures.from_json(self._known['measures'])
 

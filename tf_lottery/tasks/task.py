@@ -38,6 +38,7 @@ class Facts:
         `wrapper.prunable_variables`.
       train, validation, test: int, the examples of each split; `train` is without those that are held out.
       compiles: bool, whether XLA pays for the network on a CPU.
+      compilable: bool, whether XLA can compile all that is trained and judged by.
     """
 
     about: str
@@ -46,6 +47,7 @@ class Facts:
     validation: int
     test: int
     compiles: bool
+    compilable: bool = True
 
     def to_json(self):
         """A dict that JSON can hold; `from_json` reads it."""
@@ -136,10 +138,12 @@ class Task(abc.ABC):
     Attributes:
       measures: Measures that they are judged by.
       logits: bool, whether the outputs of a network are logits, which a temperature may divide.
+      skip: names of layers that are left dense.
     """
 
     measures: Measures
     logits = False
+    skip = ()
 
     @abc.abstractmethod
     def facts(self):

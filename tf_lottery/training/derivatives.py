@@ -46,7 +46,7 @@ class Derivatives:
         self._network = task.network(0)
         self._variables = wrapper.variables(self._network)
         self._weights = {name: variable for name, (_, variable, *_) in wrapper.prunable_variables(
-            wrapper.prunable(self._network)).items()}
+            wrapper.prunable(self._network, task.skip)).items()}
         self._gradient_of = tf.function(self._gradient_of)
         self._flow_of = tf.function(self._flow_of)
         self._curvature_of = tf.function(self._curvature_of)

@@ -161,7 +161,7 @@ class Trainer:
             raise UsageError(f'training.batch_size is {settings.batch_size}, which does not divide among {replicas} '
                              'replicas: give a multiple of their number.')
         with strategy.scope():
-            self.network = wrapper.prunable(task.network(0))
+            self.network = wrapper.prunable(task.network(0), task.skip)
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
