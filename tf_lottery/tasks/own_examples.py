@@ -148,7 +148,18 @@ def _in_memory(name, split, model):
     except ValueError as error:
         raise UsageError(f'the split {name!r} of examples() is a {type(split).__name__}: return (inputs, targets), or '
                          '(inputs, targets, sample weights).') from error
-    return tf.nest.map_structure(lambda value: _array(name, value), _named(*parts))
+    return _arrays(name, _named(*parts))
+
+
+def _arrays(split, value):
+    """A structure with arrays for leaves; a list of plain numbers or texts, or of such lists, is one, as in fit."""
+    plain = isinstance(value, list | tuple) and all(
+        isinstance(leaf, int | float | str | bytes) for leaf in tf.nest.flatten(value))
+    if isinstance(value, dict):
+        return {key: _arrays(split, each) for key, each in value.items()}
+    if isinstance(value, list | tuple) and not plain:
+        return tuple(_arrays(split, each) for each in value)
+    return _array(split, value)
 
 
 def _array(split, value):
@@ -216,7 +227,7 @@ def _read(name):
 
 def _array_parts(name, split):
     parts = tf_keras.utils.unpack_x_y_sample_weight(split)
-    return [tf.nest.map_structure(lambda value: _array(name, value), part) for part in parts if part is not None]
+    return [_arrays(name, part) for part in parts if part is not None]
 
 
 def _is_batched(name, dataset, model):
