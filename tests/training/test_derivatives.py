@@ -22,7 +22,7 @@ def dense(hidden=4, activation='tanh', normalised=False):
         tf_keras.layers.Flatten(input_shape=(8, 8, 1)),
         tf_keras.layers.Dense(hidden, activation, name='fc'),
         *([tf_keras.layers.BatchNormalization(name='norm')] if normalised else []),
-        tf_keras.layers.Dense(10, name='output')])
+        tf_keras.layers.Dense(10, name='output')], name='inner')
 
 
 def derivatives(network=dense, examples=EXAMPLES, batch_size=3):
@@ -187,6 +187,23 @@ def test_the_synaptic_flow_goes_through_nested_and_shared_layers():
     found = derivatives(nested).synaptic_flow(wrapper.get_weights(network))
     assert set(found) == {'first/kernel', 'shared/kernel', 'output/kernel'}
     assert all(np.all(array > 0) for array in found.values())
+
+
+@pytest.mark.parametrize('last', [
+    tf_keras.layers.Softmax, lambda: tf_keras.layers.Activation('sigmoid'), None])
+def test_the_synaptic_flow_is_taken_before_the_activation_of_the_outputs(last):
+    """A softmax adds up to 1 whatever flows into it."""
+    def ending():
+        network = dense(activation='relu')
+        if last is None:
+            network.layers[-1].activation = tf_keras.activations.softmax
+            return network
+        return tf_keras.Sequential([network, last()])
+
+    weights = wrapper.get_weights(ending())
+    own = derivatives(ending).synaptic_flow(weights)
+    plain = derivatives(lambda: dense(activation='relu')).synaptic_flow(wrapper.get_weights(dense(activation='relu')))
+    assert [each.tolist() for each in own.values()] == [each.tolist() for each in plain.values()]
 
 
 def test_inputs_that_cannot_be_ones_are_refused():

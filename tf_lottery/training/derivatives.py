@@ -112,7 +112,7 @@ class Derivatives:
     def synaptic_flow(self, weights):
         """dR/d|w|, R the sum of the outputs for an input of ones, with the magnitudes of all variables for weights.
 
-        In float64, for R grows with the product of the layers.
+        In float64, for R grows with the product of the layers, and without the activations of the outputs.
 
         Args, Returns: as of `gradient`, but float64.
 
@@ -282,16 +282,35 @@ class _Flow:
         return [tf.convert_to_tensor(each) for each in found]
 
 
-def _in_float64(model, made):
-    """A copy of a model whose layers compute in float64, with weights of its own; `made` are the copies of layers, by
-    the ids of these."""
+def _in_float64(model, made, ends=True):
+    """A copy of a model whose layers compute in float64, with weights of its own.
+
+    Args:
+      model: a Sequential or functional `tf_keras` model.
+      made: dict from the ids of layers to their copies, which is added to.
+      ends: whether its outputs are the network's: these come without their activations, for a softmax adds up to 1
+        whatever flows into it.
+    """
+    last = {id(output._keras_history.layer) for output in model.outputs} if ends else ()
+
     def copy(layer):
         if id(layer) not in made:
-            made[id(layer)] = (_in_float64(layer, made) if isinstance(layer, tf_keras.Model) else
-                               type(layer).from_config(_wide(layer.get_config())))
+            if isinstance(layer, tf_keras.Model):
+                made[id(layer)] = _in_float64(layer, made, id(layer) in last)
+            else:
+                made[id(layer)] = _layer_in_float64(layer, id(layer) in last)
         return made[id(layer)]
 
     return tf_keras.models.clone_model(model, clone_function=copy)
+
+
+def _layer_in_float64(layer, last):
+    if last and isinstance(layer, tf_keras.layers.Softmax):
+        return tf_keras.layers.Activation('linear', dtype='float64', name=layer.name)
+    config = _wide(layer.get_config())
+    if last and 'activation' in config:
+        config['activation'] = 'linear'
+    return type(layer).from_config(config)
 
 
 def _wide(config):
