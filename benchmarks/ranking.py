@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-import tf_lottery  # selects Keras 2 before TensorFlow is imported
+import tf_lottery  # noqa: F401 (selects Keras 2 before TensorFlow is imported)
 
 import numpy as np
 import tensorflow as tf
@@ -61,13 +61,13 @@ class Network:
         self._step().numpy()
 
     def rank(self, criterion):
-        """Ranks all weights, a single round of several, to half of them."""
+        """Ranks all weights, a single round of several, and prunes one in a hundred."""
         read = {'weight': self.weights, 'initial': self.initial}
         read.update({name: getattr(self.derivatives, name)(self.weights) for name in criterion.derivatives})
         layers = {name: criteria.Layer(**{kind: arrays[name].ravel() for kind, arrays in read.items()})
                   for name in self.names}
         keep_highest_anywhere(self.mask, criteria.scores(criterion, layers, together=True),
-                              dict.fromkeys(self.names, 0.5), 1, 'global')
+                              dict.fromkeys(self.names, 0.01), 1, 'global')
 
 
 def main(argv):

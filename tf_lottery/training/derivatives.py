@@ -87,7 +87,7 @@ class Derivatives:
         Where outputs are logits, they are divided by 200; other losses have no temperature, and a factor on a loss
         changes no ranking. The gradient is of the prunable weights alone.
 
-        Source: GraSP (2002.07376), algorithm 2 and the authors' code.
+        Source: GraSP (2002.07376) and the authors' code.
         """
         self._assign(weights)
         temperature = tf.constant(_TEMPERATURE if self._task.logits else 1.0)
@@ -103,7 +103,7 @@ class Derivatives:
         The mean over the examples of J^T H J's diagonal, J the derivatives of an example's outputs by the weights and H
         the Hessian of its loss by its outputs: a pass for each eigenvector of H.
 
-        Source: LeCun et al. 1990, "Optimal Brain Damage", equation 8 without the terms of f''.
+        Source: LeCun et al. 1990, "Optimal Brain Damage", without the terms of second derivatives of activations.
         """
         self._assign(weights)
         return self._mean(self._curvature_of, (
@@ -116,7 +116,7 @@ class Derivatives:
 
         Args, Returns: as of `gradient`, but float64.
 
-        Source: SynFlow (2006.05467), algorithm 1.
+        Source: SynFlow (2006.05467).
         """
         return self._shared(self._flowing.derivatives(weights, list(self._weights)))
 
