@@ -9,7 +9,9 @@ from fake_tasks import Task
 from tf_lottery import KerasTask
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
+from tf_lottery.training.dataset_feed import DatasetFeed
 from tf_lottery.training.derivatives import Derivatives
+from tf_lottery.training.trainer import Settings
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 17, (7, 8, 8, 1), np.uint8), RNG.integers(0, 10, 7, np.int32)
@@ -250,3 +252,15 @@ def test_a_layer_that_cannot_be_made_anew_is_told():
 
     with pytest.raises(UsageError, match="^the branch 'synflow' takes 'sequential.*' in float64, which its layers "):
         derivatives(odd).require(('synaptic_flow',))
+
+
+def test_examples_of_a_data_set_are_drawn_from_everywhere_and_always_the_same():
+    examples = tf.data.Dataset.from_tensor_slices({'x': np.arange(50)})
+    splits = dict.fromkeys(('train', 'validation', 'test'), examples)
+    settings = Settings(batch_size=2, optimizer='sgd', learning_rate=0.1, momentum=0.9, evaluate_every=6,
+                        checkpoint_every=4, block=3, jit=False)
+    feed = DatasetFeed(splits, dict.fromkeys(splits, 50), settings, tf.distribute.get_strategy(), None)
+    drawn = feed.drawn(20)['x'].tolist()
+    assert drawn == feed.drawn(20)['x'].tolist()
+    assert len(set(drawn)) == 20 and max(drawn) > 30
+    assert sorted(feed.drawn(100)['x']) == list(range(50))
