@@ -7,7 +7,7 @@ Cost      For each arm 6.25 million steps: about 2.2 hours at the 795 steps/s th
           (docs/performance.md)
 Expected  Magnitude increase is as good as magnitude or better, movement and large initial and large final weights are
           close; small final weights, large and small initial ones are no better than random numbers (1905.01067,
-          Figure 3).
+          section 2).
 """
 
 from tf_lottery import config as base

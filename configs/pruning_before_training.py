@@ -1,7 +1,7 @@
 """Pruning before training beside the winning ticket: SNIP, GraSP, SynFlow and magnitude, and their sanity checks.
 
 Paper     SNIP (1810.02340), Table 1, by its schedule (`:lenet`); Pruning Neural Networks at Initialization: Why Are We
-          Missing the Mark? (2009.08576), Figures 1 and 4 (`:resnet20`); GraSP (2002.07376); SynFlow (2006.05467)
+          Missing the Mark? (2009.08576) (`:resnet20`); GraSP (2002.07376); SynFlow (2006.05467)
 Command   python main.py --config=configs/pruning_before_training.py:lenet
 Command   python main.py --config=configs/pruning_before_training.py:resnet20
 Cost      `:lenet` 19.6 million steps: about 7 hours at the 795 steps/s that 2 CPU cores reached (docs/performance.md),

@@ -112,7 +112,7 @@ def _before_training(criterion):
     """The branches of a network that is pruned before it is trained, and of what that is compared with.
 
     It is trained from W_0 and step 0, wherever tickets are rewound to. The controls have its number of weights in each
-    layer, but not its weights in these places (2009.08576, section 5; 2009.11094, section 3), or a new W_0.
+    layer, but not its weights in these places (2009.08576, 2009.11094), or a new W_0.
     """
     title = criteria.BEFORE_TRAINING[criterion].title
     own = Branch(title, pruned_initially, initial, BEGINNING, chain=None, criterion=criterion)

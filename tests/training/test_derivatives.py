@@ -9,7 +9,9 @@ from fake_tasks import Task
 from tf_lottery import KerasTask
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
+from tf_lottery.training.dataset_feed import DatasetFeed
 from tf_lottery.training.derivatives import Derivatives
+from tf_lottery.training.trainer import Settings
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 17, (7, 8, 8, 1), np.uint8), RNG.integers(0, 10, 7, np.int32)
@@ -22,7 +24,7 @@ def dense(hidden=4, activation='tanh', normalised=False):
         tf_keras.layers.Flatten(input_shape=(8, 8, 1)),
         tf_keras.layers.Dense(hidden, activation, name='fc'),
         *([tf_keras.layers.BatchNormalization(name='norm')] if normalised else []),
-        tf_keras.layers.Dense(10, name='output')])
+        tf_keras.layers.Dense(10, name='output')], name='inner')
 
 
 def derivatives(network=dense, examples=EXAMPLES, batch_size=3):
@@ -189,6 +191,23 @@ def test_the_synaptic_flow_goes_through_nested_and_shared_layers():
     assert all(np.all(array > 0) for array in found.values())
 
 
+@pytest.mark.parametrize('last', [
+    tf_keras.layers.Softmax, lambda: tf_keras.layers.Activation('sigmoid'), None])
+def test_the_synaptic_flow_is_taken_before_the_activation_of_the_outputs(last):
+    """A softmax adds up to 1 whatever flows into it."""
+    def ending():
+        network = dense(activation='relu')
+        if last is None:
+            network.layers[-1].activation = tf_keras.activations.softmax
+            return network
+        return tf_keras.Sequential([network, last()])
+
+    weights = wrapper.get_weights(ending())
+    own = derivatives(ending).synaptic_flow(weights)
+    plain = derivatives(lambda: dense(activation='relu')).synaptic_flow(wrapper.get_weights(dense(activation='relu')))
+    assert [each.tolist() for each in own.values()] == [each.tolist() for each in plain.values()]
+
+
 def test_inputs_that_cannot_be_ones_are_refused():
     def build(seed):
         model = tf_keras.Sequential([tf_keras.layers.Embedding(5, 4, input_length=3), tf_keras.layers.Flatten(),
@@ -233,3 +252,15 @@ def test_a_layer_that_cannot_be_made_anew_is_told():
 
     with pytest.raises(UsageError, match="^the branch 'synflow' takes 'sequential.*' in float64, which its layers "):
         derivatives(odd).require(('synaptic_flow',))
+
+
+def test_examples_of_a_data_set_are_drawn_from_everywhere_and_always_the_same():
+    examples = tf.data.Dataset.from_tensor_slices({'x': np.arange(50)})
+    splits = dict.fromkeys(('train', 'validation', 'test'), examples)
+    settings = Settings(batch_size=2, optimizer='sgd', learning_rate=0.1, momentum=0.9, evaluate_every=6,
+                        checkpoint_every=4, block=3, jit=False)
+    feed = DatasetFeed(splits, dict.fromkeys(splits, 50), settings, tf.distribute.get_strategy(), None)
+    drawn = feed.drawn(20)['x'].tolist()
+    assert drawn == feed.drawn(20)['x'].tolist()
+    assert len(set(drawn)) == 20 and max(drawn) > 30
+    assert sorted(feed.drawn(100)['x']) == list(range(50))

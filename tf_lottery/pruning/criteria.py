@@ -66,16 +66,16 @@ def movement(layer):
 
 
 def taylor(layer):
-    """|w dL/dw|, by how much the loss changes to first order where w becomes 0 (Molchanov et al., 1906.10771, eq. 8).
+    """|w dL/dw|, by how much the loss changes to first order where w becomes 0 (Molchanov et al., 1906.10771).
 
-    At W_0 it is SNIP's connection sensitivity (Lee et al., 1810.02340, eq. 4 to 6), which is the same for its ranking
+    At W_0 it is SNIP's connection sensitivity (Lee et al., 1810.02340), which is the same for its ranking
     whether it is divided by its sum or not.
     """
     return np.abs(layer.weight * layer.gradient)
 
 
 def obd(layer):
-    """h w^2 / 2, by how much the loss grows to second order where w becomes 0 at a minimum (LeCun et al. 1990, eq. 5).
+    """h w^2 / 2, by how much the loss grows to second order where w becomes 0 at a minimum (LeCun et al. 1990).
 
     h is the diagonal of the Gauss-Newton matrix: the Levenberg-Marquardt approximation of the paper, which leaves out
     the second derivatives of activations. It is exact, where the paper's recursion takes the Hessians of layers to be
@@ -101,12 +101,12 @@ def random(layer):
 
 
 def grasp(layer):
-    """w (H g): what GraSP removes first has the highest -w (H g) (Wang et al., 2002.07376, eq. 8, algorithm 1)."""
+    """w (H g): what GraSP removes first has the highest -w (H g) (Wang et al., 2002.07376)."""
     return layer.weight * layer.flow
 
 
 def synaptic_flow(layer):
-    """|w dR/dw|, R = 1^T (prod of |W_l|) 1 (Tanaka et al., 2006.05467, eq. 2)."""
+    """|w dR/dw|, R = 1^T (prod of |W_l|) 1 (Tanaka et al., 2006.05467)."""
     return np.abs(layer.weight) * layer.synaptic_flow
 
 

@@ -87,7 +87,7 @@ class Derivatives:
         Where outputs are logits, they are divided by 200; other losses have no temperature, and a factor on a loss
         changes no ranking. The gradient is of the prunable weights alone.
 
-        Source: GraSP (2002.07376), algorithm 2 and the authors' code.
+        Source: GraSP (2002.07376) and the authors' code.
         """
         self._assign(weights)
         temperature = tf.constant(_TEMPERATURE if self._task.logits else 1.0)
@@ -103,7 +103,7 @@ class Derivatives:
         The mean over the examples of J^T H J's diagonal, J the derivatives of an example's outputs by the weights and H
         the Hessian of its loss by its outputs: a pass for each eigenvector of H.
 
-        Source: LeCun et al. 1990, "Optimal Brain Damage", equation 8 without the terms of f''.
+        Source: LeCun et al. 1990, "Optimal Brain Damage", without the terms of second derivatives of activations.
         """
         self._assign(weights)
         return self._mean(self._curvature_of, (
@@ -112,11 +112,11 @@ class Derivatives:
     def synaptic_flow(self, weights):
         """dR/d|w|, R the sum of the outputs for an input of ones, with the magnitudes of all variables for weights.
 
-        In float64, for R grows with the product of the layers.
+        In float64, for R grows with the product of the layers, and without the activations of the outputs.
 
         Args, Returns: as of `gradient`, but float64.
 
-        Source: SynFlow (2006.05467), algorithm 1.
+        Source: SynFlow (2006.05467).
         """
         return self._shared(self._flowing.derivatives(weights, list(self._weights)))
 
@@ -282,16 +282,35 @@ class _Flow:
         return [tf.convert_to_tensor(each) for each in found]
 
 
-def _in_float64(model, made):
-    """A copy of a model whose layers compute in float64, with weights of its own; `made` are the copies of layers, by
-    the ids of these."""
+def _in_float64(model, made, ends=True):
+    """A copy of a model whose layers compute in float64, with weights of its own.
+
+    Args:
+      model: a Sequential or functional `tf_keras` model.
+      made: dict from the ids of layers to their copies, which is added to.
+      ends: whether its outputs are the network's: these come without their activations, for a softmax adds up to 1
+        whatever flows into it.
+    """
+    last = {id(output._keras_history.layer) for output in model.outputs} if ends else ()
+
     def copy(layer):
         if id(layer) not in made:
-            made[id(layer)] = (_in_float64(layer, made) if isinstance(layer, tf_keras.Model) else
-                               type(layer).from_config(_wide(layer.get_config())))
+            if isinstance(layer, tf_keras.Model):
+                made[id(layer)] = _in_float64(layer, made, id(layer) in last)
+            else:
+                made[id(layer)] = _layer_in_float64(layer, id(layer) in last)
         return made[id(layer)]
 
     return tf_keras.models.clone_model(model, clone_function=copy)
+
+
+def _layer_in_float64(layer, last):
+    if last and isinstance(layer, tf_keras.layers.Softmax):
+        return tf_keras.layers.Activation('linear', dtype='float64', name=layer.name)
+    config = _wide(layer.get_config())
+    if last and 'activation' in config:
+        config['activation'] = 'linear'
+    return type(layer).from_config(config)
 
 
 def _wide(config):
