@@ -214,4 +214,9 @@ def _of_group(criterion, layers):
 
 def _places(values):
     """How many values are lower than each: int array [n]; equal ones have equal places."""
-    return np.searchsorted(np.sort(values), values)
+    order = np.argsort(values)
+    ascending = values[order]
+    first = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))
+    places = np.empty(len(values), np.int64)
+    places[order] = np.repeat(first, np.diff(first, append=len(values)))
+    return places
