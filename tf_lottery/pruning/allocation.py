@@ -101,7 +101,8 @@ def prune(mask, weights, fractions, level, scope='layerwise', start=None):
     Returns:
       Mask.
     """
-    return keep_highest(mask, {name: np.abs(np.asarray(weights[name], np.float32)[kept])
+    # Places are taken several times faster than a mask of as many is read.
+    return keep_highest(mask, {name: np.abs(np.asarray(weights[name], np.float32).ravel()[np.flatnonzero(kept)])
                                for name, kept in mask.items()}, fractions, level, scope, start)
 
 
@@ -194,9 +195,9 @@ def _ranked(scores, name):
 
 def _kept(array, keep):
     """What is left of the mask of a weight, given which of those that it keeps are kept."""
-    left = np.zeros_like(array)
-    left[array] = keep
-    return left
+    left = np.zeros(array.size, bool)
+    left[np.flatnonzero(array)[np.flatnonzero(keep)]] = True
+    return left.reshape(array.shape)
 
 
 def global_fraction(fractions):
