@@ -319,5 +319,5 @@ def test_a_whole_config_is_checked_in_the_data_folder(folder):
     chosen = config.defaults()
     chosen.data.name = 'tfds:pictures/grey'
     chosen.training.batch_size = 9
-    assert config.check(chosen, folder).dataset == data.describe('tfds:pictures', folder)
+    assert config.check(chosen, folder).task.dataset == data.describe('tfds:pictures', folder)
     assert config.check(chosen, folder).shapes['fc1/kernel'] == (63, 300)

@@ -212,6 +212,9 @@ def _read_by(parse):
     return kind
 
 
+# 'own' is that of a task of one's own, with the learning rate that it has.
+_OPTIMIZERS = {**OPTIMIZERS, 'own': ()}
+
 _LENGTH, _LENGTHS = _read_by(steps.parse), _read_by(steps.parse_list)
 _POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
 _NOT_NEGATIVE = values.number(lambda number: number >= 0, 'give a number of 0 or more')
@@ -227,7 +230,7 @@ VALUES = {
     'task': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
     'training.length': _LENGTH,
     'training.batch_size': values.whole(1),
-    'training.optimizer': values.one_of(OPTIMIZERS),
+    'training.optimizer': values.one_of(_OPTIMIZERS),
     'training.momentum': _DECAY,
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
@@ -443,7 +446,7 @@ def _check_readers(training):
         if training[key] != default[key]:
             raise UsageError(f"training.{key} is {training[key]}, which training.optimizer='own' does not read, for it "
                              'has a learning rate: leave it out, or choose another optimizer.')
-    for choice, keys_of in (('optimizer', OPTIMIZERS), ('schedule', SCHEDULES)):
+    for choice, keys_of in (('optimizer', _OPTIMIZERS), ('schedule', SCHEDULES)):
         for key in dict.fromkeys(key for keys in keys_of.values() for key in keys):
             if training[key] != default[key] and key not in keys_of[training[choice]]:
                 readers = ' or '.join(repr(name) for name, keys in keys_of.items() if key in keys)

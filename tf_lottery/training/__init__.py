@@ -7,8 +7,6 @@ OPTIMIZERS = {
     'sgd': (),
     'momentum': ('momentum',),
     'rmsprop': ('momentum', 'rho', 'epsilon'),
-    # That of a task of one's own, with the learning rate that it has.
-    'own': (),
 }
 SCHEDULES = {
     'constant': (),
