@@ -386,7 +386,7 @@ def test_who_deploys_gets_a_shrunk_network(done, monkeypatch, mode, weights, shr
     settings = config.defaults()
     settings.export.shrink = shrink
     asked = []
-    monkeypatch.setattr(export, 'export_run', lambda *arguments: asked.append(arguments[-1].shrink))
+    monkeypatch.setattr(export, 'export_run', lambda *arguments: asked.append(arguments[-2].shrink))
     command._export(done.workdir, types.SimpleNamespace(
         mode=mode, weights=weights, config=settings, level=2, replicate=0, rewind_to=None, data_dir=None), 'command', 0)
     assert asked == [expected]
