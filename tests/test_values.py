@@ -46,6 +46,8 @@ def test_what_fits_is_taken(kind, value):
     (values.text('give a name'), b'x', "key is b'x': give a name."),
     (values.one_of(['adam', 'sgd']), 'adm', "key is 'adm': choose one of adam, sgd. Did you mean 'adam'?"),
     (values.one_of(['adam', 'sgd']), [], 'key is []: choose one of adam, sgd.'),
+    (values.one_of([f'name_{number:03}' for number in range(50)]), 'name_7',
+     "key is 'name_7': choose one of the 50 that docs/guide.md lists. Did you mean 'name_007'?"),
     (LEVELS, 'x', "key is 'x': give a tuple, as in (3, 6)."),
     (LEVELS, 3, 'key is 3: give a tuple, as in (3, 6).'),
     (LEVELS, ('3',), "an element of key is '3': give a whole number of 0 or more, at most 9."),

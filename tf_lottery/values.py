@@ -15,6 +15,10 @@ from tf_lottery.steps import LARGEST
 # The smallest float32 above 0 that keeps its digits; XLA and TensorFlow take what is nearer to 0 for 0.
 _TINY = float(np.finfo(np.float32).tiny)
 
+# Names are listed in an error up to so many letters.
+_LONGEST_LIST = 400
+
+
 def whole(least, most=LARGEST):
     """The kind of whole numbers from `least` to `most`."""
     def check(key, value):
@@ -83,7 +87,10 @@ def one_of(names):
         if not isinstance(value, str) or value not in names:
             near = difflib.get_close_matches(value, names, 1) if isinstance(value, str) else []
             hint = f' Did you mean {near[0]!r}?' if near else ''
-            raise UsageError(f'{key} is {shown(value)}: choose one of {", ".join(names)}.{hint}')
+            # Dozens of names are a table, which the guide has.
+            known = ', '.join(names)
+            known = known if len(known) <= _LONGEST_LIST else f'the {len(names)} that docs/guide.md lists'
+            raise UsageError(f'{key} is {shown(value)}: choose one of {known}.{hint}')
 
     return check
 

@@ -26,7 +26,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import Measure, Measures
-from tf_lottery.tasks.task import Serving
+from tf_lottery.tasks.task import Facts, Serving, Weight
 from tf_lottery.ticket import Mask, Ticket, pack
 
 layers = tf_keras.layers
@@ -582,7 +582,7 @@ class Sales:
                        'word': np.array(rng.choice(['a', 'b', 'ü'], (40, 2)), object)}
 
     def facts(self):
-        return types.SimpleNamespace(test=50)
+        return Facts('sales', {'fc/kernel': Weight('dense', (3, 1), 1)}, 100, 10, 50, False)
 
     def network(self, seed):
         tf_keras.utils.set_random_seed(seed)
