@@ -51,11 +51,7 @@ class DatasetFeed:
         first = start // epoch_steps
 
         def epoch(number):
-            # Shuffles mix in the global seed, that of what was built last; this sets it for this function's graph only.
-            tf.random.set_seed(1)
-            examples = self._splits['train'].shuffle(
-                min(_SHUFFLED, self.examples), tf.cast(seeds.order, tf.int64) + number, reshuffle_each_iteration=False)
-            batches = examples.batch(batch, drop_remainder=True).take(epoch_steps)
+            batches = self._shuffled(tf.cast(seeds.order, tf.int64) + number).batch(batch, drop_remainder=True).take(epoch_steps)
             # Only the first epoch may begin in its middle.
             return batches.skip(tf.where(number == first, tf.constant(start % epoch_steps, tf.int64), 0))
 
@@ -87,8 +83,13 @@ class DatasetFeed:
         return first(self._splits['train'], min(count, self.examples), 'train')
 
     def drawn(self, count):
-        shuffled = self._splits['train'].shuffle(min(_SHUFFLED, self.examples), 0, reshuffle_each_iteration=False)
-        return first(shuffled, min(count, self.examples))
+        return first(tf.data.Dataset.range(1).flat_map(self._shuffled), min(count, self.examples), 'train')
+
+    def _shuffled(self, seed):
+        """The training examples in the order of a seed, an int64 scalar; called where a data set is mapped."""
+        # Shuffles mix in the global seed, that of what was built last; this sets it for the graph of the map only.
+        tf.random.set_seed(1)
+        return self._splits['train'].shuffle(min(_SHUFFLED, self.examples), seed, reshuffle_each_iteration=False)
 
     def fingerprint(self):
         count = min(self._settings.batch_size, self.examples)
