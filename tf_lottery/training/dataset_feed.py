@@ -51,7 +51,8 @@ class DatasetFeed:
         first = start // epoch_steps
 
         def epoch(number):
-            batches = self._shuffled(tf.cast(seeds.order, tf.int64) + number).batch(batch, drop_remainder=True).take(epoch_steps)
+            examples = self._shuffled(tf.cast(seeds.order, tf.int64) + number)
+            batches = examples.batch(batch, drop_remainder=True).take(epoch_steps)
             # Only the first epoch may begin in its middle.
             return batches.skip(tf.where(number == first, tf.constant(start % epoch_steps, tf.int64), 0))
 
