@@ -322,7 +322,8 @@ def criteria(branches=('ticket',), **pruning):
 
 
 @pytest.mark.parametrize(('branches', 'pruning', 'sentence'), [
-    (('ticket',), {'criterion': 'magnitud'}, "pruning.criterion is 'magnitud': choose one of magnitude, "),
+    (('ticket',), {'criterion': 'magnitud'}, "pruning.criterion is 'magnitud': choose one of the 28 that docs/guide.md "
+     "lists. Did you mean 'magnitude'?"),
     (('ticket',), {'examples': 0}, 'pruning.examples is 0: '),
     (('ticket',), {'criterion': 'han'}, "pruning.criterion is 'han', which differs from 'magnitude' between layers "),
     (('ticket', 'synflow'), {'criterion': 'movement', 'examples': 200},
