@@ -4,6 +4,7 @@ import pytest
 
 from tf_lottery.errors import UsageError
 from tf_lottery.tasks.reference import Reference, load
+from tf_lottery.tasks.task import Task
 
 TASK = """
 import numpy as np
@@ -55,6 +56,17 @@ def test_an_optimizer_that_cannot_be_rewound_is_refused_where_it_is_asked_for(wr
     assert reference.facts().train == 20
     with pytest.raises(UsageError, match='legacy optimizer SGD, which an experiment cannot rewind'):
         reference.require_optimizer()
+
+
+def test_all_that_the_engine_asks_is_asked_of_the_task_itself(write):
+    asked = {name for name in vars(Task) if not name.startswith('_')} | {'measures'}
+    assert asked <= set(vars(Reference))
+    text = TASK.format(optimizer="'sgd'").replace("'mse'", 'tf_keras.losses.BinaryCrossentropy(from_logits=True)')
+    first = "tf_keras.layers.Dense(2, input_shape=(2,), name='first')"
+    text = text.replace('[tf_keras.layers.', f'[{first}, tf_keras.layers.')
+    write(text.replace('build, examples)', "build, examples, skip=['first'])"), 'asked.py')
+    reference = Reference('asked.py:task')
+    assert (reference.logits, reference.skip) == (True, ('first',))
 
 
 @pytest.mark.parametrize(('text', 'name', 'said'), [

@@ -33,6 +33,10 @@ class Reference(Task):
         return load(self._reference)
 
     @property
+    def logits(self):
+        return self._task.logits
+
+    @property
     def skip(self):
         return self._task.skip
 
