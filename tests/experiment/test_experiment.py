@@ -59,6 +59,12 @@ def experiment(workdir, *arguments, stop=None, **changes):
     return Experiment(str(workdir), what, tf.distribute.get_strategy(), jit=False, stop=stop)
 
 
+def stop_after(blocks):
+    """What stops an experiment once it has trained so many blocks."""
+    calls = itertools.count(1)
+    return lambda: Interrupted(15, 'stopped') if next(calls) == blocks else None
+
+
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
     """Every branch at two levels, and in `told` what it said of its progress."""
@@ -396,13 +402,9 @@ def test_another_file_system_holds_the_same_results(tmp_path):
 
 
 def test_a_file_system_that_lists_late_holds_the_same_results_each_trained_once(files, finished):
-    def stop():
-        blocks.append(1)
-        return Interrupted(15, 'stopped') if len(blocks) == 8 else None
-
-    files.late, blocks = True, []
+    files.late = True
     with pytest.raises(Interrupted):
-        experiment('gs://bucket/run', ('ticket',), 1, stop=stop).run()
+        experiment('gs://bucket/run', ('ticket',), 1, stop=stop_after(8)).run()
     resumed = experiment('gs://bucket/run', ('ticket',), 1)
     resumed.run()
     assert storage.list_folder('gs://bucket/run') == []
@@ -619,13 +621,9 @@ def test_a_dense_network_that_diverged_after_step_k_is_not_taken_for_one_that_di
 
 
 def test_a_run_does_not_go_on_from_the_checkpoint_of_another_ticket(tmp_path, finished, monkeypatch):
-    def stop():
-        blocks.append(1)
-        return Interrupted(15, 'stopped') if len(blocks) == 6 + 3 else None
-
-    blocks, run = [], runs.Run(0, 1, 'ticket')
+    run = runs.Run(0, 1, 'ticket')
     with pytest.raises(Interrupted):
-        experiment(tmp_path, ('ticket',), 2, stop=stop).run()
+        experiment(tmp_path, ('ticket',), 2, stop=stop_after(6 + 3)).run()
     # As after the dense network was trained once more on another machine.
     path = tmp_path / runs.Run(0, 0, 'ticket').folder / 'weights.npz'
     arrays = storage.read_arrays(path)
@@ -653,14 +651,8 @@ def test_a_digest_is_of_what_is_trained(finished):
 def test_the_seconds_of_a_run_that_was_stopped_are_counted_together(tmp_path, monkeypatch):
     clock = itertools.count(0, 100)
     monkeypatch.setattr(time, 'perf_counter', lambda: float(next(clock)))
-    blocks = []
-
-    def stop():
-        blocks.append(1)
-        return Interrupted(15, 'stopped') if len(blocks) == 3 else None
-
     with pytest.raises(Interrupted):
-        experiment(tmp_path, ('ticket',), 0, stop=stop).run()
+        experiment(tmp_path, ('ticket',), 0, stop=stop_after(3)).run()
     dense = runs.Run(0, 0, 'ticket')
     path = str(tmp_path / dense.folder)
     saved = max(float(storage.read_arrays(f'{path}/{name}', ['seconds'])['seconds'])
@@ -707,14 +699,9 @@ def test_a_full_disk_harms_nothing_that_was_saved(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('when', [1, 2, 3])
 def test_a_sparse_level_that_was_stopped_goes_on_to_the_same_bits(tmp_path, finished, when):
-    def stop():
-        blocks.append(1)
-        # The dense network takes six blocks of ten steps, the ticket of level 1 four.
-        return Interrupted(15, 'stopped') if len(blocks) == 6 + when else None
-
-    blocks = []
+    # The dense network takes six blocks of ten steps, the ticket of level 1 four.
     with pytest.raises(Interrupted):
-        experiment(tmp_path, ('ticket',), 2, stop=stop).run()
+        experiment(tmp_path, ('ticket',), 2, stop=stop_after(6 + when)).run()
     resumed = experiment(tmp_path, ('ticket',), 2)
     resumed.run()
     for run in runs.wanted(resumed.protocol):
@@ -723,14 +710,8 @@ def test_a_sparse_level_that_was_stopped_goes_on_to_the_same_bits(tmp_path, fini
 
 
 def test_a_corrupt_checkpoint_is_named_and_its_level_starts_again(tmp_path, finished, monkeypatch):
-    blocks = []
-
-    def stop():
-        blocks.append(1)
-        return Interrupted(15, 'stopped') if len(blocks) == 3 else None
-
     with pytest.raises(Interrupted):
-        experiment(tmp_path, ('ticket',), 0, stop=stop).run()
+        experiment(tmp_path, ('ticket',), 0, stop=stop_after(3)).run()
     checkpoints = sorted(tmp_path.glob('replicate_0/level_00/ticket/checkpoint_*'))
     assert len(checkpoints) == 2
     for path in checkpoints:

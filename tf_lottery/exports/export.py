@@ -208,7 +208,7 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
     if outcome != runs.FINISHED:
         how = 'ended in a loss that is not finite' if outcome == runs.DIVERGED else 'was not trained'
         raise UsageError(f'{source} {how}: choose another --level or --replicate.')
-    task = config.restore(stored, data_dir, task).task
+    task = task or config.restore(stored, data_dir).task
     subject = _subject(workdir, stored, run, weights, result, task, data_dir)
     folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
     about = _about(subject, stored, run, weights, result, summary, task, command)

@@ -72,13 +72,7 @@ class OwnNetwork:
     def _check(self, network, input_shape, classes):
         import tensorflow as tf
 
-        from tf_lottery.pruning import wrapper
-
-        try:
-            keras2.require_model(network)
-            wrapper.require_plain(network)
-        except UsageError as error:
-            raise UsageError(f'{self._reference} returns what cannot be trained here: {error}') from error
+        require_trainable(network, self._reference)
         taken = [(tuple(tensor.shape[1:]), tensor.dtype.is_floating) for tensor in network.inputs]
         if taken != [(tuple(input_shape), True)]:
             raise _refused(self._reference, f'takes {_described(network.inputs)}', 'let its only input be float images '
@@ -111,6 +105,25 @@ def _shapes_elsewhere(reference, input_shape, classes, folder):
 
 def _refused(reference, what, remedy):
     return UsageError(f'the network of {_KEY}={in_one_line(reference)} {what}: {remedy}.')
+
+
+def require_trainable(model, builder):
+    """Refuses what a function of the user's returns if no experiment can train it, whatever its task.
+
+    Args:
+      model: what it returns.
+      builder: str, what the function is called.
+
+    Raises:
+      UsageError: it is no built Sequential or functional Keras 2 model, or is wrapped for pruning.
+    """
+    from tf_lottery.pruning import wrapper
+
+    try:
+        keras2.require_model(model)
+        wrapper.require_plain(model)
+    except UsageError as error:
+        raise UsageError(f'{builder} returns what cannot be trained here: {error}') from error
 
 
 def prunable_shapes(network, skip=()):

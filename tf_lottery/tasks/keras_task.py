@@ -99,8 +99,7 @@ class KerasTask(Task):
         """The user's compiled model."""
         import tf_keras
 
-        from tf_lottery.models import randomness
-        from tf_lottery.pruning import wrapper
+        from tf_lottery.models import own, randomness
 
         with keras2.seeded(seed):
             try:
@@ -110,11 +109,7 @@ class KerasTask(Task):
             except Exception as error:
                 raise UsageError(f'build({seed}) ends in {type(error).__name__} ({in_one_line(error)}): mend it.'
                                  ) from error
-        try:
-            keras2.require_model(model)
-            wrapper.require_plain(model)
-        except UsageError as error:
-            raise UsageError(f'build returns what cannot be trained here: {error}') from error
+        own.require_trainable(model, 'build')
         if not model._is_graph_network:
             raise UsageError(f'build returns {model.name!r}, a model without a graph of layers: make it Sequential '
                              'with an input shape, or functional.')
