@@ -83,7 +83,7 @@ def rehearsal(folder):
     trainer = Trainer(task, task.feed(own, strategy), own, strategy)
     ticket = Ticket(training.sparse_mask(trainer.network), wrapper.get_weights(trainer.network))
     saved = Checkpoint(f'{folder}/saved')
-    saved.save(epoch // 2, trainer.state, [])
+    saved.save(epoch // 2, trainer.state(), [])
 
     def whole():
         checkpoint = Checkpoint(f'{folder}/new')
@@ -91,7 +91,7 @@ def rehearsal(folder):
         checkpoint.remove()
 
     def restoring():
-        step = saved.load(trainer.state).step
+        step = saved.load(trainer.state()).step
         wrapper.hold_mask(trainer.network, ticket.mask)
         return step
 

@@ -8,7 +8,7 @@ dense network, which all branches share.
 import dataclasses
 from collections.abc import Callable
 
-from tf_lottery.pruning import criteria, initialisations
+from tf_lottery.pruning import criteria, initialisations, updates
 
 
 def pruned(at):
@@ -32,6 +32,16 @@ def pruned_once(at):
 def pruned_initially(at):
     """The dense network, pruned before any training to the density of the level: by the branch's `criterion`."""
     return at.pruned_initially()
+
+
+def dense(at):
+    """All weights."""
+    return at.dense()
+
+
+def sparse(at):
+    """The density of the level at random places, in each layer as `sparse.distribution` says."""
+    return at.sparse()
 
 
 # As many weights in each layer as in the mask of the level (1903.01611, section 3).
@@ -96,6 +106,7 @@ class Branch:
       reorders: the branch whose subnetworks are trained once more, on other data orders; None for all other branches.
       criterion: what W_0 is ranked by before any training, a name of `criteria.BEFORE_TRAINING`; None where trained
         weights are ranked, by the config's `pruning.criterion`.
+      updates: how the mask changes while the network is trained, one of `updates.RULES`; None where it stays.
     """
 
     title: str
@@ -106,6 +117,12 @@ class Branch:
     copies: str | None = None
     reorders: str | None = None
     criterion: str | None = None
+    updates: str | None = None
+
+
+def _sparse(title, mask, rule=None):
+    """A branch of a network that comes to the density of the level while it is trained, or starts at it."""
+    return Branch(title, mask, initial, BEGINNING, chain=None, updates=rule)
 
 
 def _before_training(criterion):
@@ -165,4 +182,12 @@ BRANCHES = {
     **_before_training('grasp'),
     # Tanaka et al., 2006.05467.
     **_before_training('synflow'),
+    # Zhu & Gupta, 1710.01878.
+    'gradual': _sparse('Gradual pruning', dense, updates.GRADUAL),
+    # What the two below are compared with in 1911.11134.
+    'static': _sparse('Static sparse', sparse),
+    # Mocanu et al., 1707.04780.
+    'set': _sparse('SET', sparse, updates.SET),
+    # Evci et al., 1911.11134.
+    'rigl': _sparse('RigL', sparse, updates.RIGL),
 }

@@ -104,7 +104,7 @@ def test_a_run_resumed_anywhere_ends_in_the_same_bits(tmp_path, make, changes, s
     for step in stops:
         folder = tmp_path / str(step)
         ends.append(interrupted(trainer, ticket, Checkpoint(folder), END, step))
-        assert Checkpoint(folder).load(trainer.state).step == step
+        assert Checkpoint(folder).load(trainer.state()).step == step
         use_otherwise(trainer)
         resumed = trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(folder))
         assert same(resumed.weights, whole.weights), step

@@ -81,6 +81,19 @@ def defaults():
     # The rewinding step k; several, as in '0it,100it,500it', are a sweep: the dense network is trained once for all.
     config.pruning.rewind_to = '0it'
 
+    config.sparse = config_dict.ConfigDict()
+    # How many weights each layer has from the start: 'uniform', 'er' or 'erk'.
+    config.sparse.distribution = 'erk'
+    # How often masks change while their networks are trained.
+    config.sparse.update_every = '100it'
+    # The share of a layer's weights that each change drops and grows: SET's all along, RigL's at first.
+    config.sparse.drop = 0.3
+    # The share of training after which RigL changes nothing any more, and gradual pruning is at its end.
+    config.sparse.until = 0.75
+    # Gradual pruning by another TF-MOT schedule, as 'schedules.py:name': a function of the sparsity at its end and the
+    # steps of training. None is Zhu & Gupta's.
+    config.sparse.schedule = config_dict.placeholder(str)
+
     config.branches = ('ticket',)
     # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level. 0 is the dense
     # network, of which only 'ticket_reordered' trains more.
@@ -130,6 +143,8 @@ class Protocol:
       learning_rate, final_learning_rate: float, scaled to the batch size.
       branch_levels: tuple of int, where the controls are trained.
       reorders_dense: bool, whether the dense network is trained on other data orders too.
+      update_every: int, steps between two changes of a mask while its network is trained.
+      update_until: int, the step from which on RigL changes none.
     """
 
     config: config_dict.ConfigDict
@@ -147,6 +162,8 @@ class Protocol:
     final_learning_rate: float
     branch_levels: tuple
     reorders_dense: bool
+    update_every: int
+    update_until: int
 
     @property
     def levels(self):
@@ -256,6 +273,11 @@ VALUES = {
     'pruning.examples': values.whole(1),
     'pruning.levels': values.whole(0, MOST_COPIES),
     'pruning.rewind_to': _LENGTHS,
+    'sparse.distribution': values.one_of(allocation.DISTRIBUTIONS),
+    'sparse.update_every': _LENGTH,
+    'sparse.drop': values.number(lambda share: 0 < share < 1, 'give a share of the weights, between 0 and 1'),
+    'sparse.until': values.number(lambda share: 0 < share < 1, 'give a share of training, between 0 and 1'),
+    'sparse.schedule': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
     'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
     'reinits': values.whole(1, MOST_COPIES),
@@ -356,6 +378,7 @@ def check(config, data_dir=None, task=None):
                          'to train on: give a smaller batch.')
     protocol = _protocol(config, facts, lambda: task)
     _check_criteria(protocol)
+    _check_updates(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -376,10 +399,12 @@ def _protocol(config, facts, find_task):
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
     levels = control_levels(config.branch_levels, pruning.levels)
+    update_every = steps.parse(config.sparse.update_every, per_epoch)
     scale = training.batch_size / training.scale_from if training.scale_from else 1.0
     return Protocol(
         config, find_task, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
-        scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense)
+        scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense, update_every,
+        int(config.sparse.until * end))
 
 
 def _check_criteria(protocol):
@@ -398,6 +423,40 @@ def _check_criteria(protocol):
     elif pruning.examples > facts.train:
         raise UsageError(f'pruning.examples is {pruning.examples}, and {facts.about} has {facts.train} examples to '
                          'train on: give as many or fewer.')
+
+
+# The branches that read the keys of `sparse`.
+_READERS = {'distribution': ('static', 'set', 'rigl'), 'update_every': ('gradual', 'set', 'rigl'),
+            'drop': ('set', 'rigl'), 'until': ('gradual', 'rigl'), 'schedule': ('gradual',)}
+
+
+def _check_updates(protocol):
+    """Refuses what no branch reads of how networks are sparse while they are trained, and what cannot be."""
+    config, default = protocol.config, defaults().sparse
+    for key, branches in _READERS.items():
+        if config.sparse[key] != default[key] and not set(branches) & set(config.branches):
+            raise UsageError(f'sparse.{key} is {config.sparse[key]!r}, which no branch of this experiment reads: leave '
+                             f'it out, or choose the branch {" or ".join(map(repr, branches))}.')
+    if config.sparse.schedule is not None and 'gradual' in config.branches:
+        for key in ('update_every', 'until'):
+            others = set(_READERS[key]) - {'gradual'}
+            if config.sparse[key] != default[key] and not others & set(config.branches):
+                raise UsageError(f'sparse.{key} is {config.sparse[key]!r}, which sparse.schedule does not read: leave '
+                                 'one of them out.')
+    if set(_READERS['update_every']) & set(config.branches):
+        if protocol.update_every < 1:
+            raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}: give one step or more.')
+        if protocol.update_every >= protocol.end_step:
+            raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}: no mask would change before the '
+                             f'end of training, step {protocol.end_step}.')
+        if set(_READERS['until']) & set(config.branches) and not config.sparse.schedule and (
+                protocol.update_every > protocol.update_until):
+            raise UsageError(f'sparse.until is {config.sparse.until}, step {protocol.update_until}: no mask would '
+                             f'change before it by sparse.update_every={config.sparse.update_every!r}.')
+    if set(_READERS['distribution']) & set(config.branches):
+        for level in protocol.branch_levels:
+            allocation.distributed_counts(protocol.shapes, protocol.fractions, level, config.pruning.scope,
+                                          config.sparse.distribution)
 
 
 def _check_steps(protocol):

@@ -16,8 +16,9 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import ClusterError, CorruptFileError, EmptiedError, LeftOutError, MissingFileError
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import identity
+from tf_lottery.experiment.mask_updates import MaskUpdates
 from tf_lottery.pruning import wrapper
-from tf_lottery.pruning.allocation import keep_highest, keep_highest_anywhere
+from tf_lottery.pruning.allocation import distributed_counts, keep_counts, keep_highest, keep_highest_anywhere
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
@@ -75,7 +76,9 @@ class Experiment:
                 'the config': config.to_dict(), 'a version of the libraries': runs.versions(),
                 f'the experiment in {workdir}': runs.is_claimed(workdir) and runs.read_config(workdir)['config'],
                 'the data set': feed.fingerprint()})
-        self.trainer = Trainer(protocol.task, feed, settings, strategy)
+        # Before anything is trained, whatever a schedule of somebody's own does.
+        self.updates = MaskUpdates(protocol)
+        self.trainer = Trainer(protocol.task, feed, settings, strategy, self.updates.read_gradients)
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
                               protocol.rewind_steps[0])
         if protocol.derivatives:
@@ -177,26 +180,31 @@ class Experiment:
         dense = run.level == 0 and run.branch == 'ticket'
         digest = ticket.digest(identity(self.protocol.config), dataclasses.astuple(at.seeds))
         checkpoint = Checkpoint(self.path(run), self._writes, digest, began)
+        updates = self.updates.of(run, at.seed)
         try:
             trained = self.trainer.train(
                 ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
-                keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress)
+                keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress,
+                updates=updates)
         except ClusterError as error:
             raise ClusterError(f'{self.path(run)}: {error}') from error
+        except EmptiedError as error:
+            self._leave_out(run, LeftOutError(str(error), runs.EMPTIED, None))
+            return
         if self._writes:
-            self._save(run, ticket, trained)
+            self._save(run, trained)
             storage.write_json(self.path(run, 'timing.json'), {
                 'seconds': checkpoint.seconds, 'steps': trained.rows[-1]['step'] - ticket.step})
             storage.write_json(self.path(run, 'result.json'), {
-                **_place(run), **_density(ticket.mask), **_course(self.protocol, run),
-                **_measured(trained, self.protocol.task.measures),
-                'layers': {name: float(array.mean()) for name, array in ticket.mask.items()}, 'digest': digest})
+                **_place(run), **_density(trained.mask), **_course(self.protocol, run),
+                **_measured(trained, self.protocol.task.measures, updates.settled if updates else ticket.step),
+                'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest})
         checkpoint.remove()
         distribute.barrier(self.strategy)
 
-    def _save(self, run, ticket, trained):
-        storage.write_arrays(self.path(run, 'mask.npz'), ticket.mask.to_arrays())
-        storage.write_arrays(self.path(run, 'weights.npz'), pack(trained.weights, ticket.mask))
+    def _save(self, run, trained):
+        storage.write_arrays(self.path(run, 'mask.npz'), trained.mask.to_arrays())
+        storage.write_arrays(self.path(run, 'weights.npz'), pack(trained.weights, trained.mask))
         storage.write_text(self.path(run, 'metrics.csv'), to_csv(trained.rows))
         if self._tensorboard:
             _write_tensorboard(storage.join(self.workdir, 'tensorboard', run.folder), trained.rows)
@@ -272,14 +280,14 @@ def _course(protocol, run):
     return {'rewind_step': runs.rewind_step(protocol, run), 'start_step': start, 'end_step': end}
 
 
-def _measured(trained, measures):
-    """What training came to, at the early stop and at the end."""
+def _measured(trained, measures, settled):
+    """What training came to: at the early stop, of what came after the step `settled`, and at the end."""
     last = trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
     finite = not trained.diverged
     early = {}
     if measures.early_stop:
-        best = measures.find_early_stop(trained.rows) or {}
+        best = measures.find_early_stop([row for row in trained.rows if row['step'] > settled]) or {}
         early = {f'early_stop_{name}': best.get(name) for name in ('step', *metrics)}
     return {
         'diverged': trained.diverged, 'outcome': runs.FINISHED if finite else runs.DIVERGED,
@@ -317,9 +325,21 @@ class At:
         """The Ticket that this run trains."""
         start, _ = runs.run_steps(self._protocol, self._run)
         if self._run.level == 0 and self._run.branch == 'ticket':
-            return Ticket(Mask.ones(self._protocol.shapes), self._initialised(), start)
+            return Ticket(self.dense(), self._initialised(), start)
         branch = BRANCHES[self._run.branch]
         return Ticket(branch.mask(self), branch.weights(self), start)
+
+    def dense(self):
+        """The mask of all weights."""
+        return Mask.ones(self._protocol.shapes)
+
+    def sparse(self):
+        """A mask of this level's density that is drawn before any training, as `sparse.distribution` says."""
+        protocol, rng = self._protocol, np.random.default_rng(self.seed)
+        counts = distributed_counts(protocol.shapes, protocol.fractions, self._run.level, protocol.config.pruning.scope,
+                                    protocol.config.sparse.distribution)
+        drawn = {name: rng.random(int(np.prod(protocol.shapes[name]))) for name in counts}
+        return keep_counts(self.dense(), drawn, counts)
 
     def _before(self):
         """The run of this branch's chain at the level before."""
@@ -335,7 +355,7 @@ class At:
     def pruned(self):
         """The mask of this level: the chain's network of the level before, pruned once more; all weights at level 0."""
         if self._run.level == 0:
-            return Mask.ones(self._protocol.shapes)
+            return self.dense()
         return self._prune(self._before())
 
     def pruned_once(self):
@@ -345,7 +365,7 @@ class At:
     def pruned_initially(self):
         """The mask of this level's density from W_0, by the criterion of the branch."""
         criterion, level = BEFORE_TRAINING[BRANCHES[self._run.branch].criterion], self._run.level
-        mask, weights = Mask.ones(self._protocol.shapes), self.initial()
+        mask, weights = self.dense(), self.initial()
         # A part of a level is a round on the way to it.
         for part in (*(level * number / criterion.rounds for number in range(1, criterion.rounds)), level):
             mask = self._ranked(criterion, mask, weights, part, None)

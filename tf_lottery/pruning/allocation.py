@@ -1,5 +1,7 @@
 """How many weights stay, and where: exact counts, within each layer or over the whole network."""
 
+import math
+
 import numpy as np
 
 from tf_lottery.errors import EmptiedError, UsageError
@@ -68,6 +70,67 @@ def check(sizes, fractions, levels, scope):
         layerwise_counts(sizes, fractions, level)
 
 
+DISTRIBUTIONS = ('uniform', 'er', 'erk')
+
+
+def distributed_counts(shapes, fractions, level, scope, distribution):
+    """The weights that each layer has at a level of a network that is sparse from the start.
+
+    'uniform' is what the level has by its fractions, the same share of each layer where these are equal. 'er'
+    (Erdos-Renyi) and 'erk' (the same with the kernel's height and width) have as many weights in all, with densities in
+    proportion to
+
+        er    (n_in + n_out) / (n_in * n_out)
+        erk   (n_in + n_out + height + width) / (n_in * n_out * height * width)
+
+    up to 1: what is dense by this gives what it cannot hold to the others.
+
+    Args:
+      shapes: mapping from a weight's name to its shape, whose last two numbers are n_in and n_out.
+      fractions, level: as in `layerwise_counts`.
+      scope: as in `check`; it says how many weights the level has.
+      distribution: one of DISTRIBUTIONS.
+
+    Returns:
+      dict from the names of the weights that are pruned at all to int.
+
+    Raises:
+      UsageError: a layer would be left without a weight.
+
+    Source: SET (1707.04780), section 3.1; RigL (1911.11134), section 3, and the authors' code.
+    """
+    pruned = {name: shape for name, shape in shapes.items() if fractions[name]}
+    sizes = {name: math.prod(shape) for name, shape in pruned.items()}
+    if distribution == 'uniform':
+        return layerwise_counts(sizes, fractions, level)
+    count = total(sizes, fractions, level, scope)
+    raw = {name: sum(shape if distribution == 'erk' else shape[-2:]) / math.prod(
+        shape if distribution == 'erk' else shape[-2:]) for name, shape in pruned.items()}
+    dense = set()
+    while True:
+        sparse = [name for name in sizes if name not in dense]
+        left = count - sum(sizes[name] for name in dense)
+        scale = left / sum(raw[name] * sizes[name] for name in sparse) if sparse else 0.0
+        full = {name for name in sparse if scale * raw[name] >= 1}
+        if not full:
+            break
+        dense |= full
+    counts = _whole({name: sizes[name] if name in dense else scale * raw[name] * sizes[name] for name in sizes}, count)
+    for name, number in counts.items():
+        if number == 0:
+            raise UsageError(f'sparse.distribution={distribution!r} would leave no weight in {name} at level {level}: '
+                             "prune fewer levels, or give sparse.distribution='uniform'.")
+    return counts
+
+
+def _whole(shares, count):
+    """Whole numbers of sum `count` next to shares of that sum: the largest remainders are rounded up."""
+    counts = {name: math.floor(share) for name, share in shares.items()}
+    missing = count - sum(counts.values())
+    by_remainder = sorted(shares, key=lambda name: counts[name] - shares[name])
+    return {**counts, **{name: counts[name] + 1 for name in by_remainder[:missing]}}
+
+
 def top(scores, count):
     """Selects the `count` highest scores; among equal ones the lower index.
 
@@ -128,14 +191,30 @@ def keep_highest(mask, scores, fractions, level, scope='layerwise', start=None):
     """
     sizes = {name: array.size if start is None else int(start[name].sum()) for name, array in mask.items()}
     if scope == 'global':
-        kept = _highest_of_all(mask, scores, fractions, total(sizes, fractions, level, scope))
-        for name in _empty(kept):
+        kept = highest_of_all(mask, scores, fractions, total(sizes, fractions, level, scope))
+        for name in empty(kept):
             raise EmptiedError(
                 f"level {level} of global pruning leaves no weight in {name}: stop at level {level - 1} with "
                 f"--config.pruning.levels={level - 1}, or use pruning.scope='layerwise'.")
         return kept
     counts = layerwise_counts(sizes, fractions, level)
-    return Mask({name: _kept(array, top(_ranked(scores, name), counts[name])) if fractions[name] else array
+    return keep_counts(mask, scores, {name: counts[name] for name in counts if fractions[name]})
+
+
+def keep_counts(mask, scores, counts):
+    """Keeps so many weights of each layer: those with the highest scores, among equal ones those of lower indices.
+
+    Args:
+      mask, scores: as in `keep_highest`.
+      counts: mapping from name to int; what it does not name stays as it is.
+
+    Returns:
+      Mask, a subset of `mask`.
+
+    Raises:
+      UsageError: a score is not a number.
+    """
+    return Mask({name: _kept(array, top(_ranked(scores, name), counts[name])) if name in counts else array
                  for name, array in mask.items()})
 
 
@@ -157,14 +236,14 @@ def keep_highest_anywhere(mask, scores, fractions, level, scope='layerwise'):
       UsageError: a score is not a number.
     """
     sizes = {name: array.size for name, array in mask.items()}
-    kept = _highest_of_all(mask, scores, fractions, total(sizes, fractions, level, scope))
-    for name in _empty(kept):
+    kept = highest_of_all(mask, scores, fractions, total(sizes, fractions, level, scope))
+    for name in empty(kept):
         raise EmptiedError(f'{name} has none of the weights that rank highest in the whole network: leave the branch '
                            'out, or give it fewer levels in branch_levels.')
     return kept
 
 
-def _empty(mask):
+def empty(mask):
     """The names of the weights that a mask leaves nothing of."""
     return [name for name, array in mask.items() if not array.any()]
 
@@ -177,7 +256,19 @@ def total(sizes, fractions, level, scope):
     return sum(layerwise_counts(pruned, fractions, level).values())
 
 
-def _highest_of_all(mask, scores, fractions, count):
+def highest_of_all(mask, scores, fractions, count):
+    """Keeps `count` weights of all that are pruned at all, wherever their scores are the highest.
+
+    Args:
+      mask, scores, fractions: as in `keep_highest`.
+      count: int.
+
+    Returns:
+      Mask, a subset of `mask`; a layer may be left empty.
+
+    Raises:
+      UsageError: a score is not a number.
+    """
     names = [name for name in mask if fractions[name]]
     if not names:
         return mask

@@ -1,4 +1,4 @@
-"""Iterative and one-shot pruning as TF-MOT schedules, for our wrapper and for the stock one alike.
+"""When to prune, and how much, as TF-MOT schedules: for our wrapper and for the stock one alike.
 
 TF-MOT hands a schedule the number of the training step that is about to run, counted from 1, and updates the masks
 before that step when the schedule says so. A level is therefore pruned before its first step.
@@ -83,3 +83,34 @@ class OneShotPruning(_Schedule):
         past = tf.cast(step, tf.int64) - 1 - self._config['steps']
         sparsity_after = tf.constant(1.0 - self._config['density'], tf.float32)
         return tf.equal(past, 0), tf.where(past >= 0, sparsity_after, 0.0)
+
+
+def gradual(final_sparsity, every, until):
+    """TF-MOT's PolynomialDecay to the power of three, from a dense network.
+
+    After s steps it is at the sparsity final * (1 - (1 - s / until)^3).
+
+    Args:
+      final_sparsity: float in [0, 1).
+      every: int, steps from one pruning to the next.
+      until: int, a multiple of `every`: after so many steps it is at its end.
+
+    Source: Zhu & Gupta (1710.01878), section 3, with an initial sparsity of 0 and t_0 = 0.
+    """
+    return sparsity.PolynomialDecay(0.0, final_sparsity, begin_step=1, end_step=until + 1, frequency=every)
+
+
+def prunings(schedule, end):
+    """When a schedule prunes within a training, and to which sparsity: {steps behind it: float}, in order.
+
+    Args:
+      schedule: any TF-MOT PruningSchedule; step s of it is the one after s - 1 steps.
+      end: int, the steps of the training.
+    """
+    @tf.function
+    def at(steps):
+        return tf.map_fn(lambda step: tuple(map(tf.convert_to_tensor, schedule(step))), steps,
+                         fn_output_signature=(tf.bool, tf.float32))
+
+    prunes, sparsities = (array.numpy() for array in at(tf.range(1, end + 1, dtype=tf.int64)))
+    return {int(step): float(sparsities[step]) for step in prunes.nonzero()[0]}

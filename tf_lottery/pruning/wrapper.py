@@ -71,12 +71,18 @@ class _Places:
         if not self._owners:
             raise UsageError(f'{layer.name} holds {weight.name} in a way that cannot be masked.')
         self._stand_in, self._calls = _OfThisThread(), 0
+        self.effective = None
+
+    def _masked(self, zeros_held):
+        value = tf.convert_to_tensor(self.weight)
+        if self.effective:
+            return self.effective(value)
+        return _masked_gradient(value, self.mask) if zeros_held else constraint.masked(value, self.mask)
 
     @contextlib.contextmanager
     def masked(self, zeros_held):
         """Puts the masked weight there for as long as the context lasts."""
-        value = tf.convert_to_tensor(self.weight)
-        masked = _masked_gradient(value, self.mask) if zeros_held else constraint.masked(value, self.mask)
+        masked = self._masked(zeros_held)
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             self._stand_in.set(masked)
             masked = self._stand_in
@@ -471,6 +477,21 @@ def get_mask(model):
     return Mask({name: mask.numpy() != 0 for name, (_, _, mask, _) in prunable_variables(model).items()})
 
 
+def set_effective(model, functions):
+    """Says what the layers of a wrapped model run on instead of `weight * mask`.
+
+    Args:
+      model: a model made by `prunable`.
+      functions: mapping from the name of a prunable weight to a function of the weight's tensor that returns one of its
+        shape; it is called wherever the weight is used, on each replica.
+    """
+    by_weight = {id(weight): functions[name] for name, (_, weight, *_) in prunable_variables(model).items()
+                 if name in functions}
+    for wrapper in wrappers(model).values():
+        for place in wrapper._places:
+            place.effective = by_weight.get(id(place.weight))
+
+
 def set_schedules(model, fractions, levels, steps, rewind_to):
     """Tells the wrappers of a model the schedule that its masks follow: of several weights the one that is pruned most.
 
@@ -503,25 +524,27 @@ def hold_mask(model, mask):
         variable.assign(tf.cast(tf.constant(mask[name]), variable.dtype))
 
 
-def set_mask(model, mask, step=0):
+def set_mask(model, mask, step=0, optimizer=None):
     """Gives a wrapped model a new mask.
 
-    The weights pruned become exact zeros, and so do their momenta in the optimizer of a compiled model, which would
-    move them on. `threshold` takes the smallest magnitude that stays and `pruning_step`
-    takes `step`, which is what TF-MOT's PruningSummaries show.
+    The weights pruned become exact zeros, and so do their momenta in the optimizer, which would move them on.
+    `threshold` takes the smallest magnitude that stays and `pruning_step` takes `step`, which is what TF-MOT's
+    PruningSummaries show.
 
     Args:
       model, mask: as in `hold_mask`, but the pruned weights may be anything.
       step: int, the training step that the mask is set at.
+      optimizer: the one that trains the model; None for that of a compiled model.
 
     Raises:
       UsageError: the mask is of another model.
     """
+    optimizer = optimizer or model.optimizer
     hold_mask(model, mask)
     for name, (wrapper, weight, _, threshold) in prunable_variables(model).items():
         # By TensorFlow, on all cores: there may be many millions of weights.
         kept, value = tf.constant(mask[name]), tf.convert_to_tensor(weight)
         threshold.assign(tf.reduce_min(tf.where(kept, tf.abs(value), np.inf)) if mask[name].any() else 0.0)
-        for held in (weight, *(optimizer_state.slots(model.optimizer, weight) if model.optimizer else ())):
+        for held in (weight, *(optimizer_state.slots(optimizer, weight) if optimizer else ())):
             held.assign(tf.where(kept, held, tf.zeros([], held.dtype)))
         wrapper.pruning_step.assign(step)

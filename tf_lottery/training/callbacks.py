@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import tf_keras
 
 from tf_lottery.pruning import wrapper
@@ -86,27 +87,67 @@ class Keep(_AtStep):
             self._keep(step, wrapper.get_weights(self.model.network))
 
 
+class MaskUpdates(_AtStep):
+    """Changes the mask at some steps, by what each of several replicas reads alike.
+
+    Args:
+      trainer: Trainer.
+      updates: as in `pruning.updates`.
+      check: agreement.SameMasks.
+    """
+
+    def __init__(self, trainer, updates, check):
+        super().__init__()
+        self._trainer, self._updates, self._check = trainer, updates, check
+
+    def on_train_begin(self, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        # A checkpoint is of after the update.
+        self._keep_gradients(step)
+        if step == 0 and 0 in self._updates.steps:
+            self.at_step(step, {})
+
+    def at_step(self, step, logs):
+        if step not in self._updates.steps or self.model.stop_training:
+            return
+        network = self._trainer.network
+        weights = wrapper.get_weights(network)
+        gradients = self.model.gradients.read() if self._updates.reads_gradients else None
+        # What is no number is found at the next evaluation, which ends the training.
+        if all(np.isfinite(array).all() for arrays in (weights, gradients or {}) for array in arrays.values()):
+            mask = self._updates(step, wrapper.get_mask(network), weights, gradients)
+            wrapper.set_mask(network, mask, step, self.model.optimizer)
+            self._check.on_train_begin()
+        self._keep_gradients(step)
+
+    def _keep_gradients(self, step):
+        """Has the gradients kept of the last step before the next update."""
+        if self._updates.reads_gradients:
+            self.model.gradients.step.assign(min((at for at in self._updates.steps if at > step), default=0) - 1)
+
+
 class SaveAndStop(_AtStep):
     """Saves a checkpoint every `checkpoint_every` steps, and one before it stops because it was told to.
 
     Args:
       trainer: Trainer.
       checkpoint: checkpoints.Checkpoint, or None to save nothing.
+      state: list of variables to save.
       rows: list of the rows so far.
       stop: function that returns an exception to raise once everything is saved, or None; or None.
       shift: int, by how many steps the examples are ahead of the steps.
     """
 
-    def __init__(self, trainer, checkpoint, rows, stop, shift=0):
+    def __init__(self, trainer, checkpoint, state, rows, stop, shift=0):
         super().__init__()
         self._trainer, self._checkpoint, self._rows, self._stop = trainer, checkpoint, rows, stop
-        self._shift = shift
+        self._state, self._shift = state, shift
 
     def at_step(self, step, logs):
         interruption = stopping(self._trainer.strategy, self._stop)
         due = step % self._trainer.settings.checkpoint_every == 0
         if self._checkpoint and (interruption or due) and not self.model.stop_training:
-            self._checkpoint.save(step, self._trainer.state, self._rows, self._trainer.feed.hosts, self._shift)
+            self._checkpoint.save(step, self._state, self._rows, self._trainer.feed.hosts, self._shift)
         if interruption:
             raise interruption
 

@@ -9,12 +9,13 @@ import tf_keras
 from absl import logging
 
 from tf_lottery.errors import UsageError
-from tf_lottery.pruning import optimizer_state, wrapper
+from tf_lottery.pruning import constraint, optimizer_state, wrapper
 from tf_lottery.pruning.rewind import RewindCallback
 from tf_lottery.runtime.distribute import agree
+from tf_lottery.ticket import Mask
 from tf_lottery.training import optimizers
 from tf_lottery.training.agreement import SameMasks
-from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, Progress, SaveAndStop
+from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, MaskUpdates, Progress, SaveAndStop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +63,13 @@ class Trained:
       rows: list of dicts, one per evaluation: `step`, `train_loss` and what `evaluate`
         returns.
       diverged: whether training stopped at a loss that is not finite.
+      mask: Mask at the last step, which is the ticket's where it does not change.
     """
 
     weights: dict
     rows: list
     diverged: bool
+    mask: Mask
 
 
 class TrainingModel(tf_keras.Model):
@@ -75,10 +78,14 @@ class TrainingModel(tf_keras.Model):
     Small networks live on overhead. On one replica a block of steps is therefore one loop inside one program, fed with
     indices into data that stay on the device. On several, where the optimizer's exchange of gradients may not stand
     inside a loop, and where images come from files, Keras's `steps_per_execution` is the block.
+
+    Attributes:
+      gradients: DenseGradients to keep, or None.
     """
 
-    def __init__(self, network, task, feed, settings):
+    def __init__(self, network, task, feed, settings, gradients=None):
         super().__init__()
+        self.gradients = gradients
         self.network, self.task = network, task
         self.feed, self.settings = feed, settings
         self.augmentation_seed = tf.Variable(0, trainable=False, dtype=tf.int32, name='augmentation_seed')
@@ -131,6 +138,8 @@ class TrainingModel(tf_keras.Model):
         gradients = tape.gradient(scaled, trainable)
         if self._scales:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
+        if self.gradients:
+            gradients = self.gradients.masked(gradients, trainable, self.optimizer.iterations)
         if settings.weight_decay:
             # A replica's share of it: the optimizer adds these up, too.
             decay = settings.weight_decay / self.replicas
@@ -141,6 +150,57 @@ class TrainingModel(tf_keras.Model):
         return loss
 
 
+class DenseGradients:
+    """The gradients of all prunable weights, pruned ones included, of one step of training.
+
+    They cost nothing, for a backward pass computes them whole: instead of masking them on their way, the step masks
+    them here. Replicas keep their own shares, which are added up when they are read.
+
+    Args:
+      network: a model made by `prunable`, whose pruned weights are zero, in the scope of its strategy.
+
+    Attributes:
+      step: int64 variable, the number of the step, counted from 0, whose gradients are kept.
+    """
+
+    def __init__(self, network):
+        self.step = tf.Variable(-1, trainable=False, dtype=tf.int64, name='kept_gradients_step')
+        self._kept = {}
+        self._of_weight = {}
+        for name, (_, weight, mask, _) in wrapper.prunable_variables(network).items():
+            kept = tf.Variable(tf.zeros(weight.shape), trainable=False, name='kept_gradient',
+                               synchronization=tf.VariableSynchronization.ON_READ,
+                               aggregation=tf.VariableAggregation.SUM)
+            self._kept[name] = kept
+            self._of_weight[id(weight)] = kept, mask
+        wrapper.set_effective(network, dict.fromkeys(self._kept, tf.identity))
+
+    def masked(self, gradients, variables, step):
+        """In a training step, keeps the gradients where it is the one, and returns them masked.
+
+        Args:
+          gradients: list of tensors, or None for a variable that the loss does not read.
+          variables: list of tf.Variable, of these.
+          step: int64 scalar, the steps that were taken before.
+        """
+        found = {number: self._of_weight[id(variable)] for number, variable in enumerate(variables)
+                 if id(variable) in self._of_weight and gradients[number] is not None}
+        gradients = [tf.convert_to_tensor(gradient) if number in found else gradient
+                     for number, gradient in enumerate(gradients)]
+
+        def keep():
+            for number, (kept, _) in found.items():
+                kept.assign(tf.cast(gradients[number], kept.dtype))
+
+        tf.cond(step == self.step, keep, lambda: None)
+        return [constraint.masked(gradient, found[number][1]) if number in found else gradient
+                for number, gradient in enumerate(gradients)]
+
+    def read(self):
+        """Returns what was kept: dict from the name of each prunable weight to an array."""
+        return {name: kept.numpy() for name, kept in self._kept.items()}
+
+
 class Trainer:
     """A network in memory that can be trained from any ticket.
 
@@ -149,12 +209,13 @@ class Trainer:
       feed: what `task.feed` returned.
       settings: Settings.
       strategy: a tf.distribute.Strategy.
+      dense_gradients: whether masks are to change by the gradients of weights that they have pruned.
 
     Raises:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, task, feed, settings, strategy):
+    def __init__(self, task, feed, settings, strategy, dense_gradients=False):
         self.strategy, self.settings, self.task, self.feed = strategy, settings, task, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
@@ -165,7 +226,8 @@ class Trainer:
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
-            self.model = TrainingModel(self.network, task, feed, settings)
+            self.model = TrainingModel(self.network, task, feed, settings,
+                                       DenseGradients(self.network) if dense_gradients else None)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
                                          settings.epsilon)
             optimizer.build(self.network.trainable_variables)
@@ -178,17 +240,18 @@ class Trainer:
             self._same_masks = SameMasks(strategy, self.network)
         self._evaluators = feed.evaluators(self.network)
 
-    @property
-    def state(self):
-        """All variables that training changes, in a fixed order."""
+    def state(self, updates=None):
+        """All variables that training changes, in a fixed order; masks are among them where there are `updates`."""
+        masks = [mask for _, _, mask, _ in wrapper.prunable_variables(self.network).values()] if updates else []
         return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
-                *self.model.mean_loss.variables]
+                *self.model.mean_loss.variables, *masks]
 
     def evaluate(self, splits=('validation', 'test')):
         """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}."""
         return {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
 
-    def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None):
+    def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None,
+              updates=None):
         """Trains from a ticket, or goes on from its checkpoint, to step `end`.
 
         Args:
@@ -200,6 +263,7 @@ class Trainer:
           checkpoint: checkpoints.Checkpoint to resume from and to save to, or None.
           stop: function that returns an exception to raise once everything is saved, or None to go on; or None.
           progress: function that takes the step that each block ends at, or None.
+          updates: how the mask changes on the way, as in `pruning.updates`; None where it stays the ticket's.
 
         Returns:
           Trained.
@@ -207,17 +271,19 @@ class Trainer:
         Raises:
           UsageError: the ticket starts at or past `end`.
           ClusterError: replicas hold different masks, or workers read different checkpoints.
+          EmptiedError: an update leaves a layer without weights.
         """
         if not 0 <= ticket.step < end:
             raise UsageError(f'a run cannot start at step {ticket.step} and end at step {end}.')
-        saved = checkpoint.load(self.state) if checkpoint else None
-        if saved:
+        state = self.state(updates)
+        saved = checkpoint.load(state) if checkpoint else None
+        if saved and not updates:
             # Masks are the ticket's, and so not in the checkpoint.
             wrapper.hold_mask(self.network, ticket.mask)
         start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
         agree(self.strategy, {'the step of the newest checkpoint': start})
         shift = self._shift(saved) if saved else 0
-        boundaries = self._boundaries(start, end, keep_at)
+        boundaries = self._boundaries(start, end, (*keep_at, *(updates.steps if updates else ())))
         with self.strategy.scope():
             self.model.augmentation_seed.assign(seeds.augmentation)
             if not saved:
@@ -230,7 +296,8 @@ class Trainer:
                 self._same_masks,
                 evaluation,
                 *([Keep(keep_at, keep)] if keep_at else []),
-                SaveAndStop(self, checkpoint, rows, stop, shift),
+                *([MaskUpdates(self, updates, self._same_masks)] if updates else []),
+                SaveAndStop(self, checkpoint, state, rows, stop, shift),
                 *([Progress(progress)] if progress else []),
             ]
             # A run that was stopped after its last step has nothing left to train.
@@ -241,12 +308,13 @@ class Trainer:
                 with self.feed.explained(seeds, lambda: int(self.model.optimizer.iterations.numpy()) + shift):
                     self.model.fit(self.feed.training(seeds, boundaries, shift), epochs=1, verbose=0,
                                    callbacks=together, steps_per_epoch=None if self.feed.blocks else end - start)
-        return Trained(wrapper.get_weights(self.network), rows, evaluation.diverged)
+        return Trained(wrapper.get_weights(self.network), rows, evaluation.diverged,
+                       wrapper.get_mask(self.network) if updates else ticket.mask)
 
-    def _boundaries(self, start, end, keep_at):
-        """Where blocks end: at every evaluation, checkpoint and kept step, and before they get too long."""
+    def _boundaries(self, start, end, others):
+        """Where blocks end: at every evaluation, checkpoint and other step, and before they get too long."""
         wanted = {start, end}
-        wanted.update(step for step in keep_at if start < step < end)
+        wanted.update(step for step in others if start < step < end)
         for every in (self.settings.evaluate_every, self.settings.checkpoint_every):
             wanted.update(range((start // every + 1) * every, end, every))
         edges = sorted(wanted)

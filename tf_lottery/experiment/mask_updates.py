@@ -1,0 +1,93 @@
+"""How the masks of an experiment's runs change while their networks are trained."""
+
+import math
+
+from tf_lottery.branches import BRANCHES
+from tf_lottery.errors import UsageError
+from tf_lottery.pruning import allocation, schedules, updates
+from tf_lottery.runtime import objects
+
+# Schedules compute in float32.
+_SAME_SPARSITY = 1e-5
+
+
+class MaskUpdates:
+    """The updates that each run asks for.
+
+    Args:
+      protocol: config.Protocol.
+
+    Raises:
+      UsageError: the config's schedule does not come to the sparsity that it is given.
+    """
+
+    def __init__(self, protocol):
+        self._protocol = protocol
+        self._rules = {BRANCHES[branch].updates for branch in protocol.config.branches}
+        gradual = updates.GRADUAL in self._rules
+        self._gradual = {level: self._to(level) for level in protocol.branch_levels} if gradual else {}
+
+    @property
+    def read_gradients(self):
+        """Whether any of them reads the gradients of pruned weights."""
+        return updates.RIGL in self._rules
+
+    def of(self, run, seed):
+        """The updates of a run, or None where its mask stays.
+
+        Args:
+          run: runs.Run.
+          seed: int, of what is drawn.
+        """
+        rule = BRANCHES[run.branch].updates
+        if rule is None:
+            return None
+        if rule == updates.GRADUAL:
+            return self._gradual[run.level]
+        protocol, drop = self._protocol, self._protocol.config.sparse.drop
+        names = tuple(name for name, fraction in protocol.fractions.items() if fraction)
+        until = protocol.update_until if rule == updates.RIGL else None
+        steps = tuple(range(protocol.update_every, until or protocol.end_step, protocol.update_every))
+        return updates.Regrowth(steps, names, drop, until, None if rule == updates.RIGL else seed)
+
+    def _to(self, level):
+        """Gradual pruning to a level."""
+        protocol, fractions = self._protocol, self._protocol.fractions
+        sizes = {name: math.prod(shape) for name, shape in protocol.shapes.items() if fractions[name]}
+        ends = {fraction: 1 - allocation.level_density(fraction, level) for fraction in set(fractions.values()) - {0}}
+        courses = {fraction: self._course(end) for fraction, end in ends.items()}
+
+        def kept(fraction, size, last):
+            """How many weights each pruning leaves; at the last one exactly as many as the level has."""
+            return {step: last if abs(sparsity - ends[fraction]) <= _SAME_SPARSITY else
+                    allocation.keep_count(size, 1 - sparsity) for step, sparsity in courses[fraction].items()}
+
+        if protocol.config.pruning.scope == 'global':
+            fraction = allocation.global_fraction(fractions)
+            counts = kept(fraction, sum(sizes.values()), allocation.total(sizes, fractions, level, 'global'))
+            return updates.Gradual(counts, fractions)
+        counts = {}
+        for name, last in allocation.layerwise_counts(sizes, fractions, level).items():
+            for step, count in kept(fractions[name], sizes[name], last).items():
+                counts.setdefault(step, {})[name] = count
+        return updates.Gradual(counts, fractions)
+
+    def _course(self, sparsity):
+        """When the schedule prunes on its way to a sparsity, and how far: {steps behind it: float}."""
+        protocol, own = self._protocol, self._protocol.config.sparse.schedule
+        if own is None:
+            every = protocol.update_every
+            return schedules.prunings(schedules.gradual(sparsity, every, protocol.update_until // every * every),
+                                      protocol.end_step)
+        course = self._course_of_its_own(own, sparsity)
+        last = [*course.values()][-1] if course else 0.0
+        if abs(last - sparsity) > _SAME_SPARSITY:
+            raise UsageError(f'sparse.schedule={own!r} ends at a sparsity of {last:g} where it is given {sparsity:g}: '
+                             f'have it prune to that before the last of the {protocol.end_step} steps.')
+        return course
+
+    def _course_of_its_own(self, reference, sparsity):
+        make = objects.load(reference, 'sparse.schedule')
+        file = objects.file_of(reference)
+        with objects.told(file, (file, 'mend it'), 'mend it, or give another sparse.schedule'):
+            return schedules.prunings(make(sparsity, self._protocol.end_step), self._protocol.end_step)
