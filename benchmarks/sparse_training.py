@@ -22,7 +22,7 @@ SEEDS = Seeds(0, 1, 2)
 
 
 def sides(task, batch, steps, jit, block, every):
-    """Functions that train for `steps` steps, evaluated only at the end, under a mask that stays and ones that do not."""
+    """Functions that train for `steps` steps without evaluations, under a mask that stays and ones that do not."""
     strategy = tf.distribute.get_strategy()
     own = Settings(batch_size=batch, optimizer='adam', learning_rate=1.2e-3, momentum=0.9, evaluate_every=steps,
                    checkpoint_every=10**9, block=block, jit=jit)

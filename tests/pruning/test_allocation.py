@@ -1,5 +1,7 @@
 """Exact counts: how many weights stay in each layer, and which."""
 
+import math
+
 import hypothesis
 import numpy as np
 import pytest
@@ -183,3 +185,45 @@ def test_global_ranking_needs_a_weight_for_each_layer_at_least():
     allocation.check(sizes, fractions, 5, 'global')
     with pytest.raises(UsageError, match='^level 6 would leave fewer weights than the 2 layers that are'):
         allocation.check(sizes, fractions, 6, 'global')
+
+
+def test_erdos_renyi_counts_by_hand():
+    shapes = {'a': (10, 10), 'b': (10, 5), 'dense': (3, 3)}
+    fractions = {'a': 0.5, 'b': 0.5, 'dense': 0.0}
+    # 75 weights at level 1; densities in proportion to 20/100 and 15/50, so 20 e + 15 e = 75.
+    assert allocation.distributed_counts(shapes, fractions, 1, 'layerwise', 'er') == {'a': 43, 'b': 32}
+    assert allocation.distributed_counts(shapes, fractions, 1, 'layerwise', 'uniform') == {'a': 50, 'b': 25}
+    # The small one is full before its share is: the other one takes what is left.
+    assert allocation.distributed_counts({'a': (100, 100), 'b': (10, 2)}, dict.fromkeys('ab', 0.2), 1, 'global',
+                                         'er') == {'a': 7996, 'b': 20}
+
+
+def test_the_kernel_counts_in_erk():
+    shapes, fractions = {'conv': (3, 3, 8, 16), 'fc': (64, 10)}, {'conv': 0.5, 'fc': 0.5}
+    # 24 + 6 against 24: e = 896 / (30 + 74) = 8.615..., of fc 637.5.
+    assert allocation.distributed_counts(shapes, fractions, 1, 'layerwise', 'erk') == {'conv': 258, 'fc': 638}
+    er = allocation.distributed_counts(shapes, fractions, 1, 'layerwise', 'er')
+    # 24/128 of 1152 against 74/640 of 640: e = 896 / (216 + 74).
+    assert er == {'conv': 667, 'fc': 229}
+
+
+def test_a_distribution_that_empties_a_layer_is_refused():
+    shapes = {'a': (1000, 1000), 'b': (1000, 1000), 'c': (2, 2)}
+    with pytest.raises(UsageError, match=r"^sparse.distribution='erk' would leave no weight in b at level 9: prune"):
+        allocation.distributed_counts({**shapes, 'c': (1, 1)}, dict.fromkeys(shapes, 0.8), 9, 'global', 'erk')
+
+
+@hypothesis.given(st.data())
+def test_distributed_counts_have_the_levels_weights_in_all(data):
+    shapes = {str(number): data.draw(st.lists(st.integers(1, 20), min_size=2, max_size=4).map(tuple))
+              for number in range(data.draw(st.integers(1, 4)))}
+    fractions, scope = dict.fromkeys(shapes, data.draw(st.floats(0.01, 0.6))), data.draw(
+        st.sampled_from(allocation.SCOPES))
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    for distribution in ('er', 'erk'):
+        try:
+            counts = allocation.distributed_counts(shapes, fractions, 1, scope, distribution)
+        except UsageError:
+            continue
+        assert sum(counts.values()) == allocation.total(sizes, fractions, 1, scope)
+        assert all(0 < counts[name] <= sizes[name] for name in sizes)

@@ -10,7 +10,7 @@ from tensorflow_model_optimization.sparsity import keras as sparsity
 
 from tf_lottery.errors import UsageError
 from tf_lottery.models import lenet
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import schedules, wrapper
 from tf_lottery.pruning.allocation import keep_count, level_density, prune
 from tf_lottery.pruning.schedules import IterativePruning, OneShotPruning
 
@@ -155,3 +155,36 @@ def test_a_stock_model_ends_in_our_masks_bit_for_bit(schedule, optimizer):
             fraction = 1 - schedule.density(1)
             wrapper.set_mask(ours, prune(mask, weights, dict.fromkeys(names, fraction), level + 1), end)
     assert wrapper.get_mask(ours).density < 0.7
+
+
+def test_gradual_pruning_is_zhu_and_guptas():
+    schedule = schedules.gradual(0.8, every=10, until=30)
+    course = schedules.prunings(schedule, 50)
+    # s_f (1 - (1 - t / T)^3) after t steps.
+    assert course == pytest.approx({0: 0, 10: 0.8 * (1 - 8 / 27), 20: 0.8 * (1 - 1 / 27), 30: 0.8})
+    assert schedules.prunings(schedule, 30) == {step: course[step] for step in (0, 10, 20)}
+    assert schedules.prunings(sparsity.ConstantSparsity(0.5, begin_step=4, end_step=8, frequency=2), 20) == {
+        3: 0.5, 5: 0.5, 7: 0.5}
+    assert schedules.prunings(sparsity.ConstantSparsity(0.5, begin_step=40), 20) == {}
+
+
+def test_stock_tfmot_prunes_after_as_many_steps_to_as_many_weights():
+    schedule = schedules.gradual(0.8, every=4, until=8)
+    model = sparsity.prune_low_magnitude(small_network(), schedule)
+    # At rate 0 the weights stay, so that a mask is a matter of when and how many.
+    model.compile(tf_keras.optimizers.SGD(0.0), 'mse')
+    found = {}
+
+    def seen(step):
+        for layer in model.layers:
+            for weight, mask, _ in layer.pruning_vars:
+                found.setdefault(step, {})[weight.name] = int(mask.numpy().sum())
+
+    after = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen(batch))
+    model.fit(np.zeros((12, FEATURES)), np.zeros((12, CLASSES)), batch_size=1, verbose=0,
+              callbacks=[sparsity.UpdatePruningStep(), after])
+    course, size = schedules.prunings(schedule, 12), {weight.name: weight.shape.num_elements() for layer in model.layers
+                                                      for weight, _, _ in layer.pruning_vars}
+    for step, counts in found.items():
+        reached = course[max(at for at in course if at <= step)]
+        assert counts == {name: keep_count(each, 1 - reached) for name, each in size.items()}, step

@@ -19,6 +19,7 @@ from tensorflow.python.distribute import multi_worker_util
 from tf_lottery import command
 from tf_lottery.errors import ClusterError, Interrupted, UsageError
 from tf_lottery.runtime import clusters, distribute, storage
+from tf_lottery.ticket import Mask
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -42,6 +43,7 @@ from tf_lottery.errors import ClusterError, Interrupted
 from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
+from tf_lottery.pruning.updates import Regrowth
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.derivatives import Derivatives
@@ -74,6 +76,13 @@ for name, (_, weight, mask, _) in wrapper.prunable_variables(trainer.network).it
         assert not local_weight.numpy()[~ticket.mask[name]].any(), 'a pruned weight is not zero'
         assert np.array_equal(local_weight.numpy(), trained.weights[name]), 'weights differ between the replicas'
 assert not trained.diverged
+
+# Masks that change by gradients of all replicas change alike: SameMasks asks after each update.
+growing = fake_tasks.trainer(fake_tasks.Task(network), settings, strategy, dense_gradients=True)
+regrowth = Regrowth((8, 20), tuple(dense), 0.4, 25)
+grown = growing.train(ticket, Seeds(0, 1, 2), 30, updates=regrowth)
+assert grown.mask != ticket.mask and grown.mask.kept == ticket.mask.kept
+storage.write_arrays(folder / f'grown_{task}.npz', grown.mask.to_arrays())
 
 # What the first worker sees counts.
 assert distribute.from_chief(strategy, [5, True, -1] if distribute.is_chief() else [7, False, 0]) == [5, 1, -1]
@@ -190,6 +199,7 @@ class Result:
     def __init__(self, folder, task=0):
         self.weights = storage.read_arrays(folder / f'weights_{task}.npz')
         self.mask = storage.read_bytes(folder / f'mask_{task}.npz')
+        self.grown = Mask.from_arrays(storage.read_arrays(folder / f'grown_{task}.npz'))
         vars(self).update(storage.read_json(folder / f'rows_{task}.json'))
 
 
@@ -224,6 +234,15 @@ def test_two_workers_train_what_one_device_trains(runs):
     assert first.rows == second.rows
     for name, value in first.weights.items():
         assert value.tobytes() == second.weights[name].tobytes(), name
+
+
+def test_masks_grow_at_the_same_places_on_any_number_of_replicas(runs):
+    one_device = Result(runs['one_device']()).grown
+    for result in (Result(runs['mirrored']()), *(Result(runs['workers'](), task) for task in range(2))):
+        for name, kept in one_device.items():
+            # Sums over replicas round otherwise, which moves gradients that are nearly equal.
+            assert (result.grown[name] != kept).mean() < 0.02, name
+    assert Result(runs['workers'](), 0).grown == Result(runs['workers'](), 1).grown
 
 
 def test_replicas_that_hold_other_masks_stop(runs):

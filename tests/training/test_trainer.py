@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tf_lottery import steps
 from tf_lottery.errors import Interrupted, UsageError
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import optimizer_state, wrapper
 from tf_lottery.pruning.allocation import prune
+from tf_lottery.pruning.updates import Gradual, Regrowth
 from tf_lottery.runtime import storage
 from tf_lottery.ticket import Mask, Ticket
 from tf_lottery.training import callbacks
@@ -54,7 +55,9 @@ def make(digits):
         if key not in made:
             own = {'crop_pixels': 1, **{name: changes.pop(name) for name in ('crop_pixels', 'flip') if name in changes}}
             task = fake_tasks.Task(network, digits, **{f'data__{name}': value for name, value in own.items()})
-            made[key] = fake_tasks.trainer(task, dataclasses.replace(SETTINGS, **changes), tf.distribute.get_strategy())
+            dense = changes.pop('dense_gradients', False)
+            made[key] = fake_tasks.trainer(task, dataclasses.replace(SETTINGS, **changes), tf.distribute.get_strategy(),
+                                           dense)
         return made[key]
 
     return build
@@ -112,6 +115,96 @@ def test_a_run_resumed_anywhere_ends_in_the_same_bits(tmp_path, make, changes, s
         assert wrapper.get_mask(trainer.network) == ticket.mask
         assert not resumed.diverged
     assert ends == list(stops)
+
+
+UPDATES = {
+    'rigl': Regrowth((7, 20, 33), ('fc/kernel', 'output/kernel'), 0.4, 40),
+    'set': Regrowth((7, 20, 33), ('fc/kernel',), 0.4, seed=3),
+    'gradual': Gradual({7: {'fc/kernel': 700}, 20: {'fc/kernel': 300, 'output/kernel': 50}}, {}),
+}
+
+
+@pytest.mark.parametrize(('rule', 'jit'), [('rigl', False), ('rigl', True), ('set', False), ('gradual', False)])
+def test_a_run_whose_mask_changes_is_resumed_to_the_same_bits(tmp_path, make, rule, jit):
+    trainer, updates = make(dense_gradients=rule == 'rigl', jit=jit), UPDATES[rule]
+    ticket = half(trainer)
+    if rule == 'gradual':
+        ticket = Ticket(Mask.ones({name: array.shape for name, array in ticket.mask.items()}), ticket.weights)
+    whole = trainer.train(ticket, SEEDS, END, updates=updates)
+    assert whole.mask != ticket.mask and whole.mask == wrapper.get_mask(trainer.network)
+    for name, kept in whole.mask.items():
+        assert not whole.weights[name][~kept].any()
+        # What has grown has been trained.
+        assert whole.weights[name][kept].all()
+    # Right at an update, and where none is: 7, 8, 15, 20, 30, 33, 40 are ends of blocks.
+    for step in (7, 20, 30):
+        folder = tmp_path / str(step)
+
+        def stop(step=step):
+            return Interrupted(15, 'stop') if int(trainer.model.optimizer.iterations) >= step else None
+
+        with pytest.raises(Interrupted):
+            trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(folder), stop=stop, updates=updates)
+        use_otherwise(trainer)
+        resumed = trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(folder), updates=updates)
+        assert same(resumed.weights, whole.weights) and resumed.rows == whole.rows and resumed.mask == whole.mask
+
+
+def test_an_update_reads_the_dense_gradients_of_the_last_step(make, digits):
+    """They are what a plain model has on that step's batch, at the weights that the step began with."""
+    trainer = make(dense_gradients=True, crop_pixels=0, optimizer='sgd', learning_rate=0.1)
+    ticket, seen = half(trainer), {}
+
+    class Update:
+        steps, reads_gradients = (7, 9), True
+
+        def __call__(self, step, mask, weights, gradients):
+            seen[step] = weights, gradients
+            return mask
+
+    trained = trainer.train(ticket, SEEDS, 10, updates=Update())
+    assert same(trained.weights, make(crop_pixels=0, optimizer='sgd', learning_rate=0.1).train(
+        ticket, SEEDS, 10).weights)
+    # After step 8 comes step 9, and its batch is the eighth counted from 0.
+    before = trainer.train(ticket, SEEDS, 8).weights
+    model = network()
+    for name, variable in wrapper.variables(model).items():
+        variable.assign(before[name])
+    indices = batch_indices(tf.constant(SEEDS.order), tf.constant(0), 10, len(digits.train), 60).numpy()[8]
+    with tf.GradientTape() as tape:
+        logits = model(digits.train.images[indices] / np.float32(16), training=True)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(digits.train.labels[indices], logits))
+    own = wrapper.variables(model)
+    for name, gradient in seen[9][1].items():
+        assert np.count_nonzero(gradient[~ticket.mask[name]]) > 50
+    slopes = tape.gradient(loss, [own[name] for name in seen[9][1]])
+    for (name, gradient), slope in zip(seen[9][1].items(), slopes, strict=True):
+        assert gradient == pytest.approx(slope.numpy(), rel=1e-3, abs=1e-6), name
+    assert sorted(seen) == [7, 9]
+
+
+def test_momenta_of_what_is_dropped_do_not_come_back(make):
+    trainer = make(optimizer='momentum', learning_rate=0.1)
+    ticket = half(trainer)
+    slots = []
+
+    class Update:
+        steps, reads_gradients = (5, 6), False
+
+        def __call__(self, step, mask, weights, gradients):
+            momentum, = optimizer_state.slots(
+                trainer.model.optimizer, wrapper.prunable_variables(trainer.network)['fc/kernel'][1])
+            slots.append(momentum.numpy())
+            return Mask({**mask, 'fc/kernel': ticket.mask['fc/kernel'] & (step == 6)})
+
+    trainer.train(ticket, SEEDS, 7, updates=Update())
+    assert slots[0].any() and not slots[1].any()
+
+
+def test_a_loss_that_is_no_number_ends_a_run_whose_mask_changes(make):
+    trainer = make(optimizer='sgd', learning_rate=1e30)
+    trained = trainer.train(half(trainer), SEEDS, END, updates=UPDATES['set'])
+    assert trained.diverged and trained.mask.kept == half(trainer).mask.kept
 
 
 def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(tmp_path, make):
