@@ -86,6 +86,33 @@ def trained(at):
     return at.trained()
 
 
+def constant(at):
+    """Each weight of W_0 becomes its layer's standard deviation, with its own sign (1905.01067, section 3)."""
+    return initialisations.signed_constants(at.initial(), at.prunable(), initialisations.deviation)
+
+
+def kaiming_constant(at):
+    """Each weight of W_0 becomes sqrt(2 / n_in), with its own sign (1911.13299, section 3)."""
+    drawn = initialisations.signed_constants(at.initial(), at.prunable(), initialisations.kaiming)
+    return initialisations.scaled(drawn, at.fan_scale())
+
+
+def kaiming_normal(at):
+    """Each weight is drawn from N(0, 2 / n_in) (1911.13299, section 3)."""
+    return initialisations.scaled(
+        initialisations.kaiming_normal(at.initial(), at.prunable(), at.seed), at.fan_scale())
+
+
+def learned(at):
+    """The mask that the branch's `source` has learned."""
+    return at.source_mask()
+
+
+def uncovered(at):
+    """The weights under the mask that the branch's `source` has learned, as they were there."""
+    return at.source_weights()
+
+
 # Where training starts: at step 0, at the rewinding step k, or at the end T, from where it goes on for another T - k
 # steps at the last learning rate.
 BEGINNING, REWINDING_STEP, END = 'beginning', 'rewinding step', 'end'
@@ -107,6 +134,9 @@ class Branch:
       criterion: what W_0 is ranked by before any training, a name of `criteria.BEFORE_TRAINING`; None where trained
         weights are ranked, by the config's `pruning.criterion`.
       updates: how the mask changes while the network is trained, one of `updates.RULES`; None where it stays.
+      learns: what is learned instead of weights, one of `LEARNED`; None where the weights are.
+      rescales: whether the weights under a learned mask are divided by the share of them that it keeps.
+      source: the branch at the same level whose result this one starts from; None where there is none.
     """
 
     title: str
@@ -118,11 +148,28 @@ class Branch:
     reorders: str | None = None
     criterion: str | None = None
     updates: str | None = None
+    learns: str | None = None
+    rescales: bool = False
+    source: str | None = None
 
 
 def _sparse(title, mask, rule=None):
     """A branch of a network that comes to the density of the level while it is trained, or starts at it."""
     return Branch(title, mask, initial, BEGINNING, chain=None, updates=rule)
+
+
+# What may be learned instead of weights: `training.learned_masks` has the rules.
+SUPERMASK, EDGE_POPUP = LEARNED = ('supermask', 'edge_popup')
+
+
+def _learned(title, rule, weights, rescales=False):
+    """A branch of a network whose weights are never trained, but which of them are kept."""
+    return Branch(title, dense, weights, BEGINNING, chain=None, learns=rule, rescales=rescales)
+
+
+def _trained_on(title, source):
+    """A branch that trains the weights which another one has found and left as they were."""
+    return Branch(title, learned, uncovered, BEGINNING, chain=None, source=source)
 
 
 def _before_training(criterion):
@@ -190,4 +237,14 @@ BRANCHES = {
     'set': _sparse('SET', sparse, updates.SET),
     # Evci et al., 1911.11134.
     'rigl': _sparse('RigL', sparse, updates.RIGL),
+    # Zhou et al., 1905.01067, section 5.
+    'supermask': _learned('Supermask', SUPERMASK, initial),
+    'supermask_constant': _learned('Supermask, signed constants', SUPERMASK, constant),
+    'supermask_rescaled': _learned('Supermask, rescaled', SUPERMASK, initial, rescales=True),
+    'supermask_rescaled_constant': _learned('Supermask, rescaled signed constants', SUPERMASK, constant, rescales=True),
+    'supermask_trained': _trained_on('Supermask, trained', 'supermask'),
+    # Ramanujan et al., 1911.13299.
+    'edge_popup': _learned('Edge-popup', EDGE_POPUP, kaiming_constant),
+    'edge_popup_normal': _learned('Edge-popup, Kaiming normal', EDGE_POPUP, kaiming_normal),
+    'edge_popup_trained': _trained_on('Edge-popup, trained', 'edge_popup'),
 }

@@ -22,6 +22,7 @@ WEIGHTS = {
     'conv2': {'conv': 38_592, 'dense': 4_259_840, 'output': 2_560},
     'conv4': {'conv': 259_776, 'dense': 2_162_688, 'output': 2_560},
     'conv6': {'conv': 1_144_512, 'dense': 1_114_112, 'output': 2_560},
+    'conv8': {'conv': 4_683_456, 'dense': 589_824, 'output': 2_560},
     'vgg19': {'conv': 20_018_880, 'output': 5_120},
     'resnet20': {'conv': 267_696, 'projection': 2_560, 'output': 640},
 }

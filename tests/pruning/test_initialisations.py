@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tf_lottery.pruning.initialisations import noisy, resampled
+from tf_lottery.pruning import initialisations
+from tf_lottery.pruning.initialisations import noisy, resampled, scaled, signed_constants
 from tf_lottery.ticket import Mask
 
 SHAPES = arrays.array_shapes(min_dims=2, max_dims=4, max_side=5)
@@ -76,3 +77,25 @@ def test_noise_is_a_multiple_of_each_layers_initial_deviation(scale):
     again, other = (noisy(weights, initial, list(deviations), scale, seed) for seed in (5, 6))
     assert np.array_equal(noised['fc1/kernel'], again['fc1/kernel'])
     assert not np.array_equal(noised['fc1/kernel'], other['fc1/kernel'])
+
+
+def test_signed_constants_by_hand():
+    weights = {'fc/kernel': np.float32([[1, -3], [0, 2]]), 'conv/kernel': -np.ones((3, 3, 2, 5), np.float32),
+               'fc/bias': np.float32([1, 2])}
+    own = signed_constants(weights, ['fc/kernel', 'conv/kernel'], initialisations.deviation)
+    assert own['fc/kernel'] == pytest.approx(np.float32([[1, -1], [1, 1]]) * np.sqrt(3.5))
+    assert own['fc/kernel'].dtype == np.float32 and own['fc/bias'] is weights['fc/bias']
+    # A convolution's n_in is its height, width and input channels.
+    assert initialisations.kaiming(weights['conv/kernel']) == pytest.approx(np.sqrt(2 / 18))
+    he = signed_constants(weights, ['conv/kernel'], initialisations.kaiming)
+    assert np.all(he['conv/kernel'] == -np.float32(np.sqrt(2 / 18))) and he['fc/kernel'] is weights['fc/kernel']
+    assert scaled(weights, {'fc/bias': 2.0})['fc/bias'].tolist() == [2, 4]
+    assert scaled(weights, {}) == weights
+
+
+def test_kaiming_normal_weights_have_the_deviation_of_their_fan():
+    weights = {'fc/kernel': np.zeros((50, 400), np.float32)}
+    drawn = initialisations.kaiming_normal(weights, ['fc/kernel'], 1)['fc/kernel']
+    assert drawn.std() == pytest.approx(0.2, rel=0.02) and abs(drawn.mean()) < 0.005
+    assert np.array_equal(drawn, initialisations.kaiming_normal(weights, ['fc/kernel'], 1)['fc/kernel'])
+    assert not np.array_equal(drawn, initialisations.kaiming_normal(weights, ['fc/kernel'], 2)['fc/kernel'])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ml_collections import config_dict
 
 from tf_lottery import steps, tasks, values
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, LEARNED
 from tf_lottery.errors import UsageError, in_one_line, shown
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation
@@ -93,6 +93,20 @@ def defaults():
     # Gradual pruning by another TF-MOT schedule, as 'schedules.py:name': a function of the sparsity at its end and the
     # steps of training. None is Zhu & Gupta's.
     config.sparse.schedule = config_dict.placeholder(str)
+
+    # How scores are trained where masks are learned and weights are not, as in the papers.
+    config.supermask = config_dict.ConfigDict()
+    config.supermask.learning_rate = 100.0
+    config.supermask.schedule = 'constant'
+    config.supermask.momentum = 0.9
+    config.supermask.weight_decay = 0.0
+    config.edge_popup = config_dict.ConfigDict()
+    config.edge_popup.learning_rate = 0.1
+    config.edge_popup.schedule = 'cosine'
+    config.edge_popup.momentum = 0.9
+    config.edge_popup.weight_decay = 1e-4
+    # Whether weights are drawn larger by the root of the share that is left out.
+    config.edge_popup.scale_fan = False
 
     config.branches = ('ticket',)
     # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level. 0 is the dense
@@ -278,6 +292,10 @@ VALUES = {
     'sparse.drop': values.number(lambda share: 0 < share < 1, 'give a share of the weights, between 0 and 1'),
     'sparse.until': values.number(lambda share: 0 < share < 1, 'give a share of training, between 0 and 1'),
     'sparse.schedule': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
+    **{f'{rule}.{key}': kind for rule in LEARNED for key, kind in (
+        ('learning_rate', _POSITIVE), ('schedule', values.one_of(('constant', 'cosine'))), ('momentum', _DECAY),
+        ('weight_decay', _NOT_NEGATIVE))},
+    'edge_popup.scale_fan': values.switch,
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
     'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
     'reinits': values.whole(1, MOST_COPIES),
@@ -379,6 +397,7 @@ def check(config, data_dir=None, task=None):
     protocol = _protocol(config, facts, lambda: task)
     _check_criteria(protocol)
     _check_updates(protocol)
+    _check_learned(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -428,6 +447,24 @@ def _check_criteria(protocol):
 # The branches that read the keys of `sparse`.
 _READERS = {'distribution': ('static', 'set', 'rigl'), 'update_every': ('gradual', 'set', 'rigl'),
             'drop': ('set', 'rigl'), 'until': ('gradual', 'rigl'), 'schedule': ('gradual',)}
+
+
+def _check_learned(protocol):
+    """Refuses how masks are learned where none is."""
+    config, default = protocol.config, defaults()
+    for rule in LEARNED:
+        branches = [name for name, branch in BRANCHES.items() if branch.learns == rule]
+        if set(branches) & set(_with_sources(config.branches)):
+            continue
+        for key in config[rule]:
+            if config[rule][key] != default[rule][key]:
+                raise UsageError(f'{rule}.{key} is {config[rule][key]!r}, which no branch of this experiment reads: '
+                                 f'leave it out, or choose the branch {" or ".join(map(repr, branches))}.')
+
+
+def _with_sources(branches):
+    """Some branches and those that they start from."""
+    return [*branches, *(BRANCHES[branch].source for branch in branches if BRANCHES[branch].source)]
 
 
 def _check_updates(protocol):

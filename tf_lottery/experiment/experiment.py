@@ -17,12 +17,12 @@ from tf_lottery.errors import ClusterError, CorruptFileError, EmptiedError, Left
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import identity
 from tf_lottery.experiment.mask_updates import MaskUpdates
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import allocation, wrapper
 from tf_lottery.pruning.allocation import distributed_counts, keep_counts, keep_highest, keep_highest_anywhere
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
-from tf_lottery.training import learning_rates
+from tf_lottery.training import learned_masks, learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.line import Line
@@ -64,7 +64,7 @@ class Experiment:
             training.schedule, protocol.learning_rate, protocol.warmup_steps, end_step=protocol.end_step,
             milestones=protocol.milestones, drop=training.drop, final_learning_rate=protocol.final_learning_rate)
         optimizer = protocol.task.optimizer if training.optimizer == 'own' else training.optimizer
-        settings = Settings(
+        self._settings = settings = Settings(
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
@@ -90,6 +90,26 @@ class Experiment:
         config = self.protocol.config
         return Derivatives(self.protocol.task, self.trainer.feed.drawn(config.pruning.examples),
                            config.training.batch_size, self.strategy)
+
+    @functools.cached_property
+    def _learners(self):
+        """Trainers of masks that are learned, by the name of the rule."""
+        return {}
+
+    def _trainer_of(self, run):
+        """The Trainer of a run: one for all that train weights, and one for each rule by which masks are learned."""
+        rule = BRANCHES[run.branch].learns
+        if rule is None:
+            return self.trainer
+        if rule not in self._learners:
+            how = self.protocol.config[rule]
+            end = self.protocol.end_step
+            settings = dataclasses.replace(
+                self._settings, optimizer='momentum', momentum=how.momentum, weight_decay=how.weight_decay,
+                learning_rate=learning_rates.build(how.schedule, how.learning_rate, end_step=end))
+            self._learners[rule] = Trainer(self.protocol.task, self.trainer.feed, settings, self.strategy,
+                                           learns=learned_masks.RULES[rule])
+        return self._learners[rule]
 
     def path(self, run, *names):
         return storage.join(self.workdir, run.folder, *names)
@@ -182,10 +202,10 @@ class Experiment:
         checkpoint = Checkpoint(self.path(run), self._writes, digest, began)
         updates = self.updates.of(run, at.seed)
         try:
-            trained = self.trainer.train(
+            trained = self._trainer_of(run).train(
                 ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
                 keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress,
-                updates=updates)
+                updates=updates, learning=at.learning())
         except ClusterError as error:
             raise ClusterError(f'{self.path(run)}: {error}') from error
         except EmptiedError as error:
@@ -335,11 +355,42 @@ class At:
 
     def sparse(self):
         """A mask of this level's density that is drawn before any training, as `sparse.distribution` says."""
-        protocol, rng = self._protocol, np.random.default_rng(self.seed)
-        counts = distributed_counts(protocol.shapes, protocol.fractions, self._run.level, protocol.config.pruning.scope,
-                                    protocol.config.sparse.distribution)
-        drawn = {name: rng.random(int(np.prod(protocol.shapes[name]))) for name in counts}
+        rng, counts = np.random.default_rng(self.seed), self._counts(self._protocol.config.sparse.distribution)
+        drawn = {name: rng.random(int(np.prod(self._protocol.shapes[name]))) for name in counts}
         return keep_counts(self.dense(), drawn, counts)
+
+    def learning(self):
+        """Where the learning of a mask begins: learned_masks.Start, or None where weights are trained."""
+        branch, protocol, level = BRANCHES[self._run.branch], self._protocol, self._run.level
+        if branch.learns is None:
+            return None
+        density = allocation.level_density(protocol.config.pruning.fraction, level)
+        return learned_masks.Start(density, self._counts('uniform'), self.seed, branch.rescales)
+
+    def fan_scale(self):
+        """What the weights of edge-popup are multiplied by: {} or, where they are scaled, {name: 1 / sqrt(density)}."""
+        if not self._protocol.config.edge_popup.scale_fan:
+            return {}
+        return {name: (np.prod(self._protocol.shapes[name]) / count)**0.5
+                for name, count in self._counts('uniform').items()}
+
+    def _counts(self, distribution):
+        """How many weights each layer has at this level: see `allocation.distributed_counts`."""
+        protocol = self._protocol
+        return distributed_counts(protocol.shapes, protocol.fractions, self._run.level, protocol.config.pruning.scope,
+                                  distribution)
+
+    @property
+    def _source(self):
+        return dataclasses.replace(self._run, branch=BRANCHES[self._run.branch].source)
+
+    def source_mask(self):
+        """The mask of the run that this one starts from."""
+        return self._experiment.mask(self._source)
+
+    def source_weights(self):
+        """The weights of the run that this one starts from."""
+        return self._experiment.weights(self._source)
 
     def _before(self):
         """The run of this branch's chain at the level before."""

@@ -257,8 +257,10 @@ def wanted(protocol, replicate=None):
     chosen = protocol.config.branches
     levels = _levels(protocol)
     # Chains that were not asked for by name come first: others are made from them.
-    order = sorted(levels, key=lambda branch: (BRANCHES[branch].chain != branch and branch != 'ticket',
-                                               chosen.index(branch) if branch in chosen else -1))
+    # Last those that start from what another branch has come to at the same level.
+    order = sorted(levels, key=lambda branch: (
+        BRANCHES[branch].source is not None, BRANCHES[branch].chain != branch and branch != 'ticket',
+        chosen.index(branch) if branch in chosen else -1))
     rewinds = protocol.rewind_steps if len(protocol.rewind_steps) > 1 else (None,)
     runs = []
     for number in _replicates(protocol, replicate):
@@ -277,7 +279,8 @@ def _levels(protocol):
         if BRANCHES[branch].reorders == 'ticket' and protocol.reorders_dense:
             at = (0, *at)
         levels.setdefault(branch, set()).update(at)
-        levels.setdefault(BRANCHES[branch].reorders or branch, set()).update(set(at) - {0})
+        for other in (BRANCHES[branch].reorders, BRANCHES[branch].source):
+            levels.setdefault(other or branch, set()).update(set(at) - {0})
         chain = BRANCHES[branch].chain
         if chain and at:
             levels.setdefault(chain, set()).update(range(1, max(at)))

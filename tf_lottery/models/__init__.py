@@ -64,6 +64,7 @@ NETWORKS = {
     'conv2': Network('conv', {'convolutions': 2}),
     'conv4': Network('conv', {'convolutions': 4}),
     'conv6': Network('conv', {'convolutions': 6}),
+    'conv8': Network('conv', {'convolutions': 8}),
     'conv2_dropout': Network('conv', {'convolutions': 2, 'dropout': True}),
     'conv4_dropout': Network('conv', {'convolutions': 4, 'dropout': True}),
     'conv6_dropout': Network('conv', {'convolutions': 6, 'dropout': True}),

@@ -1,14 +1,14 @@
-"""Conv-2, Conv-4 and Conv-6: small VGGs for CIFAR-10 (1803.03635, Figure 2), without and with dropout (its section 3).
+"""Conv-2, Conv-4, Conv-6: small VGGs for CIFAR-10 (1803.03635, Figure 2), without and with dropout (its section 3).
 
 Two convolutions of 3x3 and a max pool, once, twice or three times, then three fully-connected layers. The paper's table
-gives Conv-6 1.7M weights; the layers that it lists have 2.3M, as here.
+gives Conv-6 1.7M weights; the layers that it lists have 2.3M, as here. Conv-8 is the next of them (1911.13299).
 """
 
 import itertools
 
 from tf_lottery.models import blocks
 
-_FILTERS = (64, 64, 128, 128, 256, 256)
+_FILTERS = (64, 64, 128, 128, 256, 256, 512, 512)
 _HIDDEN = {'fc1': 256, 'fc2': 256}
 
 
@@ -40,7 +40,7 @@ def build(input_shape, classes, seed, precision='float32', *, convolutions, drop
       classes: int.
       seed: int, the initialisation seed.
       precision: the Keras dtype policy of the layers; logits are float32 under each.
-      convolutions: 2, 4 or 6.
+      convolutions: 2, 4, 6 or 8.
       dropout: bool, whether half of the units of each hidden fully-connected layer are dropped in training. The paper
         gives the rate, 0.5, but not the place; this is where the networks that Conv-2/4/6 are scaled down from have it
         (VGG, 1409.1556, section 3.1).

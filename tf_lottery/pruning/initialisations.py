@@ -54,3 +54,42 @@ def noisy(weights, initial, names, scale, seed):
         noise = rng.normal(scale=scale * initial[name].std(), size=array.shape)
         noised[name] = array + noise.astype(array.dtype)
     return noised
+
+
+def deviation(array):
+    """The standard deviation of a layer's weights."""
+    return array.std()
+
+
+def kaiming(array):
+    """sqrt(2 / n_in), the standard deviation of He et al. (1502.01852), n_in all but the last number of the shape."""
+    return np.sqrt(2 / np.prod(array.shape[:-1]))
+
+
+def signed_constants(weights, names, size):
+    """Makes each layer's weights one number, each with its own sign; a weight of 0 counts as above it.
+
+    Args:
+      weights: mapping from name to array.
+      names: the weights that change, each a layer.
+      size: function from a layer's array to that number, float above 0.
+
+    Returns:
+      dict from name to array, of the shapes and dtypes of `weights`.
+
+    Source: 1905.01067, section 3; 1911.13299, section 3.
+    """
+    return {**weights, **{name: np.where(weights[name] < 0, -1, 1).astype(weights[name].dtype)
+                          * weights[name].dtype.type(size(weights[name])) for name in names}}
+
+
+def kaiming_normal(weights, names, seed):
+    """Draws each layer from N(0, 2 / n_in); arguments and what it returns as of `signed_constants`."""
+    rng = np.random.default_rng(seed)
+    return {**weights, **{name: rng.normal(scale=kaiming(weights[name]), size=weights[name].shape).astype(
+        weights[name].dtype) for name in names}}
+
+
+def scaled(weights, factors):
+    """Multiplies some weights by a number each; `factors` is a mapping from their names to float."""
+    return {**weights, **{name: weights[name] * weights[name].dtype.type(factor) for name, factor in factors.items()}}

@@ -64,17 +64,18 @@ class RewindCallback(tf_keras.callbacks.Callback):
 
     Args:
       ticket: Ticket to start from.
-      held: what a fresh optimizer holds, as in `rewind`.
+      held, weights: as in `rewind`.
     """
 
-    def __init__(self, ticket, held=None):
+    def __init__(self, ticket, held=None, weights=None):
         super().__init__()
         self.ticket = ticket
-        self._held = held
+        self._held, self._weights = held, weights
         self._rewound = False
 
     def on_train_begin(self, logs=None):
         # A level may be trained by several calls of fit; only the first one rewinds.
         if not self._rewound:
-            rewind(getattr(self.model, 'network', self.model), self.ticket, self.model.optimizer, self._held)
+            rewind(getattr(self.model, 'network', self.model), self.ticket, self.model.optimizer, self._held,
+                   self._weights)
             self._rewound = True

@@ -81,11 +81,12 @@ class TrainingModel(tf_keras.Model):
 
     Attributes:
       gradients: DenseGradients to keep, or None.
+      learned: learned_masks.LearnedMask, whose scores are trained instead of the network's variables; or None.
     """
 
-    def __init__(self, network, task, feed, settings, gradients=None):
+    def __init__(self, network, task, feed, settings, gradients=None, learned=None):
         super().__init__()
-        self.gradients = gradients
+        self.gradients, self.learned = gradients, learned
         self.network, self.task = network, task
         self.feed, self.settings = feed, settings
         self.augmentation_seed = tf.Variable(0, trainable=False, dtype=tf.int32, name='augmentation_seed')
@@ -101,6 +102,18 @@ class TrainingModel(tf_keras.Model):
 
     def call(self, inputs, training=None):
         return self.network(inputs, training=training)
+
+    @property
+    def trained(self):
+        """The variables that the optimizer moves."""
+        return [*self.learned.scores.values()] if self.learned else self.network.trainable_variables
+
+    @property
+    def _decayed(self):
+        """The ids of those that weight decay pulls at."""
+        if self.learned:
+            return {id(score) for score in self.trained}
+        return {id(weight) for _, weight, *_ in wrapper.prunable_variables(self.network).values()}
 
     @property
     def _scales(self):
@@ -134,7 +147,7 @@ class TrainingModel(tf_keras.Model):
             scaled = minimised / self.replicas
             if self._scales:
                 scaled = self.optimizer.get_scaled_loss(scaled)
-        trainable = self.network.trainable_variables
+        trainable = self.trained
         gradients = tape.gradient(scaled, trainable)
         if self._scales:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
@@ -143,8 +156,8 @@ class TrainingModel(tf_keras.Model):
         if settings.weight_decay:
             # A replica's share of it: the optimizer adds these up, too.
             decay = settings.weight_decay / self.replicas
-            kernels = {id(weight) for _, weight, *_ in wrapper.prunable_variables(self.network).values()}
-            gradients = [decay * variable + gradient if id(variable) in kernels and gradient is not None else gradient
+            decayed = self._decayed
+            gradients = [decay * variable + gradient if id(variable) in decayed and gradient is not None else gradient
                          for gradient, variable in zip(gradients, trainable, strict=True)]
         self.optimizer.apply_gradients(zip(gradients, trainable, strict=True))
         return loss
@@ -210,12 +223,13 @@ class Trainer:
       settings: Settings.
       strategy: a tf.distribute.Strategy.
       dense_gradients: whether masks are to change by the gradients of weights that they have pruned.
+      learns: the class in `learned_masks` of masks that are to be learned instead of weights, or None.
 
     Raises:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, task, feed, settings, strategy, dense_gradients=False):
+    def __init__(self, task, feed, settings, strategy, dense_gradients=False, learns=None):
         self.strategy, self.settings, self.task, self.feed = strategy, settings, task, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
@@ -227,10 +241,13 @@ class Trainer:
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
             self.model = TrainingModel(self.network, task, feed, settings,
-                                       DenseGradients(self.network) if dense_gradients else None)
+                                       DenseGradients(self.network) if dense_gradients else None,
+                                       learns(self.network) if learns else None)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
                                          settings.epsilon)
-            optimizer.build(self.network.trainable_variables)
+            optimizer.build(self.model.trained)
+            if learns:
+                self.model.learned.step = optimizer.iterations
             self.model.compile(optimizer=optimizer, jit_compile=settings.jit,
                                steps_per_execution=1 if feed.blocks else 2)
             # Keras builds a loop over an execution's steps, or none for good where the first one has a single step.
@@ -243,15 +260,16 @@ class Trainer:
     def state(self, updates=None):
         """All variables that training changes, in a fixed order; masks are among them where there are `updates`."""
         masks = [mask for _, _, mask, _ in wrapper.prunable_variables(self.network).values()] if updates else []
+        scores = self.model.trained if self.model.learned else []
         return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
-                *self.model.mean_loss.variables, *masks]
+                *self.model.mean_loss.variables, *masks, *scores]
 
     def evaluate(self, splits=('validation', 'test')):
         """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}."""
         return {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
 
     def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None,
-              updates=None):
+              updates=None, learning=None):
         """Trains from a ticket, or goes on from its checkpoint, to step `end`.
 
         Args:
@@ -264,6 +282,7 @@ class Trainer:
           stop: function that returns an exception to raise once everything is saved, or None to go on; or None.
           progress: function that takes the step that each block ends at, or None.
           updates: how the mask changes on the way, as in `pruning.updates`; None where it stays the ticket's.
+          learning: learned_masks.Start of a trainer that learns masks, else None; the ticket's weights stay.
 
         Returns:
           Trained.
@@ -286,12 +305,14 @@ class Trainer:
         boundaries = self._boundaries(start, end, (*keep_at, *(updates.steps if updates else ())))
         with self.strategy.scope():
             self.model.augmentation_seed.assign(seeds.augmentation)
+            if learning:
+                self.model.learned.begin(learning, anew=not saved)
             if not saved:
                 for variable in self.model.mean_loss.variables:
                     variable.assign(tf.zeros_like(variable))
             evaluation = Evaluation(self, rows, end)
             callbacks = [
-                *([] if saved else [RewindCallback(ticket, self._fresh)]),
+                *([] if saved else [RewindCallback(ticket, self._fresh, self.model.trained)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
                 self._same_masks,
                 evaluation,
@@ -308,8 +329,9 @@ class Trainer:
                 with self.feed.explained(seeds, lambda: int(self.model.optimizer.iterations.numpy()) + shift):
                     self.model.fit(self.feed.training(seeds, boundaries, shift), epochs=1, verbose=0,
                                    callbacks=together, steps_per_epoch=None if self.feed.blocks else end - start)
-        return Trained(wrapper.get_weights(self.network), rows, evaluation.diverged,
-                       wrapper.get_mask(self.network) if updates else ticket.mask)
+        weights, mask = self.model.learned.result() if learning else (
+            wrapper.get_weights(self.network), wrapper.get_mask(self.network) if updates else ticket.mask)
+        return Trained(weights, rows, evaluation.diverged, mask)
 
     def _boundaries(self, start, end, others):
         """Where blocks end: at every evaluation, checkpoint and other step, and before they get too long."""
