@@ -239,9 +239,9 @@ BRANCHES = {
     'rigl': _sparse('RigL', sparse, updates.RIGL),
     # Zhou et al., 1905.01067, section 5.
     'supermask': _learned('Supermask', SUPERMASK, initial),
-    'supermask_constant': _learned('Supermask, signed constants', SUPERMASK, constant),
+    'supermask_constant': _learned('Supermask, constants', SUPERMASK, constant),
     'supermask_rescaled': _learned('Supermask, rescaled', SUPERMASK, initial, rescales=True),
-    'supermask_rescaled_constant': _learned('Supermask, rescaled signed constants', SUPERMASK, constant, rescales=True),
+    'supermask_rescaled_constant': _learned('Supermask, rescaled constants', SUPERMASK, constant, rescales=True),
     'supermask_trained': _trained_on('Supermask, trained', 'supermask'),
     # Ramanujan et al., 1911.13299.
     'edge_popup': _learned('Edge-popup', EDGE_POPUP, kaiming_constant),

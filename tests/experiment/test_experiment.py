@@ -16,11 +16,19 @@ from absl import logging
 from fake_files import fail
 
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import ClusterError, CorruptFileError, Interrupted, MissingFileError, StorageError
+from tf_lottery.errors import (
+    ClusterError,
+    CorruptFileError,
+    EmptiedError,
+    Interrupted,
+    MissingFileError,
+    StorageError,
+    UsageError,
+)
 from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.claims import Claims
 from tf_lottery.experiment.experiment import At, Experiment, _write_tensorboard, replicate_seeds
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import updates, wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.initialisations import noisy
 from tf_lottery.runtime import distribute, locks, storage
@@ -35,7 +43,14 @@ STEPS, REWIND = 60, 20
 EVALUATED = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
 
 
-def protocol(branches=tuple(BRANCHES), levels=2, **changes):
+# Those whose masks change while they are trained ask for steps at which they do.
+CHANGING = tuple(branch for branch, row in BRANCHES.items() if row.updates)
+STAYING = tuple(branch for branch in BRANCHES if branch not in CHANGING)
+# Those that are trained under the mask that they start with, or are the source of their own.
+LEARNED = tuple(branch for branch, row in BRANCHES.items() if row.learns)
+
+
+def protocol(branches=STAYING, levels=2, **changes):
     settings = config.defaults()
     settings.data.name = 'digits'
     settings.training.length = f'{STEPS}it'
@@ -67,7 +82,7 @@ def stop_after(blocks):
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
-    """Every branch at two levels, and in `told` what it said of its progress."""
+    """Every branch whose mask stays at two levels, and in `told` what it said of its progress."""
     done = experiment(tmp_path_factory.mktemp('experiment'))
     done.told = []
     done.run(lambda *told: done.told.append(told))
@@ -78,7 +93,7 @@ def test_every_branch_ran_once(finished):
     assert finished.pending() == []
     names = [run.folder.split('/', 1)[1] for run in runs.wanted(finished.protocol)]
     # Two levels, two branches with two copies each, and the dense network on its own data order and on another one.
-    assert len(names) == len(set(names)) == 2 * (len(BRANCHES) + 2) + 2
+    assert len(names) == len(set(names)) == 2 * (len(STAYING) + 2) + 2
     for run in runs.wanted(finished.protocol):
         assert sorted(storage.list_folder(finished.path(run))) == [
             *(['connectivity.json'] if BRANCHES[run.branch].reorders else []), 'mask.npz', 'metrics.csv', 'result.json',
@@ -133,12 +148,46 @@ def test_the_winning_ticket_is_the_pruned_network_rewound(finished):
 ANYWHERE = [branch for branch, row in BRANCHES.items() if row.criterion and branch != 'initial_magnitude']
 
 
-@pytest.mark.parametrize('branch', BRANCHES)
+# A supermask keeps what its probabilities say; a random distribution of its own are those of Erdos and Renyi.
+@pytest.mark.parametrize('branch', [branch for branch in STAYING if not branch.startswith('supermask')])
 def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, branch):
-    own, winner = ticket(finished, branch).mask, ticket(finished, 'ticket').mask
+    own, winner = finished.mask(runs.Run(0, 2, branch)), ticket(finished, 'ticket').mask
     expected = {name: int(kept.sum()) for name, kept in winner.items()}
     assert own.kept == sum(expected.values())
-    assert ({name: int(kept.sum()) for name, kept in own.items()} == expected) is (branch not in ANYWHERE)
+    elsewhere = branch in ANYWHERE or branch == 'static'
+    assert ({name: int(kept.sum()) for name, kept in own.items()} == expected) is not elsewhere
+
+
+@pytest.mark.parametrize('branch', LEARNED)
+def test_a_learned_mask_leaves_the_weights(finished, branch):
+    start, run = ticket(finished, branch), runs.Run(0, 2, branch)
+    assert start.mask.kept == start.mask.size and start.step == 0
+    mask, ended = finished.mask(run), finished.weights(run)
+    result = storage.read_json(finished.path(run, 'result.json'))
+    assert result['density'] == mask.density < 1
+    assert result['layers'] == {name: float(kept.mean()) for name, kept in mask.items()}
+    for name, value in ended.items():
+        kept = mask.get(name, np.array(True))
+        factor = kept.size / max(kept.sum(), 1) if BRANCHES[branch].rescales and name in mask else 1
+        assert value == pytest.approx(np.where(kept, start.weights[name] * factor, 0), rel=1e-5), name
+
+
+@pytest.mark.parametrize('branch', ['supermask', 'edge_popup'])
+def test_what_a_learned_mask_found_is_trained_on(finished, branch):
+    source = runs.Run(0, 2, branch)
+    own = ticket(finished, f'{branch}_trained')
+    assert own.mask == finished.mask(source) and own.step == 0
+    assert weights_equal(own.weights, finished.weights(source))
+    assert finished.mask(runs.Run(0, 2, f'{branch}_trained')) == own.mask
+
+
+def test_signed_constants_have_the_signs_of_w_0(finished):
+    before = initial(finished)['fc1/kernel']
+    for branch, size in (('supermask_constant', before.std()), ('edge_popup', (2 / 64)**0.5)):
+        weights = ticket(finished, branch).weights
+        assert weights['fc1/kernel'] == pytest.approx(np.where(before < 0, -size, size), rel=1e-6)
+        assert np.array_equal(weights['fc1/bias'], initial(finished)['fc1/bias'])
+    assert ticket(finished, 'edge_popup_normal').weights['fc1/kernel'].std() == pytest.approx((2 / 64)**0.5, rel=0.03)
 
 
 @pytest.mark.parametrize(('branch', 'mask_of_ticket', 'weights', 'step'), [
@@ -184,18 +233,106 @@ def test_copies_and_levels_draw_different_weights_and_repeat_their_own(finished)
     assert weights_equal(ticket(finished, 'random_reinit', 2, 1).weights, drawn[3])
 
 
-@pytest.mark.parametrize('branch', BRANCHES)
+@pytest.mark.parametrize('branch', STAYING)
 def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finished, branch, monkeypatch):
     before = ticket(finished, branch)
     monkeypatch.setattr(At, 'seed', 5)
     after = ticket(finished, branch)
     draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
-                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3',
+                       'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3', 'static',
+                       'edge_popup_normal',
                        *(each for each in ANYWHERE if '_' in each))
     assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
     # A shuffled mask and new weights are each drawn.
     assert (before.mask == after.mask) is not (
-        branch in ('random_mask', 'random_mask_reordered', 'random_sparse') or branch.endswith('_shuffled'))
+        branch in ('random_mask', 'random_mask_reordered', 'random_sparse', 'static') or branch.endswith('_shuffled'))
+
+
+CHANGES = {'sparse.update_every': '20it', 'sparse.until': 0.7}
+
+
+def test_masks_that_change_come_to_the_weights_of_the_level(tmp_path, finished):
+    done = experiment(tmp_path, CHANGING, **CHANGES)
+    done.run()
+    kept = ticket(finished, 'ticket').mask.kept
+    for branch in CHANGING:
+        run = runs.Run(0, 2, branch)
+        start, mask = ticket(done, branch), done.mask(run)
+        result = storage.read_json(done.path(run, 'result.json'))
+        assert mask.kept == result['kept'] == kept and start.step == 0
+        assert weights_equal(start.weights, initial(done))
+        assert result['layers'] == {name: float(array.mean()) for name, array in mask.items()}
+        for name, weights in done.weights(run).items():
+            if name in mask:
+                assert not weights[~mask[name]].any()
+        if branch == 'gradual':
+            assert start.mask.kept == start.mask.size
+            assert {name: int(array.sum()) for name, array in mask.items()} == {
+                name: int(array.sum()) for name, array in ticket(finished, 'ticket').mask.items()}
+            # While it is dense it is no sparse network: pruned after 20 and 40 steps, it stops at 60.
+            assert result['early_stop_step'] == 60
+        else:
+            assert start.mask.kept == kept and start.mask != mask
+            assert {name: int(array.sum()) for name, array in start.mask.items()} == {
+                name: int(array.sum()) for name, array in mask.items()}
+
+
+@pytest.mark.parametrize('when', [1, 3])
+def test_a_run_whose_mask_changes_goes_on_to_the_same_bits(tmp_path, when):
+    whole = experiment(tmp_path / 'whole', ('rigl',), 1, **CHANGES)
+    whole.run()
+    with pytest.raises(Interrupted):
+        experiment(tmp_path / 'stopped', ('rigl',), 1, stop=stop_after(6 + when), **CHANGES).run()
+    resumed = experiment(tmp_path / 'stopped', ('rigl',), 1, **CHANGES)
+    resumed.run()
+    for run in runs.wanted(resumed.protocol):
+        for name in ('weights.npz', 'mask.npz', 'metrics.csv', 'result.json'):
+            assert storage.read_bytes(resumed.path(run, name)) == storage.read_bytes(whole.path(run, name))
+
+
+SCHEDULES = """
+from tensorflow_model_optimization.sparsity.keras import ConstantSparsity
+
+
+def constant(sparsity, steps):
+    return ConstantSparsity(sparsity, begin_step=11, frequency=steps)
+
+
+def half(sparsity, steps):
+    return ConstantSparsity(sparsity / 2, begin_step=11)
+
+
+def broken(sparsity, steps):
+    return 1 / 0
+"""
+
+
+def test_gradual_pruning_follows_any_schedule(tmp_path, finished):
+    path = tmp_path / 'schedules.py'
+    path.write_text(SCHEDULES)
+    done = experiment(tmp_path / 'run', ('gradual',), 1, **{'sparse.schedule': f'{path}:constant'})
+    done.run()
+    run = runs.Run(0, 1, 'gradual')
+    assert done.mask(run).kept == ticket(finished, 'ticket', level=1).mask.kept
+    assert done.updates.of(run, 0).steps == (10,)
+    for name, sentence in (
+            ('half', 'ends at a sparsity of 0.1 where it is given 0.2: have it prune to that before the last of the'),
+            ('broken', r'ends in ZeroDivisionError \(division by zero\): mend it, or give another sparse.schedule')):
+        with pytest.raises(UsageError, match=sentence):
+            experiment(tmp_path / name, ('gradual',), 1, **{'sparse.schedule': f'{path}:{name}'})
+
+
+def test_gradual_pruning_that_empties_a_layer_is_an_outcome(tmp_path, monkeypatch):
+    def emptied(update, step, *others):
+        raise EmptiedError(f'no weight in fc1/kernel at step {step}.')
+
+    monkeypatch.setattr(updates.Gradual, '__call__', emptied)
+    done = experiment(tmp_path, ('gradual',), 1, **CHANGES)
+    done.run()
+    run = runs.Run(0, 1, 'gradual')
+    result = storage.read_json(done.path(run, 'result.json'))
+    assert (result['outcome'], result['reason']) == (runs.EMPTIED, 'no weight in fc1/kernel at step 0.')
+    assert done.pending() == [] and storage.list_folder(done.path(run)) == ['result.json']
 
 
 def test_one_shot_prunes_the_dense_network_once(finished):

@@ -447,53 +447,48 @@ def _check_criteria(protocol):
 # The branches that read the keys of `sparse`.
 _READERS = {'distribution': ('static', 'set', 'rigl'), 'update_every': ('gradual', 'set', 'rigl'),
             'drop': ('set', 'rigl'), 'until': ('gradual', 'rigl'), 'schedule': ('gradual',)}
+# What a schedule of one's own says itself.
+_OF_SCHEDULES = ('update_every', 'until')
+
+
+def _check_updates(protocol):
+    """Refuses what no branch reads of how networks are sparse while they are trained, and what cannot be."""
+    config, default, end = protocol.config, defaults().sparse, protocol.end_step
+    own_schedule = config.sparse.schedule is not None
+
+    def readers(key):
+        return [branch for branch in _READERS[key] if branch in config.branches
+                and not (branch == 'gradual' and own_schedule and key in _OF_SCHEDULES)]
+
+    for key, branches in _READERS.items():
+        if config.sparse[key] != default[key] and not readers(key):
+            why = ('sparse.schedule says itself' if own_schedule and key in _OF_SCHEDULES
+                   else 'no branch of this experiment reads')
+            raise UsageError(f'sparse.{key} is {shown(config.sparse[key])}, which {why}: leave it out, or choose the '
+                             f'branch {" or ".join(map(repr, branches))}.')
+    if readers('update_every') and protocol.update_every < 1:
+        raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}: give one step or more.')
+    for name, last, branches in (('the end of training', end, readers('update_every')),
+                                 (f'sparse.until={config.sparse.until}', protocol.update_until, readers('until'))):
+        if branches and protocol.update_every >= last:
+            raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}, so that {branches[0]!r} would '
+                             f'change no mask before {name}, step {last}: give fewer steps.')
+    if readers('distribution'):
+        for level in protocol.branch_levels:
+            allocation.distributed_counts(protocol.shapes, protocol.fractions, level, config.pruning.scope,
+                                          config.sparse.distribution)
 
 
 def _check_learned(protocol):
     """Refuses how masks are learned where none is."""
     config, default = protocol.config, defaults()
     for rule in LEARNED:
-        branches = [name for name, branch in BRANCHES.items() if branch.learns == rule]
-        if set(branches) & set(_with_sources(config.branches)):
-            continue
-        for key in config[rule]:
+        branches = [name for name, branch in BRANCHES.items() if rule in (
+            branch.learns, branch.source and BRANCHES[branch.source].learns)]
+        for key in () if set(branches) & set(config.branches) else config[rule]:
             if config[rule][key] != default[rule][key]:
-                raise UsageError(f'{rule}.{key} is {config[rule][key]!r}, which no branch of this experiment reads: '
-                                 f'leave it out, or choose the branch {" or ".join(map(repr, branches))}.')
-
-
-def _with_sources(branches):
-    """Some branches and those that they start from."""
-    return [*branches, *(BRANCHES[branch].source for branch in branches if BRANCHES[branch].source)]
-
-
-def _check_updates(protocol):
-    """Refuses what no branch reads of how networks are sparse while they are trained, and what cannot be."""
-    config, default = protocol.config, defaults().sparse
-    for key, branches in _READERS.items():
-        if config.sparse[key] != default[key] and not set(branches) & set(config.branches):
-            raise UsageError(f'sparse.{key} is {config.sparse[key]!r}, which no branch of this experiment reads: leave '
-                             f'it out, or choose the branch {" or ".join(map(repr, branches))}.')
-    if config.sparse.schedule is not None and 'gradual' in config.branches:
-        for key in ('update_every', 'until'):
-            others = set(_READERS[key]) - {'gradual'}
-            if config.sparse[key] != default[key] and not others & set(config.branches):
-                raise UsageError(f'sparse.{key} is {config.sparse[key]!r}, which sparse.schedule does not read: leave '
-                                 'one of them out.')
-    if set(_READERS['update_every']) & set(config.branches):
-        if protocol.update_every < 1:
-            raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}: give one step or more.')
-        if protocol.update_every >= protocol.end_step:
-            raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}: no mask would change before the '
-                             f'end of training, step {protocol.end_step}.')
-        if set(_READERS['until']) & set(config.branches) and not config.sparse.schedule and (
-                protocol.update_every > protocol.update_until):
-            raise UsageError(f'sparse.until is {config.sparse.until}, step {protocol.update_until}: no mask would '
-                             f'change before it by sparse.update_every={config.sparse.update_every!r}.')
-    if set(_READERS['distribution']) & set(config.branches):
-        for level in protocol.branch_levels:
-            allocation.distributed_counts(protocol.shapes, protocol.fractions, level, config.pruning.scope,
-                                          config.sparse.distribution)
+                raise UsageError(f'{rule}.{key} is {shown(config[rule][key])}, which no branch of this experiment '
+                                 f'reads: leave it out, or choose the branch {" or ".join(map(repr, branches))}.')
 
 
 def _check_steps(protocol):

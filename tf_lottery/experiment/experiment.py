@@ -198,14 +198,15 @@ class Experiment:
     def _train(self, run, at, ticket, progress, began):
         _, end = runs.run_steps(self.protocol, run)
         dense = run.level == 0 and run.branch == 'ticket'
-        digest = ticket.digest(identity(self.protocol.config), dataclasses.astuple(at.seeds))
+        updates, learning = self.updates.of(run, at.seed), at.learning()
+        digest = ticket.digest(identity(self.protocol.config), dataclasses.astuple(at.seeds), *(
+            dataclasses.asdict(each) for each in (updates, learning) if each))
         checkpoint = Checkpoint(self.path(run), self._writes, digest, began)
-        updates = self.updates.of(run, at.seed)
         try:
             trained = self._trainer_of(run).train(
                 ticket, at.seeds, end, keep_at=self.protocol.rewind_steps if dense else (),
                 keep=at.keep_rewinding_point, checkpoint=checkpoint, stop=self._stop, progress=progress,
-                updates=updates, learning=at.learning())
+                updates=updates, learning=learning)
         except ClusterError as error:
             raise ClusterError(f'{self.path(run)}: {error}') from error
         except EmptiedError as error:

@@ -3,7 +3,7 @@
 import math
 
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning import allocation, schedules, updates
 from tf_lottery.runtime import objects
 
@@ -82,8 +82,8 @@ class MaskUpdates:
         course = self._course_of_its_own(own, sparsity)
         last = [*course.values()][-1] if course else 0.0
         if abs(last - sparsity) > _SAME_SPARSITY:
-            raise UsageError(f'sparse.schedule={own!r} ends at a sparsity of {last:g} where it is given {sparsity:g}: '
-                             f'have it prune to that before the last of the {protocol.end_step} steps.')
+            raise UsageError(f'sparse.schedule={shown(own)} ends at a sparsity of {last:g} where it is given '
+                             f'{sparsity:g}: have it prune to that before the last of the {protocol.end_step} steps.')
         return course
 
     def _course_of_its_own(self, reference, sparsity):
