@@ -1,8 +1,9 @@
-"""What it costs to change masks while networks are trained.
+"""What it costs to change masks while networks are trained, and to learn masks instead of weights.
 
     python benchmarks/sparse_training.py --repeats=5
 """
 
+import functools
 import pathlib
 import sys
 
@@ -16,6 +17,7 @@ from absl import app
 from benchmarks import measure, tasks
 from tf_lottery.pruning import updates, wrapper
 from tf_lottery.ticket import Mask, Ticket
+from tf_lottery.training.learned_masks import EdgePopup, Start, Supermask
 from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 SEEDS = Seeds(0, 1, 2)
@@ -27,7 +29,9 @@ def sides(task, batch, steps, jit, block, every):
     own = Settings(batch_size=batch, optimizer='adam', learning_rate=1.2e-3, momentum=0.9, evaluate_every=steps,
                    checkpoint_every=10**9, block=block, jit=jit)
     feed = task.feed(own, strategy)
-    made = {name: Trainer(task, feed, own, strategy, dense) for name, dense in (('masked', False), ('rigl', True))}
+    made = {name: Trainer(task, feed, own, strategy, **how) for name, how in (
+        ('masked', {}), ('rigl', {'dense_gradients': True}), ('edge-popup', {'learns': EdgePopup}),
+        ('supermask', {'learns': Supermask}))}
     rng = np.random.default_rng(0)
     weights = wrapper.get_weights(made['masked'].network)
     mask = Mask({name: rng.random(array.shape) < 0.2
@@ -36,12 +40,16 @@ def sides(task, batch, steps, jit, block, every):
     # No row of the table is about evaluations.
     for trainer in made.values():
         trainer.evaluate = lambda: {'validation_loss': 0.0}
+    dense = Ticket(Mask.ones({name: array.shape for name, array in mask.items()}), weights)
+    start = Start(0.2, {name: int(array.sum()) for name, array in mask.items()}, 0)
     regrowth = updates.Regrowth(tuple(range(every, steps, every)), names, 0.3, steps)
     return {
         'masked': lambda: made['masked'].train(ticket, SEEDS, steps),
         # Steps as RigL takes them, without its updates.
         'kept': lambda: made['rigl'].train(ticket, SEEDS, steps),
-        'rigl': lambda: made['rigl'].train(ticket, SEEDS, steps, updates=regrowth)}
+        'rigl': lambda: made['rigl'].train(ticket, SEEDS, steps, updates=regrowth),
+        **{name: functools.partial(made[name].train, dense, SEEDS, steps, learning=start)
+           for name in ('edge-popup', 'supermask')}}
 
 
 def main(argv):
@@ -52,7 +60,8 @@ def main(argv):
         seconds = measure.interleaved(sides(task, batch, steps, jit, block, block), measure.REPEATS.value)
         for side, what, asked in (
                 ('kept', "a step of RigL's", 'at most 1.1'),
-                ('rigl', f'RigL with its updates, every {block} steps,', 'for comparison')):
+                ('rigl', f'RigL with its updates, every {block} steps,', 'for comparison'),
+                ('edge-popup', 'edge-popup', 'for comparison'), ('supermask', 'supermask', 'for comparison')):
             measure.row(f'{name}, {what} / masked, time',
                         f'{measure.rate(steps, seconds[side], "steps")}, '
                         f'{measure.rate(steps, seconds["masked"], "steps")}',

@@ -41,8 +41,9 @@ def _straight_through(values, outcome):
 def highest(values, count):
     """Which of some numbers are among the `count` highest; all of those that are equal to the lowest of these.
 
-    By bisection on their bits, in whose order floats of 0 or more are: 31 passes, which is ten times as fast as sorting
-    them in TensorFlow or XLA.
+    By a search for a threshold that leaves as many, in turn where the numbers would lie if they were spread evenly
+    between the bounds, and in the middle of their bits, in whose order floats of 0 or more are: about ten passes, where
+    sorting them takes TensorFlow and XLA twenty times as long.
 
     Args:
       values: float32 tensor, of 0 or more.
@@ -53,12 +54,22 @@ def highest(values, count):
     """
     bits = tf.bitcast(values, tf.int32)
 
-    def lower(place, threshold):
-        higher = threshold + tf.bitwise.left_shift(1, place)
-        enough = tf.math.count_nonzero(bits >= higher, dtype=tf.int32) >= count
-        return place - 1, tf.where(enough, higher, threshold)
+    def goes_on(low, high, at_low, at_high, number):
+        return (at_low > count) & (high - low > 1)
 
-    _, threshold = tf.while_loop(lambda place, _: place >= 0, lower, (tf.constant(30), tf.constant(0)))
+    def narrower(low, high, at_low, at_high, number):
+        lower, upper = tf.bitcast(low, tf.float32), tf.bitcast(high, tf.float32)
+        share = tf.cast(at_low - count, tf.float32) / tf.cast(at_low - at_high, tf.float32)
+        threshold = tf.where(number % 2 == 0, tf.bitcast(lower + (upper - lower) * share, tf.int32),
+                             low + (high - low) // 2)
+        threshold = tf.clip_by_value(threshold, low + 1, high - 1)
+        found = tf.math.count_nonzero(bits >= threshold, dtype=tf.int32)
+        enough = found >= count
+        return (tf.where(enough, threshold, low), tf.where(enough, high, threshold), tf.where(enough, found, at_low),
+                tf.where(enough, at_high, found), number + 1)
+
+    threshold, *_ = tf.while_loop(
+        goes_on, narrower, (tf.constant(0), tf.reduce_max(bits) + 1, tf.size(bits), tf.constant(0), tf.constant(0)))
     return bits >= threshold
 
 
@@ -116,9 +127,11 @@ class LearnedMask:
     def _factor(self, number, name):
         score = tf.convert_to_tensor(self.scores[name])
         values, kept = self._chosen(number, name, score)
-        kept = tf.cast(kept, score.dtype)
-        scale = tf.where(self._rescales, tf.cast(tf.size(kept), score.dtype) / tf.maximum(tf.reduce_sum(kept), 1), 1)
-        return tf.where(self._scored[name], _straight_through(values, kept) * tf.stop_gradient(scale), 1)
+        return tf.where(self._scored[name], _straight_through(values, self._scaled(tf.cast(kept, score.dtype))), 1)
+
+    def _scaled(self, kept):
+        """What kept weights are multiplied by, of a tensor of 0 and 1."""
+        return kept
 
     def _first(self, rng, shape, density):
         """The scores that learning begins with: array or number."""
@@ -141,10 +154,17 @@ class Supermask(LearnedMask):
 
     def _chosen(self, number, name, score):
         probability = tf.sigmoid(score)
-        seed = tf.random.experimental.stateless_fold_in(self._seed + [0, number], self.step, alg='philox')
         # The generator is named: devices would choose different ones.
-        drawn = tf.random.stateless_uniform(score.shape, seed, alg='philox')
-        return probability, drawn < probability
+        seed = tf.random.experimental.stateless_fold_in(self._seed + [0, number], self.step, alg='philox')
+        # Sixteen bits are fine enough for a coin, and drawing is what a step takes longest for.
+        size = score.shape.num_elements()
+        bits = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32, alg='philox')
+        drawn = tf.reshape(tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size], score.shape)
+        return probability, (tf.cast(drawn, tf.float32) + 0.5) / 2**16 < probability
+
+    def _scaled(self, kept):
+        share = tf.reduce_sum(kept) / tf.cast(tf.size(kept), kept.dtype)
+        return kept / tf.where(self._rescales & (share > 0), share, 1)
 
 
 class EdgePopup(LearnedMask):
