@@ -98,11 +98,13 @@ def defaults():
     config.supermask = config_dict.ConfigDict()
     config.supermask.learning_rate = 100.0
     config.supermask.schedule = 'constant'
+    config.supermask.warmup = '0it'
     config.supermask.momentum = 0.9
     config.supermask.weight_decay = 0.0
     config.edge_popup = config_dict.ConfigDict()
     config.edge_popup.learning_rate = 0.1
     config.edge_popup.schedule = 'cosine'
+    config.edge_popup.warmup = '0it'
     config.edge_popup.momentum = 0.9
     config.edge_popup.weight_decay = 1e-4
     # Whether weights are drawn larger by the root of the share that is left out.
@@ -159,6 +161,7 @@ class Protocol:
       reorders_dense: bool, whether the dense network is trained on other data orders too.
       update_every: int, steps between two changes of a mask while its network is trained.
       update_until: int, the step from which on RigL changes none.
+      score_warmup_steps: {rule: int}, over which the learning rate of scores rises from 0 where masks are learned.
     """
 
     config: config_dict.ConfigDict
@@ -178,6 +181,7 @@ class Protocol:
     reorders_dense: bool
     update_every: int
     update_until: int
+    score_warmup_steps: dict
 
     @property
     def levels(self):
@@ -293,8 +297,8 @@ VALUES = {
     'sparse.until': values.number(lambda share: 0 < share < 1, 'give a share of training, between 0 and 1'),
     'sparse.schedule': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
     **{f'{rule}.{key}': kind for rule in LEARNED for key, kind in (
-        ('learning_rate', _POSITIVE), ('schedule', values.one_of(('constant', 'cosine'))), ('momentum', _DECAY),
-        ('weight_decay', _NOT_NEGATIVE))},
+        ('learning_rate', _POSITIVE), ('schedule', values.one_of(('constant', 'cosine'))), ('warmup', _LENGTH),
+        ('momentum', _DECAY), ('weight_decay', _NOT_NEGATIVE))},
     'edge_popup.scale_fan': values.switch,
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
     'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
@@ -423,7 +427,7 @@ def _protocol(config, facts, find_task):
     return Protocol(
         config, find_task, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
         scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense, update_every,
-        int(config.sparse.until * end))
+        int(config.sparse.until * end), {rule: steps.parse(config[rule].warmup, per_epoch) for rule in LEARNED})
 
 
 def _check_criteria(protocol):
@@ -480,11 +484,14 @@ def _check_updates(protocol):
 
 
 def _check_learned(protocol):
-    """Refuses how masks are learned where none is."""
+    """Refuses how masks are learned where none is, and a warm-up that is too long."""
     config, default = protocol.config, defaults()
     for rule in LEARNED:
         branches = [name for name, branch in BRANCHES.items() if rule in (
             branch.learns, branch.source and BRANCHES[branch.source].learns)]
+        if set(branches) & set(config.branches) and protocol.score_warmup_steps[rule] >= protocol.end_step:
+            raise UsageError(f'{rule}.warmup is {config[rule].warmup!r}: it must end before training does, at step '
+                             f'{protocol.end_step}.')
         for key in () if set(branches) & set(config.branches) else config[rule]:
             if config[rule][key] != default[rule][key]:
                 raise UsageError(f'{rule}.{key} is {shown(config[rule][key])}, which no branch of this experiment '

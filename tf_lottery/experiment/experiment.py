@@ -79,6 +79,8 @@ class Experiment:
         # Before anything is trained, whatever a schedule of somebody's own does.
         self.updates = MaskUpdates(protocol)
         self.trainer = Trainer(protocol.task, feed, settings, strategy, self.updates.read_gradients)
+        # Trainers of scores, by the name of the rule that makes masks of them.
+        self._learners = {}
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
                               protocol.rewind_steps[0])
         if protocol.derivatives:
@@ -91,11 +93,6 @@ class Experiment:
         return Derivatives(self.protocol.task, self.trainer.feed.drawn(config.pruning.examples),
                            config.training.batch_size, self.strategy)
 
-    @functools.cached_property
-    def _learners(self):
-        """Trainers of masks that are learned, by the name of the rule."""
-        return {}
-
     def _trainer_of(self, run):
         """The Trainer of a run: one for all that train weights, and one for each rule by which masks are learned."""
         rule = BRANCHES[run.branch].learns
@@ -103,10 +100,11 @@ class Experiment:
             return self.trainer
         if rule not in self._learners:
             how = self.protocol.config[rule]
-            end = self.protocol.end_step
             settings = dataclasses.replace(
                 self._settings, optimizer='momentum', momentum=how.momentum, weight_decay=how.weight_decay,
-                learning_rate=learning_rates.build(how.schedule, how.learning_rate, end_step=end))
+                learning_rate=learning_rates.build(
+                    how.schedule, how.learning_rate, self.protocol.score_warmup_steps[rule],
+                    end_step=self.protocol.end_step))
             self._learners[rule] = Trainer(self.protocol.task, self.trainer.feed, settings, self.strategy,
                                            learns=learned_masks.RULES[rule])
         return self._learners[rule]

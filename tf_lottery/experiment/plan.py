@@ -13,6 +13,7 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import MissingFileError
 from tf_lottery.experiment import claims, runs
 from tf_lottery.pruning import allocation
+from tf_lottery.pruning.updates import GRADUAL, SET
 from tf_lottery.runtime import storage
 
 # What is not measured here, in seconds (docs/performance.md): of an experiment its start, data, compiling, report and
@@ -21,6 +22,9 @@ _EXPERIMENT_SECONDS, _RUN_SECONDS, _STEP_SECONDS = 19, 0.1, 1.5e-4
 
 # Of a pass over a network to rank its weights, per weight.
 _WEIGHT_SECONDS = 5e-9
+
+# Of changing a mask between two steps, and of making one from scores at each step, per weight.
+_UPDATE_SECONDS, _SCORE_SECONDS = 3e-8, {'edge_popup': 6e-9, 'supermask': 1.6e-8}
 
 # Of the time of matrix products on one core, what several cores cannot share.
 _SERIAL = 0.4
@@ -71,6 +75,12 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     rankings = [each for each in (_ranking(protocol, run) for run in todo) if each[0]]
     passes, ranked = sum(each[0] for each in rankings), sum(each[1] for each in rankings)
     config = protocol.config
+    changes = sum(_changes(protocol, run) for run in todo)
+    scored = collections.Counter()
+    for run in todo:
+        scored[BRANCHES[run.branch].learns] += _steps(protocol, run)
+    own = sum(_sizes(protocol).values()) * (changes * _UPDATE_SECONDS + sum(
+        scored[rule] * each for rule, each in _SCORE_SECONDS.items()))
     lines = [
         f'{config.name}: {protocol.facts.about}, {protocol.end_step:,} steps a run of batch '
         f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
@@ -98,9 +108,12 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
           if missing_lines else []),
         *([f'to rank     {len(rankings)} networks by their derivatives, {passes:,} passes over them']
           if rankings else []),
+        *([f'to change   {changes:,} masks while networks are trained'] if changes else []),
+        *([f'to learn    masks by scores in {sum(scored[rule] for rule in _SCORE_SECONDS):,} of the steps']
+          if any(scored[rule] for rule in _SCORE_SECONDS) else []),
         'time        about ' + _time(
             workdir, protocol, done, len(todo), steps, len(missing_lines) * _line_examples(protocol) + ranked, passes,
-            examples_per_second),
+            own, examples_per_second),
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
@@ -207,7 +220,15 @@ def _ranking(protocol, run):
     return tuple(criterion.rounds * sum(numbers) for numbers in zip(*found, strict=True)) if found else (0, 0.0)
 
 
-def _time(workdir, protocol, done, count, steps, examples, passes, examples_per_second):
+def _changes(protocol, run):
+    """How many times the mask of a run changes while its network is trained: int; with a schedule of one's own 0."""
+    rule = BRANCHES[run.branch].updates
+    if rule is None or (rule == GRADUAL and protocol.config.sparse.schedule is not None):
+        return 0
+    return (protocol.end_step - 1 if rule == SET else protocol.update_until) // protocol.update_every
+
+
+def _time(workdir, protocol, done, count, steps, examples, passes, own, examples_per_second):
     """How long what is left will take, and where that comes from: text.
 
     Args:
@@ -215,10 +236,11 @@ def _time(workdir, protocol, done, count, steps, examples, passes, examples_per_
       count, steps: int, of runs and of their steps that are left.
       examples: float, as many as take as long in training as what is measured and ranked.
       passes: int, over a network whose weights are ranked.
+      own: float, the seconds that masks take which change or are learned.
     """
     per_step = _examples_per_step(protocol)
     steps += examples / per_step
-    ranking = passes * (_STEP_SECONDS + _WEIGHT_SECONDS * sum(_sizes(protocol).values()))
+    ranking = own + passes * (_STEP_SECONDS + _WEIGHT_SECONDS * sum(_sizes(protocol).values()))
     if examples_per_second:
         return (f'{duration(steps * per_step / examples_per_second)} (at {examples_per_second:,.0f} examples/s in '
                 'training, thrice that in evaluation)')
