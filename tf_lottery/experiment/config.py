@@ -24,7 +24,7 @@ from tf_lottery.training import OPTIMIZERS, SCHEDULES
 # Keys that say how much of an experiment to do, or how much to put up with, not what it is: they may change between two
 # runs in one folder.
 EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data.skip_corrupt',
-          'data_orders', 'reinits', 'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink',
+          'construction.widths', 'data_orders', 'reinits', 'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink',
           'export.within_points', 'replicates', 'pruning.levels', 'training.checkpoint_every')
 
 
@@ -94,6 +94,10 @@ def defaults():
     config.connectivity.points = 30
     # Training examples that batch-norm statistics and the training error come from there.
     config.connectivity.examples = 10_000
+    config.construction = config_dict.ConfigDict()
+    # Random units for each input of a layer and each sign of their weights, of which a network like the trained dense one
+    # is made by pruning alone; () leaves it out.
+    config.construction.widths = ()
     config.replicates = 3
     config.seed = 0
 
@@ -201,6 +205,10 @@ _LONGEST = 2**29
 _PIECES = 1_000_000
 
 
+# The random weights of an input lie in memory at once.
+_WIDEST = 4096
+
+
 def _read_by(parse):
     """The kind of what a function of `steps` reads; how long an epoch is only `check` knows."""
     def kind(key, value):
@@ -262,6 +270,7 @@ VALUES = {
     'data_orders': values.whole(1, MOST_COPIES),
     'connectivity.points': values.whole(0, MOST_COPIES),
     'connectivity.examples': values.whole(1),
+    'construction.widths': values.distinct(values.whole(1, _WIDEST), '(4, 8, 16)'),
     'replicates': values.whole(1, MOST_COPIES),
     'seed': values.whole(0, _LARGEST_SEED),
     'export.within_points': values.optional(_NOT_NEGATIVE),
@@ -356,6 +365,7 @@ def check(config, data_dir=None, task=None):
                          'to train on: give a smaller batch.')
     protocol = _protocol(config, facts, lambda: task)
     _check_criteria(protocol)
+    _check_construction(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -398,6 +408,16 @@ def _check_criteria(protocol):
     elif pruning.examples > facts.train:
         raise UsageError(f'pruning.examples is {pruning.examples}, and {facts.about} has {facts.train} examples to '
                          'train on: give as many or fewer.')
+
+
+def _check_construction(protocol):
+    """Refuses the construction of networks that are not dense; the order of their layers is looked at later."""
+    widths = tuple(protocol.config.construction.widths)
+    for name, shape in protocol.shapes.items() if widths else ():
+        if len(shape) != 2:
+            raise UsageError(f'construction.widths is {widths}, which is for networks of dense layers with relu between '
+                             f'them, and the weight {name} of {protocol.facts.about} has the shape {shape}: give '
+                             'construction.widths=(), or another network.')
 
 
 def _check_steps(protocol):
