@@ -278,7 +278,7 @@ def _report(workdir):
         if len(found.summaries) > 1:
             print(f'Rewinding to step {step:,}\n')
         print(results.table(summary))
-    for table in tables.tables(found.frame, found.samples, found.lines):
+    for table in tables.tables(found.frame, found.samples, found.lines, found.built):
         print(f'{table}\n')
     print(f'Report  {report.write(workdir, found)}')
     return found.summaries

@@ -23,9 +23,10 @@ from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
 # Keys that say how much of an experiment to do, or how much to put up with, not what it is: they may change between two
 # runs in one folder.
-EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data.skip_corrupt',
-          'construction.widths', 'data_orders', 'reinits', 'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink',
-          'export.within_points', 'replicates', 'pruning.levels', 'training.checkpoint_every')
+EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'construction.widths',
+          'data.skip_corrupt', 'data_orders', 'reinits', 'export.forms', 'export.latency_seconds',
+          'export.litert_python', 'export.shrink', 'export.within_points', 'replicates', 'pruning.levels',
+          'training.checkpoint_every')
 
 
 def defaults():
@@ -95,8 +96,8 @@ def defaults():
     # Training examples that batch-norm statistics and the training error come from there.
     config.connectivity.examples = 10_000
     config.construction = config_dict.ConfigDict()
-    # Random units for each input of a layer and each sign of their weights, of which a network like the trained dense one
-    # is made by pruning alone; () leaves it out.
+    # A network like the trained dense one is made by pruning a random one that has so many products of random weights
+    # in the place of each weight; () leaves it out.
     config.construction.widths = ()
     config.replicates = 3
     config.seed = 0
@@ -415,7 +416,7 @@ def _check_construction(protocol):
     widths = tuple(protocol.config.construction.widths)
     for name, shape in protocol.shapes.items() if widths else ():
         if len(shape) != 2:
-            raise UsageError(f'construction.widths is {widths}, which is for networks of dense layers with relu between '
+            raise UsageError(f'construction.widths is {widths}, which is for a chain of dense layers with relu between '
                              f'them, and the weight {name} of {protocol.facts.about} has the shape {shape}: give '
                              'construction.widths=(), or another network.')
 

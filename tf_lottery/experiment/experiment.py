@@ -170,14 +170,13 @@ class Experiment:
                 raise stopping
 
         seed = [self.protocol.config.seed, wish.run.replicate]
-        rows = [{'width': wish.width, 'way': wish.way, **row}
+        rows = [{'width': wish.width, 'way': wish.way, 'examples': self._construction.examples, **row}
                 for row in self._construction.measure(weights, wish.way, wish.width, seed, begin)]
         if self._writes:
             rows += runs.read_constructions(self.workdir, wish.run)
-            storage.write_json(self.path(wish.run, 'construction.json'), {
-                'examples': self._construction.examples,
-                # In one order, whatever was asked for first.
-                'measured': sorted(rows, key=lambda row: (row['width'], row['way']))})
+            # In one order, whatever was asked for first.
+            storage.write_json(self.path(wish.run, 'construction.json'),
+                               sorted(rows, key=lambda row: (row['width'], row['way'])))
 
     def _execute(self, run, progress):
         """Brings a run to its outcome; what the first worker sees of it counts."""

@@ -239,7 +239,7 @@ def _replicates(protocol, replicate):
 
 
 def is_finished(workdir, protocol, replicate):
-    """Whether all runs of a replicate are done, the lines between them measured, and its network made of a random one."""
+    """Whether all runs of a replicate are done, the lines between them measured, and its dense network constructed."""
     return not any(missing(workdir, protocol, replicate) for missing in (pending, missing_lines, missing_constructions))
 
 
@@ -375,9 +375,9 @@ def constructions(protocol, replicate=None):
 
 
 def read_constructions(workdir, run):
-    """What has been measured of the constructions of a dense network: list of dicts, the rows of construction.json."""
+    """What has been measured of the constructions of a dense network: list of dicts, its construction.json."""
     try:
-        return storage.read_json(storage.join(workdir, run.folder, 'construction.json'))['measured']
+        return storage.read_json(storage.join(workdir, run.folder, 'construction.json'))
     except MissingFileError:
         return []
 

@@ -1,12 +1,12 @@
 """A network of dense layers, approximated by pruning a random one that is twice as deep: no weight is trained.
 
-The random network has two layers in the place of each, with weights that are uniform in [-1, 1] and relu between them.
-Pruning leaves each unit of the first one a single input, x, and so a value relu(v x), and takes those weights u of the
-second one away that are not wanted. What is left of x in an output is w relu(x) - w' relu(-x), w the sum of the products
-u v that were kept of units of positive v and w' the same of negative v: each of them is to be near the weight of the
-network that is approximated. That weight must not be large, which is no obstacle, for relu(c x) = c relu(x): each layer
-is divided by twice its largest weight, and its outputs, or at last those of the network, are multiplied by it again. A
-bias is the weight of an input that is 1.
+The random network has two layers in the place of each, with weights that are uniform in [-1, 1] and a relu between
+them. Pruning leaves each unit of the first one a single input, x, and so the value relu(v x); of the second one it
+leaves some weights u. What an output then has of x is w relu(x) - w' relu(-x), where w is the sum of the products u v
+that were kept of units with positive v, and w' that of units with negative v: both are to be near the weight of the
+network that is approximated. That weight must not be large, which is no obstacle, since relu(c x) = c relu(x) for
+positive c: each layer is divided by twice its largest weight, and its outputs, or in the end those of the network, are
+multiplied by that. A bias is the weight of an input that is 1.
 
 Source: Malach et al., "Proving the Lottery Ticket Hypothesis: Pruning is All You Need" (2002.00585); Pensia et al.,
 "Optimal Lottery Tickets via SubsetSum" (2006.07990).
@@ -110,7 +110,7 @@ def approximate(layers, inputs, way, width, seed, begin=lambda: None):
         max_output: float, the largest magnitude of an output that is approximated.
     """
     choose = WAYS[way].choose
-    neuron, layer, network = tallies = [_Tally() for _ in TARGETS]
+    neuron, layer, network = [_Tally() for _ in TARGETS]
     exact = found = np.asarray(inputs, np.float64)
     told = []
     for number, dense in enumerate(layers):

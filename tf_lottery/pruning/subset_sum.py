@@ -40,10 +40,10 @@ def best_product(products, targets):
 def best_subset(products, targets):
     """Keeps the products whose sum is nearest to each target: exactly, of all 2^n subsets.
 
-    The sums of either half of the products are sorted, and one walk through both meets every pair that may be best: from
-    the lowest of the first half and the highest of the second one, the first goes up where the sum is below the target,
-    and else the second goes down (Horowitz and Sahni 1974, "Computing Partitions with Applications to the Knapsack
-    Problem"). All rows walk at once.
+    The sums of either half of the products are sorted, and one walk through both meets every pair that may be best: it
+    begins at the lowest of the first half and the highest of the second one; where their sum is above the target, the
+    second goes down, else the first goes up (Horowitz and Sahni 1974, "Computing Partitions with Applications to the
+    Knapsack Problem"). All rows walk at once.
 
     Args:
       products: float array [m, n], n at most 24.
@@ -117,33 +117,34 @@ class Way:
     """A way to make a weight of random products.
 
     Attributes:
-      title: str, as in legends.
+      title, short: str, as in texts and in legends.
       choose: function from products [m, n] and targets [m] to a bool array [m, n], those that are kept.
       most: int, the most products that it chooses from; None for any number.
     """
 
     title: str
+    short: str
     choose: Callable
     most: int | None = None
 
 
-WAYS = {'malach': Way('best of n products (Malach et al.)', best_product),
-        'pensia': Way('best subset of n products (Pensia et al.)', best_subset, _MOST_PRODUCTS)}
+WAYS = {'malach': Way('The best of n products (Malach et al.)', 'best product', best_product),
+        'pensia': Way('The best subset of n products (Pensia et al.)', 'best subset', best_subset, _MOST_PRODUCTS)}
 
 
-# The largest weight of a layer becomes so much: sums of random products reach 1/2 easily, 1 hardly ever.
+# What the largest weight of a layer is made to be: random products come to 1/2 often, and hardly ever to 1.
 LARGEST = 0.5
 
 
 def bound_of_best_product(width, weights, chance=0.05):
-    """What the errors of all weights stay below together, save with a small chance, when each is the best of n products.
+    """What the errors of all weights stay below, save with a small chance, when each is the best of n random products.
 
     Of two factors that are uniform in [-1, 1] the product has the density -ln|p| / 2, which falls with |p|. So of all
-    weights in [-1/2, 1/2] those at the ends have the fewest products near them: within e, up to 1/2, with a chance of
-    q(e) = e - ((1/2 + e) ln(1/2 + e) - (1/2 - e) ln(1/2 - e)) / 2, which is e ln 2 for small e. The best of n products is
-    farther away than e with a chance of (1 - q(e))^n at most, that of one of N weights with N times that. The bound is
-    where this comes to `chance`; and 1/2, for no product at all may stay. It falls like ln(N / chance) / n: the number of
-    products grows like 1 / e.
+    weights in [-1/2, 1/2] those at the ends have the fewest products near them: one is within e, up to 1/2, with a
+    chance of q(e) = e - ((1/2 + e) ln(1/2 + e) - (1/2 - e) ln(1/2 - e)) / 2, which is e ln 2 for small e. The best of n
+    is farther away than e with a chance of (1 - q(e))^n at most, and that of any of N weights with N times that. The
+    bound is where this comes to `chance`; and 1/2 in any case, for it may be that no product is kept. It falls like
+    ln(N / chance) / n: the number of products grows like 1 / e.
 
     This is derived here, for the idea of Malach et al. (2002.00585) that one unit does for one weight. It is not the
     polynomial of their theorem.
@@ -175,9 +176,9 @@ def typical_of_best_subset(width):
     """The median error of the best subset of n products for a small weight, as counting has it: each product halves it.
 
     A subset of n products, each in it by the toss of a coin, has a sum of mean 0 and variance n / 18 (the square of a
-    product is 1/9 in the mean), nearly normal. So on average 2^n 2 e f of the 2^n subsets are within e of 0, f = 3 /
-    sqrt(pi n) the density of that normal distribution there; and if they lay independently of each other, there would be
-    none with a chance of exp(-2^(n + 1) e f), which is one half at e = ln 2 / (2^(n + 1) f).
+    product is 1/9 in the mean), nearly normal. So 2^(n + 1) e f of all subsets are within e of 0 on average, where f =
+    3 / sqrt(pi n) is the density of that normal distribution at 0; and if they lay there independently of each other,
+    there would be none with a chance of exp(-2^(n + 1) e f), which is one half at e = ln 2 / (2^(n + 1) f).
 
     This is derived here and is no bound: Lueker (1998, "Exponentially Small Bounds on the Expected Optimum of the
     Partition and Subset Sum Problems") proves that a number of products in proportion to ln(1 / e) is enough, on which

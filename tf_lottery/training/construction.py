@@ -48,8 +48,8 @@ class Construction:
           way, width, seed, begin: as of `random_network.approximate`.
 
         Returns:
-          list of dicts, as of `random_network.approximate`. Where outputs tell the leading measure, the network's has it
-          too: `test` of the pruned random network, `target_test` of the trained one.
+          list of dicts, as of `random_network.approximate`. Where outputs tell the leading measure, that of the whole
+          network has it too: `test` of the pruned random one, `target_test` of the trained one.
         """
         for name, variable in wrapper.variables(self._network).items():
             variable.assign(weights[name])
@@ -93,11 +93,13 @@ class _Chain:
 
     def _relu_before(self, layer):
         """Whether there is a relu between the last dense layer and this one."""
-        between = [tf_keras.layers.Activation(self._dense[-1].activation, name=self._dense[-1].name), *self._behind]
-        for each in between:
-            if not _is_relu(each) and not _is_nothing(each):
-                raise _refusal(self._network, f'{type(each).__name__} {each.name!r} in front of {layer.name!r}')
-        return any(map(_is_relu, between))
+        between = [self._dense[-1], *self._behind]
+        found = [_is_relu(each) for each in between]
+        if None in found:
+            other = between[found.index(None)]
+            raise _refusal(self._network, f'an activation other than relu, or none, in {other.name!r} '
+                           f'({type(other).__name__}) in front of {layer.name!r}')
+        return any(found)
 
     def entered(self, inputs):
         """What the first dense layer takes of the network's inputs: array [n, inputs]."""
@@ -136,18 +138,16 @@ def _in_order(network):
 
 
 def _is_relu(layer):
+    """Whether a layer ends in a relu; None where it ends in anything else than that or nothing."""
+    if isinstance(layer, tf_keras.layers.Dropout):
+        return False
     if isinstance(layer, tf_keras.layers.ReLU):
-        return layer.max_value is None and not layer.negative_slope and not layer.threshold
-    return isinstance(layer, tf_keras.layers.Activation) and layer.activation is tf_keras.activations.relu
-
-
-def _is_nothing(layer):
-    """Whether a layer hands on what it takes, once a network is trained."""
-    if isinstance(layer, tf_keras.layers.Activation):
-        return layer.activation is tf_keras.activations.linear
-    return isinstance(layer, tf_keras.layers.Dropout)
+        plain = layer.max_value is None and not layer.negative_slope and not layer.threshold
+        return True if plain else None
+    functions = {tf_keras.activations.relu: True, tf_keras.activations.linear: False}
+    return functions.get(getattr(layer, 'activation', None))
 
 
 def _refusal(network, what):
-    return UsageError(f'construction.widths is for a chain of dense layers with relu between them, and {network.name!r} '
-                      f'has {what}: give construction.widths=(), or another network.')
+    return UsageError('construction.widths is for a chain of dense layers with relu between them, and '
+                      f'{network.name!r} has {what}: give construction.widths=(), or another network.')
