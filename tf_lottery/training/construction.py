@@ -131,6 +131,8 @@ def _in_order(network):
     layers = [layer for layer in network.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
     tensor = network.inputs[0]
     for layer in layers:
+        if isinstance(layer, tf_keras.Model):
+            raise _refusal(network, f'{type(layer).__name__} {layer.name!r} for a layer')
         if len(layer.inbound_nodes) != 1 or layer.input is not tensor:
             raise _refusal(network, f'{type(layer).__name__} {layer.name!r}, which is not one behind another')
         tensor = layer.output
