@@ -4,7 +4,7 @@ Paper     Proving the Lottery Ticket Hypothesis: Pruning is All You Need (2002.0
           SubsetSum (2006.07990)
 Command   python main.py --config=configs/malach.py:digits
 Command   python main.py --config=configs/malach.py:lenet
-Cost      `:digits` a minute on 2 CPU cores, `:lenet` ten
+Cost      `:digits` two minutes on 2 CPU cores, `:lenet` ten
 Expected  With the best subset of n random products for each weight the error falls exponentially with n: n grows like
           log(1 / error) (2006.07990). With the best single product it falls like 1 / n. LeNet's accuracy is back long
           before its outputs are.
