@@ -87,6 +87,8 @@ def test_a_run_that_is_killed_within_a_network_ends_in_the_same_bytes(finished, 
 def test_only_what_is_missing_is_measured_and_what_is_there_stays(finished, tmp_path):
     experiment(tmp_path, (4,)).run()
     before = file(tmp_path).read_text()
+    assert runs.is_finished(str(tmp_path), protocol((4,)), 0)
+    assert not runs.is_finished(str(tmp_path), protocol((2, 25)), 0)
     told = []
     experiment(tmp_path, (2, 25)).run(lambda *each: told.append(each[1]))
     assert told == [f'construction {way} {width}' for width, way in ALL if width != 4]
