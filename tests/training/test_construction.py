@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from fake_tasks import Task
 
@@ -29,6 +30,8 @@ def functional():
 NETWORKS = {
     'relu inside': (lambda: chain(L.Dense(5, 'relu'), L.Dense(4, 'relu'), L.Dense(2)), [True, True]),
     'relu of its own': (lambda: chain(L.Dense(5), L.ReLU(), L.Dense(2)), [True]),
+    'other ways to say relu': (lambda: chain(
+        L.Dense(5, tf.nn.relu), L.GaussianNoise(1.0), L.Dense(4, L.ReLU()), L.Dense(2)), [True, True]),
     'no relu': (lambda: chain(L.Dense(5), L.Dropout(0.2), L.Dense(4, 'relu'), L.Dense(2)), [False, True]),
     'one layer': (lambda: chain(L.Dense(2, 'softmax')), []),
     'softmax': (lambda: chain(L.Rescaling(2.0), L.Dense(5, 'relu'), L.Dense(2), L.Softmax()), [True]),
@@ -77,11 +80,13 @@ REFUSED = {
     "BatchNormalization 'norm'": lambda: chain(L.Dense(4), L.BatchNormalization(name='norm'), L.Dense(2)),
     "Sequential 'inner' for a layer": lambda: chain(
         tf_keras.Sequential([L.Dense(4, 'relu')], name='inner'), L.Dense(2)),
-    "an activation other than relu, or none, in 'act' (Dense) in front of 'last'": lambda: chain(
+    "Dense 'act' in front of 'last' with another activation": lambda: chain(
         L.Dense(4, 'tanh', name='act'), L.Dense(2, name='last')),
-    "an activation other than relu, or none, in 'gelu' (Activation) in front of 'last'": lambda: chain(
+    "Activation 'gelu' in front of 'last'": lambda: chain(
         L.Dense(4), L.Activation('gelu', name='gelu'), L.Dense(2, name='last')),
-    "an activation other than relu, or none, in 'six' (ReLU) in front of 'last'": lambda: chain(
+    "Lambda 'own' in front of 'last'": lambda: chain(
+        L.Dense(4), L.Lambda(lambda values: values, name='own'), L.Dense(2, name='last')),
+    "ReLU 'six' in front of 'last'": lambda: chain(
         L.Dense(4), L.ReLU(6.0, name='six'), L.Dense(2, name='last')),
     "Dense 'of_rows'": lambda: chain(L.Dense(4, name='of_rows'), L.Flatten(), L.Dense(2), shape=(3, 2)),
     'no dense layer': lambda: chain(L.Flatten()),

@@ -18,8 +18,8 @@ import numpy as np
 
 from tf_lottery.pruning.subset_sum import LARGEST, WAYS
 
-# What is approximated: the first unit of the first layer, this layer, and all layers.
-TARGETS = ('neuron', 'layer', 'network')
+# What is approximated, and what it is called: the first unit of the first layer, this layer, and all layers.
+TARGETS = {'neuron': 'first unit', 'layer': 'first layer', 'network': 'network'}
 
 # Numbers of an array that is in memory at once: of products, or of a hidden layer's values for all examples.
 _MOST = 2**22

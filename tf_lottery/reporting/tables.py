@@ -5,6 +5,7 @@ import math
 import textwrap
 
 from tf_lottery.branches import BRANCHES
+from tf_lottery.pruning.random_network import TARGETS
 from tf_lottery.pruning.subset_sum import WAYS
 from tf_lottery.reporting import results
 from tf_lottery.reporting.analysis import connectivity, construction, stability
@@ -100,10 +101,6 @@ def _connectivity_row(row, measure):
             *('yes' if row[name] else 'no' for name in connectivity.verdicts(measure)))
 
 
-# The parts of a network that random ones are pruned for, by `random_network.TARGETS`.
-_PARTS = {'neuron': 'first unit', 'layer': 'first layer', 'network': 'network'}
-
-
 def _construction(built, measure):
     """The table of random networks that were pruned until they were near the trained one."""
     trained = built['target_test'].mean()
@@ -121,6 +118,6 @@ def _construction(built, measure):
 
 def _construction_row(row, measure):
     outputs = (f'{row[f"{which}_output_error"] / row["max_output"]:.1e}' for which in ('mean', 'max'))
-    return (f'{row["width"]:,}', WAYS[row['way']].short, _PARTS[row['target']], results.percent(row['density']),
+    return (f'{row["width"]:,}', WAYS[row['way']].short, TARGETS[row['target']], results.percent(row['density']),
             *(f'{row[f"{which}_weight_error"]:.1e}' for which in ('median', 'max')), *outputs,
             '-' if math.isnan(row['test']) else measure.shown(row['test']))

@@ -10,8 +10,12 @@ from tf_lottery.errors import UsageError
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.random_network import Dense, approximate
 
-# What a network is asked for its outputs with, at a time.
+# Examples that a network takes at a time.
 _BATCH = 1000
+
+# Layers that hand on what they take once a network is trained.
+_TRAINING_ONLY = (tf_keras.layers.ActivityRegularization, tf_keras.layers.AlphaDropout, tf_keras.layers.Dropout,
+                  tf_keras.layers.GaussianDropout, tf_keras.layers.GaussianNoise)
 
 
 class Construction:
@@ -97,8 +101,8 @@ class _Chain:
         found = [_is_relu(each) for each in between]
         if None in found:
             other = between[found.index(None)]
-            raise _refusal(self._network, f'an activation other than relu, or none, in {other.name!r} '
-                           f'({type(other).__name__}) in front of {layer.name!r}')
+            what = f'{type(other).__name__} {other.name!r} in front of {layer.name!r}'
+            raise _refusal(self._network, f'{what} with another activation' if other in self._dense else what)
         return any(found)
 
     def entered(self, inputs):
@@ -141,13 +145,15 @@ def _in_order(network):
 
 def _is_relu(layer):
     """Whether a layer ends in a relu; None where it ends in anything else than that or nothing."""
-    if isinstance(layer, tf_keras.layers.Dropout):
+    if isinstance(layer, _TRAINING_ONLY):
         return False
     if isinstance(layer, tf_keras.layers.ReLU):
         plain = layer.max_value is None and not layer.negative_slope and not layer.threshold
         return True if plain else None
-    functions = {tf_keras.activations.relu: True, tf_keras.activations.linear: False}
-    return functions.get(getattr(layer, 'activation', None))
+    activation = getattr(layer, 'activation', None)
+    if isinstance(activation, tf_keras.layers.Layer):
+        return _is_relu(activation)
+    return {tf_keras.activations.relu: True, tf.nn.relu: True, tf_keras.activations.linear: False}.get(activation)
 
 
 def _refusal(network, what):

@@ -9,7 +9,6 @@ from tf_lottery.reporting import pictures
 _SECTION = 'A random network, pruned'
 _WIDTH = 'random products n for each weight'
 _DASHED, _DOTTED = (0, (4, 1.5)), (0, (1, 1.2))
-_TITLES = {'neuron': 'The first unit', 'layer': 'The first layer', 'network': 'The network'}
 
 
 def draw(built, measure):
@@ -59,12 +58,12 @@ def _outputs(built):
     figure, panels = pictures.panels(len(targets))
     parts = []
     for axes, target in zip(panels, targets, strict=True):
-        pictures.entitle(axes, _TITLES[target], 'error of the outputs')
+        pictures.entitle(axes, f'The {TARGETS[target]}', 'error of the outputs')
         for way, colour in _coloured(built):
             rows = shares[(shares['way'] == way) & (shares['target'] == target)]
             for (column, what), line in zip(_OFF.items(), ('-', _DASHED), strict=True):
                 _line(axes, rows, column, colour, line, f'{WAYS[way].short}: {what}')
-            parts.append(_ends(rows, 'max_output_error', f'{WAYS[way].title}, {_TITLES[target].lower()}'))
+            parts.append(_ends(rows, 'max_output_error', f'{WAYS[way].title}, the {TARGETS[target]}'))
         _log(axes, sorted(set(built['width'])))
     panels[-1].set_xlabel(_WIDTH)
     pictures.branch_legend(figure, panels)
