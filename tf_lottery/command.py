@@ -250,9 +250,10 @@ def _train(workdir, protocol, options, claims=None):
                   mininterval=0.2 if terminal else 30, disable=not claims) as bar:
 
             def progress(run, step):
-                what = run.branch if step is not None else f'line to {run.branch}'
-                bar.set_description(f'replicate {run.replicate} level {run.level} {what}', refresh=step is None)
-                bar.update(offsets[run] + step - bar.n if step is not None else 0)
+                trains = not isinstance(step, str)
+                what = run.branch if trains else step
+                bar.set_description(f'replicate {run.replicate} level {run.level} {what}', refresh=not trains)
+                bar.update(offsets[run] + step - bar.n if trains else 0)
 
             while replicate is not None:
                 if claims:
@@ -277,7 +278,7 @@ def _report(workdir):
         if len(found.summaries) > 1:
             print(f'Rewinding to step {step:,}\n')
         print(results.table(summary))
-    for table in tables.tables(found.frame, found.samples, found.lines):
+    for table in tables.tables(found.frame, found.samples, found.lines, found.built):
         print(f'{table}\n')
     print(f'Report  {report.write(workdir, found)}')
     return found.summaries

@@ -23,9 +23,10 @@ from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
 # Keys that say how much of an experiment to do, or how much to put up with, not what it is: they may change between two
 # runs in one folder.
-EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'data.skip_corrupt',
-          'data_orders', 'reinits', 'export.forms', 'export.latency_seconds', 'export.litert_python', 'export.shrink',
-          'export.within_points', 'replicates', 'pruning.levels', 'training.checkpoint_every')
+EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'construction.widths',
+          'data.skip_corrupt', 'data_orders', 'reinits', 'export.forms', 'export.latency_seconds',
+          'export.litert_python', 'export.shrink', 'export.within_points', 'replicates', 'pruning.levels',
+          'training.checkpoint_every')
 
 
 def defaults():
@@ -123,6 +124,10 @@ def defaults():
     config.connectivity.points = 30
     # Training examples that batch-norm statistics and the training error come from there.
     config.connectivity.examples = 10_000
+    config.construction = config_dict.ConfigDict()
+    # A network like the trained dense one is made by pruning a random one that has so many products of random weights
+    # in the place of each weight; () leaves it out.
+    config.construction.widths = ()
     config.replicates = 3
     config.seed = 0
 
@@ -236,6 +241,10 @@ _LONGEST = 2**29
 _PIECES = 1_000_000
 
 
+# The random weights of an input lie in memory at once.
+_WIDEST = 4096
+
+
 def _read_by(parse):
     """The kind of what a function of `steps` reads; how long an epoch is only `check` knows."""
     def kind(key, value):
@@ -306,6 +315,7 @@ VALUES = {
     'data_orders': values.whole(1, MOST_COPIES),
     'connectivity.points': values.whole(0, MOST_COPIES),
     'connectivity.examples': values.whole(1),
+    'construction.widths': values.distinct(values.whole(1, _WIDEST), '(4, 8, 16)'),
     'replicates': values.whole(1, MOST_COPIES),
     'seed': values.whole(0, _LARGEST_SEED),
     'export.within_points': values.optional(_NOT_NEGATIVE),
@@ -402,6 +412,7 @@ def check(config, data_dir=None, task=None):
     _check_criteria(protocol)
     _check_updates(protocol)
     _check_learned(protocol)
+    _check_construction(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
     allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
@@ -496,6 +507,16 @@ def _check_learned(protocol):
             if config[rule][key] != default[rule][key]:
                 raise UsageError(f'{rule}.{key} is {shown(config[rule][key])}, which no branch of this experiment '
                                  f'reads: leave it out, or choose the branch {" or ".join(map(repr, branches))}.')
+
+
+def _check_construction(protocol):
+    """Refuses the construction of networks that are not dense; the order of their layers is looked at later."""
+    widths = tuple(protocol.config.construction.widths)
+    for name, shape in protocol.shapes.items() if widths else ():
+        if len(shape) != 2:
+            raise UsageError(f'construction.widths is {widths}, which is for a chain of dense layers with relu between '
+                             f'them, and the weight {name} of {protocol.facts.about} has the shape {shape}: give '
+                             'construction.widths=(), or another network.')
 
 
 def _check_steps(protocol):

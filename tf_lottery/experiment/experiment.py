@@ -24,6 +24,7 @@ from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
 from tf_lottery.training import learned_masks, learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
+from tf_lottery.training.construction import Construction
 from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.line import Line
 from tf_lottery.training.metrics import from_csv, to_csv
@@ -85,6 +86,7 @@ class Experiment:
                               protocol.rewind_steps[0])
         if protocol.derivatives:
             self.derivatives.require(protocol.derivatives)
+        self._construction = Construction(protocol.task, data_dir) if config.construction.widths else None
 
     @functools.cached_property
     def derivatives(self):
@@ -114,12 +116,14 @@ class Experiment:
 
     def pending(self, replicate=None):
         """The runs of a replicate, or of all, that are not done, in order; what the first worker sees counts."""
-        return self._agreed(replicate, runs.pending(self.workdir, self.protocol, replicate))
+        return self._agreed(runs.wanted(self.protocol, replicate),
+                            runs.pending(self.workdir, self.protocol, replicate))
 
-    def _agreed(self, replicate, found):
-        """The runs that the first worker found, on every worker; it goes on to write when all have looked."""
-        wanted, found = runs.wanted(self.protocol, replicate), set(found)
-        return list(itertools.compress(wanted, distribute.from_chief(self.strategy, [run in found for run in wanted])))
+    def _agreed(self, wanted, found):
+        """What the first worker found of what is wanted, on every worker; it goes on to write when all have looked."""
+        found = set(found)
+        return list(itertools.compress(wanted, distribute.from_chief(
+            self.strategy, [each in found for each in wanted])))
 
     def run(self, progress=None, replicate=None):
         """Trains whatever is not done yet.
@@ -128,7 +132,7 @@ class Experiment:
         weights, and where it is made from such a run, that is written down with a warning, and the others go on.
 
         Args:
-          progress: function of (the run, the step it has come to; None while the line to it is measured), or None.
+          progress: function of (the run, the step it has come to, or in words what is measured of it), or None.
           replicate: int, the only one to train, which this process has claimed where others work in the same folder
             (claims.Claims); None: all.
 
@@ -139,10 +143,12 @@ class Experiment:
         for run in self.pending(replicate):
             self._execute(run, functools.partial(progress, run) if progress else None)
         self._connect(progress, replicate)
+        self._construct(progress, replicate)
 
     def _connect(self, progress, replicate):
         """Measures the errors on the lines between copies of a subnetwork that saw different data orders."""
-        missing = self._agreed(replicate, runs.missing_lines(self.workdir, self.protocol, replicate))
+        missing = self._agreed(runs.wanted(self.protocol, replicate),
+                               runs.missing_lines(self.workdir, self.protocol, replicate))
         if not missing:
             return
         line = Line(self.trainer, self.trainer.feed.sample(self.protocol.config.connectivity.examples))
@@ -157,10 +163,41 @@ class Experiment:
     def _measure(self, line, run, progress, stop):
         ends = self.weights(runs.original(run)), self.weights(run)
         if progress:
-            progress(run, None)
+            progress(run, f'line to {run.branch}')
         errors = line.errors(*ends, self.mask(run), self.protocol.config.connectivity.points, stop)
         if self._writes:
             storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
+
+    def _construct(self, progress, replicate):
+        """Prunes random networks until they are near the dense network, and measures how near."""
+        wanted = runs.constructions(self.protocol, replicate)
+        missing = wanted and self._agreed(wanted, runs.missing_constructions(self.workdir, self.protocol, replicate))
+        for each in missing:
+            # Of a result that was not listed yet nobody has asked how the run ended.
+            with contextlib.suppress(LeftOutError):
+                self._make(each, progress)
+        if missing:
+            distribute.barrier(self.strategy)
+
+    def _make(self, wish, progress):
+        weights = self.weights(wish.run)
+        if progress:
+            progress(wish.run, f'construction {wish.way} {wish.width}')
+
+        def begin():
+            # Who stopped alone would leave the others waiting for it at the end.
+            stopping = distribute.stopping(self.strategy, self._stop)
+            if stopping:
+                raise stopping
+
+        seed = [self.protocol.config.seed, wish.run.replicate]
+        rows = [{'width': wish.width, 'way': wish.way, 'examples': self._construction.examples, **row}
+                for row in self._construction.measure(weights, wish.way, wish.width, seed, begin)]
+        if self._writes:
+            rows += runs.read_constructions(self.workdir, wish.run)
+            # In one order, whatever was asked for first.
+            storage.write_json(self.path(wish.run, 'construction.json'),
+                               sorted(rows, key=lambda row: (row['width'], row['way'])))
 
     def _execute(self, run, progress):
         """Brings a run to its outcome; what the first worker sees of it counts."""

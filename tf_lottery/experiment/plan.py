@@ -12,7 +12,7 @@ import threadpoolctl
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import MissingFileError
 from tf_lottery.experiment import claims, runs
-from tf_lottery.pruning import allocation
+from tf_lottery.pruning import allocation, subset_sum
 from tf_lottery.pruning.updates import GRADUAL, SET
 from tf_lottery.runtime import storage
 
@@ -25,6 +25,9 @@ _WEIGHT_SECONDS = 5e-9
 
 # Of changing a mask between two steps, and of making one from scores at each step, per weight.
 _UPDATE_SECONDS, _SCORE_SECONDS = 3e-8, {'edge_popup': 6e-9, 'supermask': 1.6e-8}
+# Of a weight that is made of random products: of a step of the search for the best subset, of a product, and of it for
+# an example.
+_SEARCH_SECONDS, _PRODUCT_SECONDS, _RUN_PRODUCT_SECONDS = 5e-8, 1e-8, 1e-10
 
 # Of the time of matrix products on one core, what several cores cannot share.
 _SERIAL = 0.4
@@ -71,6 +74,7 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     done = [run for run in wanted if run not in missing]
     steps = sum(_steps(protocol, run) for run in todo)
     missing_lines = runs.missing_lines(workdir, protocol, replicate)
+    constructions = runs.missing_constructions(workdir, protocol, replicate)
     operations = steps * _operations_per_step(protocol)
     rankings = [each for each in (_ranking(protocol, run) for run in todo) if each[0]]
     passes, ranked = sum(each[0] for each in rankings), sum(each[1] for each in rankings)
@@ -106,6 +110,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
+        *([f'to make     {len(constructions)} networks by pruning random ones, {_constructed(protocol):,} weights each']
+          if constructions else []),
         *([f'to rank     {len(rankings)} networks by their derivatives, {passes:,} passes over them']
           if rankings else []),
         *([f'to change   {changes:,} masks while networks are trained'] if changes else []),
@@ -113,7 +119,7 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
           if any(scored[rule] for rule in _SCORE_SECONDS) else []),
         'time        about ' + _time(
             workdir, protocol, done, len(todo), steps, len(missing_lines) * _line_examples(protocol) + ranked, passes,
-            own, examples_per_second),
+            own + sum(_construction_seconds(protocol, each) for each in constructions), examples_per_second),
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
         'while training',
@@ -228,7 +234,20 @@ def _changes(protocol, run):
     return (protocol.end_step - 1 if rule == SET else protocol.update_until) // protocol.update_every
 
 
-def _time(workdir, protocol, done, count, steps, examples, passes, own, examples_per_second):
+def _constructed(protocol):
+    """int, the weights that are made of random products: those of the first layer for inputs of both signs."""
+    sizes = list(_sizes(protocol).values())
+    return sizes[0] + sum(sizes)
+
+
+def _construction_seconds(protocol, wish):
+    """Of making a network by pruning a random one, and running it on the test examples: float."""
+    search = 2 * 2**(wish.width / 2) * _SEARCH_SECONDS if subset_sum.WAYS[wish.way].most else 0.0
+    product = _PRODUCT_SECONDS + protocol.facts.test * _RUN_PRODUCT_SECONDS
+    return _constructed(protocol) * (wish.width * product + search)
+
+
+def _time(workdir, protocol, done, count, steps, examples, passes, beside, examples_per_second):
     """How long what is left will take, and where that comes from: text.
 
     Args:
@@ -236,14 +255,14 @@ def _time(workdir, protocol, done, count, steps, examples, passes, own, examples
       count, steps: int, of runs and of their steps that are left.
       examples: float, as many as take as long in training as what is measured and ranked.
       passes: int, over a network whose weights are ranked.
-      own: float, the seconds that masks take which change or are learned.
+      beside: float, the seconds of masks that change or are learned, and of pruning random networks.
     """
     per_step = _examples_per_step(protocol)
     steps += examples / per_step
-    ranking = own + passes * (_STEP_SECONDS + _WEIGHT_SECONDS * sum(_sizes(protocol).values()))
+    ranking = passes * (_STEP_SECONDS + _WEIGHT_SECONDS * sum(_sizes(protocol).values()))
     if examples_per_second:
-        return (f'{duration(steps * per_step / examples_per_second)} (at {examples_per_second:,.0f} examples/s in '
-                'training, thrice that in evaluation)')
+        seconds = steps * per_step / examples_per_second + beside
+        return f'{duration(seconds)} (at {examples_per_second:,.0f} examples/s in training, thrice that in evaluation)'
     timings = _timings(workdir, done)
     if timings:
         each, source = statistics.median(timings), f'from {len(timings)} of the trainings that are done'
@@ -252,7 +271,7 @@ def _time(workdir, protocol, done, count, steps, examples, passes, own, examples
         each = _STEP_SECONDS + products * (_SERIAL + (1 - _SERIAL) / os.cpu_count())
         source = (f'from the matrix products of a step and its share of the evaluations, {1000 * products:.2g} ms just '
                   'measured on one core; a GPU is faster')
-    seconds = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + ranking + steps * each
+    seconds = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + ranking + beside + steps * each
     return (f'{duration(seconds / _WITHIN)} to {duration(seconds * _WITHIN)}, with start, report and export, by how '
             f'busy the machine is ({source})')
 

@@ -9,8 +9,9 @@ import shlex
 from importlib import metadata
 
 from tf_lottery.branches import BEGINNING, BRANCHES, END
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.experiment.config import MOST_COPIES, differences
+from tf_lottery.pruning.subset_sum import WAYS
 from tf_lottery.runtime import locks, storage
 from tf_lottery.ticket import Mask, unpack
 
@@ -238,8 +239,8 @@ def _replicates(protocol, replicate):
 
 
 def is_finished(workdir, protocol, replicate):
-    """Whether all runs of a replicate are done, and the lines between them measured."""
-    return not pending(workdir, protocol, replicate) and not missing_lines(workdir, protocol, replicate)
+    """Whether all runs of a replicate are done, the lines between them measured, and its dense network constructed."""
+    return not any(missing(workdir, protocol, replicate) for missing in (pending, missing_lines, missing_constructions))
 
 
 def wanted(protocol, replicate=None):
@@ -352,3 +353,44 @@ def _missing_lines(workdir, protocol, replicate):
     endless = {end for end, result in zip(ends, read_results(workdir, ends), strict=True)
                if outcome(result) != FINISHED}
     return [run for run in copies if run in missing and not {original(run), run} & endless]
+
+
+@dataclasses.dataclass(frozen=True)
+class Construction:
+    """A random network that is pruned until it is near the dense network of a replicate.
+
+    Attributes:
+      run: Run, the dense network.
+      width: int, the random units for each input of a layer and each sign.
+      way: str, one of `subset_sum.WAYS`: how it is pruned.
+    """
+
+    run: Run
+    width: int
+    way: str
+
+
+def constructions(protocol, replicate=None):
+    """Those of an experiment, in the order in which they are made: list of Construction."""
+    return [Construction(Run(one, 0, 'ticket'), width, name)
+            for one in _replicates(protocol, replicate) for width in sorted(protocol.config.construction.widths)
+            for name, way in WAYS.items() if way.most is None or width <= way.most]
+
+
+def read_constructions(workdir, run):
+    """What has been measured of the constructions of a dense network: list of dicts, its construction.json."""
+    try:
+        return storage.read_json(storage.join(workdir, run.folder, 'construction.json'))
+    except MissingFileError:
+        return []
+
+
+def missing_constructions(workdir, protocol, replicate=None):
+    """Those of `constructions` that have not been measured, of dense networks that are not known to have diverged."""
+    missing = []
+    for one in _replicates(protocol, replicate):
+        run, wish = Run(one, 0, 'ticket'), constructions(protocol, one)
+        if wish and not (is_done(workdir, run) and outcome(*read_results(workdir, [run])) != FINISHED):
+            done = {(row['width'], row['way']) for row in read_constructions(workdir, run)}
+            missing += [each for each in wish if (each.width, each.way) not in done]
+    return missing

@@ -14,9 +14,10 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import restore
 from tf_lottery.reporting import results, tables
-from tf_lottery.reporting.analysis import connectivity, retraining, stability
+from tf_lottery.reporting.analysis import connectivity, construction, retraining, stability
 from tf_lottery.reporting.pictures import STYLE, curves, density, sweep, tickets
 from tf_lottery.reporting.pictures import connectivity as instability
+from tf_lottery.reporting.pictures import construction as widths
 from tf_lottery.reporting.pictures import retraining as methods
 from tf_lottery.reporting.pictures import stability as distances
 from tf_lottery.runtime import storage
@@ -40,6 +41,7 @@ class Findings:
       summaries: dict from rewinding step to DataFrame of `results.summarise`.
       samples: DataFrame of `stability.samples`.
       lines: DataFrame of `connectivity.lines`.
+      built: DataFrame of `construction.constructions`.
     """
 
     experiment: dict
@@ -47,6 +49,7 @@ class Findings:
     summaries: dict
     samples: pd.DataFrame
     lines: pd.DataFrame
+    built: pd.DataFrame
 
     @property
     def measures(self):
@@ -69,7 +72,7 @@ def find(workdir):
     experiment = runs.read_config(workdir)
     frame = results.load_results(workdir)
     return Findings(experiment, frame, results.summaries(frame), stability.samples(workdir, frame),
-                    connectivity.lines(frame))
+                    connectivity.lines(frame), construction.constructions(frame))
 
 
 def write(workdir, found):
@@ -77,7 +80,7 @@ def write(workdir, found):
 
     index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
     summary.csv with a line per branch and level (`results.summarise` without `results.paired`), and where there is
-    something to say, stability.csv and connectivity.csv.
+    something to say, stability.csv, connectivity.csv and construction.csv.
 
     Args:
       workdir: the experiment's folder.
@@ -110,7 +113,7 @@ def _csv_tables(found):
                  for step, summary in found.summaries.items()]
     return {'runs': _runs_table(found.frame), 'summary': pd.concat(summaries),
             'stability': stability.table(found.frame, found.samples),
-            'connectivity': connectivity.table(found.frame, found.lines)}
+            'connectivity': connectivity.table(found.frame, found.lines), 'construction': found.built}
 
 
 def _runs_table(frame):
@@ -135,7 +138,7 @@ def _html(found, sections):
         name=experiment['name'], headline=headline(found.summaries), notes=_notes(found),
         sections=sections, blocks=_blocks(found.summaries), measures=measures,
         titles=results.titles(measures, lambda measure: f'test {measure.title} '),
-        tables=tables.tables(found.frame, found.samples, found.lines), diverged=frame['diverged'].any(),
+        tables=tables.tables(found.frame, found.samples, found.lines, found.built), diverged=frame['diverged'].any(),
         command=experiment['command'], versions=experiment['versions'],
         config=json.dumps(experiment['config'], indent=2))
 
@@ -210,7 +213,7 @@ def _notes(found):
     if any(map(results.lacks_pairs, found.summaries.values())):
         notes.append('Not all levels have numbers of the same replicates: means are over those that have, and whether '
                      'a ticket wins is asked of each replicate beside its own dense network.')
-    if not frame['level'].any():
+    if found.experiment['config']['pruning']['levels'] and not frame['level'].any():
         notes.append('Pictures against density appear once a pruned level has finished.')
     return notes
 
@@ -236,5 +239,6 @@ def pictures(found):
             yield from draw(found.frame, *found.summaries.values())
         yield from distances.draw(found.samples)
     yield from instability.draw(found.lines, found.measures.lead)
+    yield from widths.draw(found.built, found.measures.lead)
     published = retraining.published(found.experiment['config'], found.measures)
     yield from methods.draw(retraining.best(found.frame), found.measures.lead, published)

@@ -1,12 +1,14 @@
-"""Stability and connectivity as tables that people read, in the shape of the papers'."""
+"""Stability, connectivity and constructions as tables that people read, in the shape of the papers'."""
 
 import dataclasses
 import math
 import textwrap
 
 from tf_lottery.branches import BRANCHES
+from tf_lottery.pruning.random_network import TARGETS
+from tf_lottery.pruning.subset_sum import WAYS
 from tf_lottery.reporting import results
-from tf_lottery.reporting.analysis import connectivity, stability
+from tf_lottery.reporting.analysis import connectivity, construction, stability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +27,14 @@ class Table:
         return '\n'.join([self.title, *textwrap.wrap(self.note, 120), *lines])
 
 
-def tables(frame, samples, lines):
+def tables(frame, samples, lines, built):
     """The tables that can be made of an experiment: list of Table.
 
     Args:
       frame: DataFrame of `results.load_results`.
       samples: DataFrame of `stability.samples`.
       lines: DataFrame of `connectivity.lines`.
+      built: DataFrame of `construction.constructions`.
     """
     made = []
     lead = results.judged_by(frame).lead
@@ -54,6 +57,8 @@ def tables(frame, samples, lines):
             'examples, computed anew at every place on the line.',
             ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
              lead.axis(lead.title), *connectivity.verdicts(lead)), [_connectivity_row(row, lead) for row in rows]))
+    if len(built):
+        made.append(_construction(built, lead))
     return made
 
 
@@ -94,3 +99,25 @@ def _connectivity_row(row, measure):
             results.percent(row['density']), str(row['n']), barrier('test'), barrier('train'),
             measure.shown(row[measure.name]),
             *('yes' if row[name] else 'no' for name in connectivity.verdicts(measure)))
+
+
+def _construction(built, measure):
+    """The table of random networks that were pruned until they were near the trained one."""
+    trained = built['target_test'].mean()
+    beside = '' if math.isnan(trained) else f' The trained network: {measure.with_unit(trained)} test {measure.title}.'
+    return Table(
+        'A random network, pruned',
+        'A random network that is twice as deep as the trained one has n products of random weights for each weight of '
+        'that: those are kept that come nearest to it, and nothing is trained. Errors of weights are shares of the '
+        f'largest weight of a layer, errors of outputs shares of the largest output on {built["examples"].max():,} '
+        f'test examples; means over replicates.{beside}',
+        ('n', 'kept', 'in the place of', 'weights left (%)', 'error of weights, median', 'largest',
+         'error of outputs, mean', 'largest', measure.axis(f'test {measure.title}')),
+        [_construction_row(row, measure) for row in construction.table(built).to_dict('records')])
+
+
+def _construction_row(row, measure):
+    outputs = (f'{row[f"{which}_output_error"] / row["max_output"]:.1e}' for which in ('mean', 'max'))
+    return (f'{row["width"]:,}', WAYS[row['way']].short, TARGETS[row['target']], results.percent(row['density']),
+            *(f'{row[f"{which}_weight_error"]:.1e}' for which in ('median', 'max')), *outputs,
+            '-' if math.isnan(row['test']) else measure.shown(row['test']))

@@ -7,6 +7,7 @@ from fake_runs import save_experiment, save_run
 from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import results, tables
 from tf_lottery.reporting.analysis import connectivity, stability
+from tf_lottery.reporting.analysis.construction import constructions
 from tf_lottery.runtime import storage
 
 
@@ -48,7 +49,7 @@ def test_the_verdicts(tmp_path):
     assert rows.loc['ticket', 'test_instability_max'] == pytest.approx(0.025)
     assert rows.loc['ticket', 'train_instability_mean'] == pytest.approx(0.01)
     assert list(rows.loc['random_mask', ['stable', 'matching']]) == [False, False]
-    (table,) = tables.tables(frame, stability.samples(str(tmp_path), frame), lines)
+    (table,) = tables.tables(frame, stability.samples(str(tmp_path), frame), lines, constructions(frame))
     assert ('Winning ticket', '0', '80.0', '2', '1.75 [1.00, 2.50]', '1.00 [1.00, 1.00]', '89.90', 'yes',
             'yes') in table.rows
 
@@ -74,7 +75,7 @@ def test_each_rewinding_step_has_its_own_copies_of_the_dense_network_and_shares_
     assert list(rows['accuracy']) == pytest.approx([0.85, 0.8985, 0.91, 0.70, 0.899, 0.91])
     assert list(rows['matching']) == [False, True, True, False, True, True]
     assert list(rows['n']) == [1] * 6
-    (table,) = tables.tables(frame, stability.samples(str(tmp_path), frame), lines)
+    (table,) = tables.tables(frame, stability.samples(str(tmp_path), frame), lines, constructions(frame))
     assert [(row[0], row[1], row[6], row[8]) for row in table.rows[:3]] == [
         ('Dense network', '0', '85.00', 'no'), ('Dense network', '500', '89.85', 'yes'),
         ('Dense network', '2,000', '91.00', 'yes')]

@@ -9,6 +9,7 @@ from fake_runs import REGRESSION, save_experiment, save_run
 from tf_lottery.experiment.runs import Run
 from tf_lottery.reporting import results, tables
 from tf_lottery.reporting.analysis import stability
+from tf_lottery.reporting.analysis.construction import constructions
 from tf_lottery.runtime import storage
 from tf_lottery.ticket import Mask, pack
 
@@ -77,7 +78,7 @@ def test_the_table_has_the_papers_shape(workdir):
     assert (row['pruning_random_mask_l2_mean'], row['pruning_random_mask_l2_std']) == (5.0, 0.0)
     assert row['accuracy_ticket_mean'] == pytest.approx((0.9 + 0.9 + 0.91) / 3)
     assert row['accuracy_full_mean'] == pytest.approx(0.9)
-    (table,) = tables.tables(frame, stability.samples(workdir, frame), _no_lines(frame))
+    (table,) = tables.tables(frame, stability.samples(workdir, frame), _no_lines(frame), constructions(frame))
     assert table.rows[0][:4] == ('0', '80.0', '2.0 ± 0.8 / 8.0 ± 0.0', '2.0 ± 0.0 / 5.0 ± 0.0')
     assert str(table).splitlines()[0] == 'Stability'
 
@@ -98,7 +99,7 @@ def test_the_table_holds_the_leading_measure_in_its_unit(workdir):
     (row,) = stability.table(frame, stability.samples(workdir, frame)).to_dict('records')
     assert row['mae_ticket_mean'] == pytest.approx((0.010 + 0.010 + 0.012) / 3)
     assert row['mae_full_mean'] == 0.010
-    (table,) = tables.tables(frame, stability.samples(workdir, frame), _no_lines(frame))
+    (table,) = tables.tables(frame, stability.samples(workdir, frame), _no_lines(frame), constructions(frame))
     assert table.header[-2:] == ('mean absolute error of the full network (mm)', 'mean absolute error (mm)')
     assert table.rows[0][-2:] == ('10.0 ± 0.0', '10.7 ± 0.9 / 10.0 ± 0.0')
     assert 'and of the test mean absolute error at the end' in table.note
