@@ -95,6 +95,10 @@ def shorten(settings):
         toy.update({'data.image_size': 107 if settings.model.name == 'inception_v3' else 32, 'data.train': 441,
                     'data.test': 53, 'data.validation': 41})
     toy['pruning.rewind_to'] = '0it,2it' if ',' in settings.pruning.rewind_to else '0it'
+    if {'set', 'rigl'} & set(settings.branches):
+        toy['sparse.update_every'] = '2it'
+    if settings.edge_popup.warmup != '0it':
+        toy['edge_popup.warmup'] = '2it'
     if settings.construction.widths:
         toy['construction.widths'] = (2, 3)
     if 0 in settings.branch_levels:
