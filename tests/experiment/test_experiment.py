@@ -316,7 +316,7 @@ def test_gradual_pruning_follows_any_schedule(tmp_path, finished):
     assert done.mask(run).kept == ticket(finished, 'ticket', level=1).mask.kept
     assert done.updates.of(run, 0).steps == (10,)
     for name, sentence in (
-            ('half', 'ends at a sparsity of 0.1 where it is given 0.2: have it prune to that before the last of the'),
+            ('half', 'ends at a sparsity of 0.05 where it is given 0.1: have it prune to that before the last of the'),
             ('broken', r'ends in ZeroDivisionError \(division by zero\): mend it, or give another sparse.schedule')):
         with pytest.raises(UsageError, match=sentence):
             experiment(tmp_path / name, ('gradual',), 1, **{'sparse.schedule': f'{path}:{name}'})

@@ -18,6 +18,7 @@ from tf_lottery.errors import UsageError, in_one_line, shown
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
+from tf_lottery.runtime import elsewhere
 from tf_lottery.tasks.task import GROUPS, Facts
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
@@ -492,6 +493,11 @@ def _check_updates(protocol):
         for level in protocol.branch_levels:
             allocation.distributed_counts(protocol.shapes, protocol.fractions, level, config.pruning.scope,
                                           config.sparse.distribution)
+    if own_schedule and protocol.branch_levels:
+        # TensorFlow must not have begun here.
+        elsewhere.call('tf_lottery.pruning.schedules:check', config.sparse.schedule, sorted({
+            1 - allocation.level_density(fraction, level) for fraction in protocol.fractions.values() if fraction
+            for level in (protocol.branch_levels[0], protocol.branch_levels[-1])}), end)
 
 
 def _check_learned(protocol):

@@ -3,12 +3,7 @@
 import math
 
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning import allocation, schedules, updates
-from tf_lottery.runtime import objects
-
-# Schedules compute in float32.
-_SAME_SPARSITY = 1e-5
 
 
 class MaskUpdates:
@@ -59,7 +54,7 @@ class MaskUpdates:
 
         def kept(fraction, size, last):
             """How many weights each pruning leaves; at the last one exactly as many as the level has."""
-            return {step: last if abs(sparsity - ends[fraction]) <= _SAME_SPARSITY else
+            return {step: last if abs(sparsity - ends[fraction]) <= schedules.SAME_SPARSITY else
                     allocation.keep_count(size, 1 - sparsity) for step, sparsity in courses[fraction].items()}
 
         if protocol.config.pruning.scope == 'global':
@@ -79,15 +74,4 @@ class MaskUpdates:
             every = protocol.update_every
             return schedules.prunings(schedules.gradual(sparsity, every, protocol.update_until // every * every),
                                       protocol.end_step)
-        course = self._course_of_its_own(own, sparsity)
-        last = [*course.values()][-1] if course else 0.0
-        if abs(last - sparsity) > _SAME_SPARSITY:
-            raise UsageError(f'sparse.schedule={shown(own)} ends at a sparsity of {last:g} where it is given '
-                             f'{sparsity:g}: have it prune to that before the last of the {protocol.end_step} steps.')
-        return course
-
-    def _course_of_its_own(self, reference, sparsity):
-        make = objects.load(reference, 'sparse.schedule')
-        file = objects.file_of(reference)
-        with objects.told(file, (file, 'mend it'), 'mend it, or give another sparse.schedule'):
-            return schedules.prunings(make(sparsity, self._protocol.end_step), self._protocol.end_step)
+        return schedules.own_prunings(own, sparsity, protocol.end_step)

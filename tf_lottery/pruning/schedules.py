@@ -8,8 +8,12 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.sparsity import keras as sparsity
 
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning.allocation import level_density
+from tf_lottery.runtime import objects
+
+# Schedules compute in float32.
+SAME_SPARSITY = 1e-5
 
 
 class _Schedule(sparsity.PruningSchedule):
@@ -114,3 +118,31 @@ def prunings(schedule, end):
 
     prunes, sparsities = (array.numpy() for array in at(tf.range(1, end + 1, dtype=tf.int64)))
     return {int(step): float(sparsities[step]) for step in prunes.nonzero()[0]}
+
+
+def own_prunings(reference, end_sparsity, end):
+    """What `prunings` returns of a schedule of the user's own.
+
+    Args:
+      reference: str, 'schedules.py:name', of a function from a sparsity and the steps of training to a PruningSchedule.
+      end_sparsity: float, what it has to come to.
+      end: int, the steps of training.
+
+    Raises:
+      UsageError: there is none, it fails, or it does not come to that.
+    """
+    make = objects.load(reference, 'sparse.schedule')
+    file = objects.file_of(reference)
+    with objects.told(file, (file, 'mend it'), 'mend it, or give another sparse.schedule'):
+        course = prunings(make(end_sparsity, end), end)
+    last = [*course.values()][-1] if course else 0.0
+    if abs(last - end_sparsity) > SAME_SPARSITY:
+        raise UsageError(f'sparse.schedule={shown(reference)} ends at a sparsity of {last:g} where it is given '
+                         f'{end_sparsity:g}: have it prune to that before the last of the {end} steps.')
+    return course
+
+
+def check(reference, sparsities, end):
+    """Refuses what `own_prunings` does, for any of some sparsities."""
+    for end_sparsity in sparsities:
+        own_prunings(reference, end_sparsity, end)

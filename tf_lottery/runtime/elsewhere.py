@@ -13,7 +13,7 @@ import tempfile
 
 from tf_lottery import errors
 from tf_lottery.errors import StorageError, UsageError
-from tf_lottery.runtime import objects
+from tf_lottery.runtime import keras2, objects
 
 
 def call(reference, *arguments):
@@ -51,7 +51,10 @@ def _answer(job):
     with open(job) as file:
         reference, arguments = json.load(file)
     try:
-        answer = None, objects.load(reference, 'function')(*arguments)
+        # Its module may import TensorFlow's libraries, and they greet.
+        with keras2.quiet_start():
+            function = objects.load(reference, 'function')
+        answer = None, function(*arguments)
     except (UsageError, StorageError) as error:
         answer = type(error).__name__, str(error)
     with open(job, 'w') as file:
