@@ -16,7 +16,7 @@ from tf_lottery import steps, tasks, values
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import UsageError, in_one_line, shown
 from tf_lottery.experiment.forms import FORMS
-from tf_lottery.pruning import allocation
+from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
 from tf_lottery.tasks.task import GROUPS, Facts
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
@@ -77,6 +77,8 @@ def defaults():
     config.pruning.criterion = 'magnitude'
     # Training examples that the derivatives come from which some criteria, here and before training, ask for.
     config.pruning.examples = 100
+    # What is pruned as one, as of pruning/structure.py: '2:4', 'block_4x4', 'channels'; None is single weights.
+    config.pruning.structure = config_dict.placeholder(str)
     config.pruning.levels = 20
     # The rewinding step k; several, as in '0it,100it,500it', are a sweep: the dense network is trained once for all.
     config.pruning.rewind_to = '0it'
@@ -153,6 +155,11 @@ class Protocol:
         return self.config.pruning.levels
 
     @property
+    def structure(self):
+        """What is pruned as one, of `pruning.structure`."""
+        return structure.find(self.config.pruning.structure)
+
+    @property
     def criteria(self):
         """What the experiment ranks weights by: dict from the branch that does so before training, and from None where
         trained weights are ranked, to criteria.Criterion."""
@@ -215,6 +222,11 @@ def _read_by(parse):
 # 'own' is that of a task of one's own, with the learning rate that it has.
 _OPTIMIZERS = {**OPTIMIZERS, 'own': ()}
 
+
+def _structure(key, value):
+    structure.find(value, key)
+
+
 _LENGTH, _LENGTHS = _read_by(steps.parse), _read_by(steps.parse_list)
 _POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
 _NOT_NEGATIVE = values.number(lambda number: number >= 0, 'give a number of 0 or more')
@@ -254,6 +266,7 @@ VALUES = {
     'pruning.scope': values.one_of(allocation.SCOPES),
     'pruning.criterion': values.one_of(tuple(CRITERIA)),
     'pruning.examples': values.whole(1),
+    'pruning.structure': _structure,
     'pruning.levels': values.whole(0, MOST_COPIES),
     'pruning.rewind_to': _LENGTHS,
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
@@ -358,8 +371,7 @@ def check(config, data_dir=None, task=None):
     _check_criteria(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
-    allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
-                     protocol.levels, config.pruning.scope)
+    _check_structure(protocol)
     return protocol
 
 
@@ -398,6 +410,19 @@ def _check_criteria(protocol):
     elif pruning.examples > facts.train:
         raise UsageError(f'pruning.examples is {pruning.examples}, and {facts.about} has {facts.train} examples to '
                          'train on: give as many or fewer.')
+
+
+def _check_structure(protocol):
+    """Refuses counts that do not come out, and what would take a structure apart."""
+    pruning, form = protocol.config.pruning, protocol.structure
+    if pruning.structure == 'channels' and pruning.output_fraction:
+        raise UsageError(f'pruning.output_fraction is {pruning.output_fraction:g}, but the channels of the output '
+                         "layer are the answers, which pruning.structure='channels' leaves alone: give "
+                         '--config.pruning.output_fraction=0.')
+    if form.rigid and protocol.config.export.shrink:
+        raise UsageError(f'export.shrink is True, which would leave out rows and columns, and so move weights out of '
+                         f'their places in pruning.structure={pruning.structure!r}: leave export.shrink out.')
+    form.check(protocol.shapes, protocol.fractions, protocol.levels, pruning.scope)
 
 
 def _check_steps(protocol):
@@ -498,6 +523,9 @@ def _fractions(pruning, weights):
     for group in GROUPS:
         value = pruning[f'{group}_fraction']
         by_group[group] = pruning.fraction if value is None else value
+    if pruning.structure == 'channels':
+        # The channels of the output layer are the answers.
+        by_group['output'] = 0
     return {name: by_group[weight.group] for name, weight in weights.items()}
 
 

@@ -16,8 +16,7 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import ClusterError, CorruptFileError, EmptiedError, LeftOutError, MissingFileError
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import identity
-from tf_lottery.pruning import wrapper
-from tf_lottery.pruning.allocation import keep_highest, keep_highest_anywhere
+from tf_lottery.pruning import channels, wrapper
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
@@ -78,6 +77,8 @@ class Experiment:
         self.trainer = Trainer(protocol.task, feed, settings, strategy)
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
                               protocol.rewind_steps[0])
+        if config.pruning.structure == 'channels':
+            channels.require(self.trainer.network, protocol.fractions)
         if protocol.derivatives:
             self.derivatives.require(protocol.derivatives)
 
@@ -351,6 +352,10 @@ class At:
             mask = self._ranked(criterion, mask, weights, part, None)
         return mask
 
+    def shuffled(self, mask):
+        """The random-mask control of a mask: of the same structure, at random places of this run's own seed."""
+        return self._protocol.structure.shuffled(mask, self.seed)
+
     def _prune(self, run):
         criterion, weights = CRITERIA[self._protocol.config.pruning.criterion], self._experiment.weights(run)
         return self._ranked(criterion, self._experiment.mask(run), weights, self._run.level, run.folder)
@@ -363,9 +368,9 @@ class At:
         """
         scope = self._protocol.config.pruning.scope
         found = scores(criterion, self._layers(criterion, mask, weights), criterion.anywhere or scope == 'global')
-        keep = keep_highest_anywhere if criterion.anywhere else keep_highest
         try:
-            return keep(mask, found, self._protocol.fractions, level, scope)
+            return self._protocol.structure.keep(
+                mask, found, self._protocol.fractions, level, scope, anywhere=criterion.anywhere)
         except EmptiedError as error:
             raise LeftOutError(str(error), runs.EMPTIED, after) from error
 

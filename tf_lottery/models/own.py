@@ -137,14 +137,14 @@ def prunable_shapes(network, skip=()):
       dict as of `models.Network.prunable_shapes`: kernels of more than two dimensions are of the group 'conv', weights
       that no other prunable weight follows are of 'output', all others of 'dense'.
     """
-    from tf_lottery.pruning import wrapper
+    from tf_lottery.pruning import channels, wrapper
 
     places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
     wrapped = wrapper.prunable(network, skip)
     if not wrapper.wrappers(wrapped):
         return {}
     weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
-    last = _last(network, {id(weight) for weight in weights.values()})
+    last = channels.last(network, {id(weight) for weight in weights.values()})
     return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
                    tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
 
@@ -154,19 +154,15 @@ def _described(tensors):
     return ' and '.join(f'{tensor.dtype.name} of shape {tuple(tensor.shape[1:])}' for tensor in tensors)
 
 
-def _before(tensor):
-    """The layer that makes a tensor of a functional model, and the tensors that it takes there."""
-    layer, number, _ = tensor._keras_history
-    return layer, layer._inbound_nodes[number].keras_inputs
-
-
 def _ends_in_softmax(network):
     """Whether a softmax is the last thing that is done to the outputs, casts and other linear activations aside."""
     import tf_keras
 
+    from tf_lottery.pruning import channels
+
     (tensor,) = network.outputs
     while True:
-        layer, inputs = _before(tensor)
+        layer, inputs = channels.before(tensor)
         activation = getattr(layer, 'activation', None)
         if isinstance(layer, tf_keras.Model):
             return len(layer.outputs) == 1 and _ends_in_softmax(layer)
@@ -175,25 +171,6 @@ def _ends_in_softmax(network):
         if not isinstance(layer, tf_keras.layers.Activation) or activation is not tf_keras.activations.linear:
             return False
         (tensor,) = inputs
-
-
-def _last(network, prunable):
-    """ids of those prunable weights that stand in the last layers that have some, on each way to the output."""
-    import tf_keras
-
-    found, seen, tensors = set(), set(), list(network.outputs)
-    while tensors:
-        tensor = tensors.pop()
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        layer, inputs = _before(tensor)
-        own = _last(layer, prunable) if isinstance(layer, tf_keras.Model) else {
-            id(weight) for weight in layer.weights if id(weight) in prunable}
-        found |= own
-        if not own:
-            tensors += inputs
-    return found
 
 
 def _places(network):
