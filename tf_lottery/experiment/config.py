@@ -419,10 +419,20 @@ def _check_structure(protocol):
         raise UsageError(f'pruning.output_fraction is {pruning.output_fraction:g}, but the channels of the output '
                          "layer are the answers, which pruning.structure='channels' leaves alone: give "
                          '--config.pruning.output_fraction=0.')
-    if form.rigid and protocol.config.export.shrink:
-        raise UsageError(f'export.shrink is True, which would leave out rows and columns, and so move weights out of '
-                         f'their places in pruning.structure={pruning.structure!r}: leave export.shrink out.')
+    shrinks(protocol, protocol.config.export.shrink, False)
     form.check(protocol.shapes, protocol.fractions, protocol.levels, pruning.scope)
+
+
+def shrinks(protocol, wish, otherwise):
+    """Whether an export shrinks: as is wished, and where nothing is, `otherwise` unless a structure would be lost.
+
+    Raises:
+      UsageError: it is wished where it would take the structure apart.
+    """
+    if wish and protocol.structure.rigid:
+        raise UsageError('export.shrink is True, which leaves out rows and columns of weights, and so takes '
+                         f'pruning.structure={protocol.config.pruning.structure!r} apart: leave export.shrink out.')
+    return otherwise and not protocol.structure.rigid if wish is None else wish
 
 
 def _check_steps(protocol):

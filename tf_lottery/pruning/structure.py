@@ -209,8 +209,9 @@ class SomeOfEach(Weights):
                                  'weights of 2 or 4, as in TF-MOT: never prune it, by a fraction of 0.')
             left = self._left(allocation.level_density(fractions[name], levels))
             if left != self._kept:
-                raise UsageError(f'{levels} levels that each prune {fractions[name]:g} of {name} keep {left} of each '
-                                 f'{self._of} weights, not {self._kept}: prune {self._remedy(fractions, pruned)}.')
+                raise UsageError(f'level {levels} would leave {left} of each {self._of} weights in {name}, not '
+                                 f'{self._kept} ({fractions[name]:g} pruned per level): prune '
+                                 f'{self._remedy(fractions, pruned)}.')
 
     def _remedy(self, fractions, names):
         """How many levels do with these fractions, or fractions that do."""
