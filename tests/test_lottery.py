@@ -540,3 +540,31 @@ def test_a_model_may_be_frozen_and_compiled_anew_after_a_level(examples):
         model.get_layer('first').trainable = False
         model.compile('adam', 'mse')
     assert (level.start, level.end) == (0, END)
+
+
+@pytest.mark.parametrize(('structure', 'fraction', 'n', 'kept'), [
+    ('channels', 0.5, 2, 3), ('block_5x2', 0.5, 2, 1), ('2:4', 0.5, 1, 30), ('1:5', 0.5, 2, 10)])
+def test_a_model_of_ones_own_is_pruned_in_groups(examples, structure, fraction, n, kept):
+    model, before = make(), None
+    for level in tf_lottery.levels(model, fraction, n, structure=structure, fractions={'last': 0}):
+        fit(model, examples, level)
+        assert before is None or level.mask.is_subset_of(before)
+        before = level.mask
+    assert before['last/kernel'].all()
+    first = before['first/kernel']
+    # Half of ten units, and half of five rounded to even; of the five blocks; two of the first four of five, and the
+    # last one.
+    groups = first.any(axis=0).sum() if structure == 'channels' else (
+        first.reshape(5, 5, 2).any(axis=(0, 2)).sum() if structure == 'block_5x2' else first.sum())
+    assert groups == {'channels': 2}.get(structure, kept)
+    if structure == 'channels':
+        assert np.array_equal(first, np.broadcast_to(first[0], first.shape))
+
+
+def test_a_structure_that_a_model_cannot_have_is_refused_before_the_first_level():
+    for structure, sentence in (
+            ('channels', "^the channels of last/kernel are outputs of model 'sequential.*: never prune it, by a frac"),
+            ('block', "^structure is 'block': give 'channels'"),
+            ('2:4', r'^level 10 would leave 0 of each 4 weights in first/kernel, not 2 \(0.2 pruned per level\): p')):
+        with pytest.raises(UsageError, match=sentence):
+            next(tf_lottery.levels(make(), structure=structure))

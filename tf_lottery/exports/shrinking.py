@@ -344,12 +344,13 @@ class _Weighted(_Opaque):
         return self._taps(step)[..., step.output.read].any(axis=(0, 2))
 
     def _stand_in(self, step):
-        """int, the constant input that stays for all that cannot become a bias, the largest; None where there is none.
+        """int, the constant input that stays for all that cannot become a bias; None where there is none.
 
-        Of constants a and b, a w_a + b w_b = a (w_a + b / a w_b) at every place, those at the border included.
+        Of constants a and b, a w_a + b w_b = a (w_a + b / a w_b) at every place, those at the border included. It is
+        the first that is not small beside others, so that readers along a chain of sums choose the same one.
         """
         sizes = np.where(step.input.is_constant & ~_folds(step) & self._feeds(step), np.abs(step.input.constant), 0)
-        return int(np.argmax(sizes)) if sizes.any() else None
+        return int(np.argmax(sizes > sizes.max() / 100)) if sizes.any() else None
 
     def _kernel(self, step):
         """The kernel as float64, the weights of constants that go added to those of the one that stands in for them."""

@@ -30,8 +30,9 @@ def require(model, fractions):
             continue
         for layer in layers:
             if any(value is weight for value in vars(layer).values()) and type(layer) not in _LAYERS:
-                raise UsageError(f'{name} is of a {type(layer).__name__}, whose last axis is not known to be output '
-                                 "channels, as the structure 'channels' needs: never prune it, by a fraction of 0.")
+                raise UsageError(f'{name} is a weight of {type(layer).__name__}, whose last axis is not known to be '
+                                 "output channels, as the structure 'channels' needs: never prune it, by a fraction of "
+                                 '0.')
         if id(weight) in answers:
             raise UsageError(f"the channels of {name} are outputs of model {model.name!r}, which the structure "
                              "'channels' leaves alone: never prune it, by a fraction of 0.")
