@@ -95,6 +95,8 @@ def shorten(settings):
         toy.update({'data.image_size': 107 if settings.model.name == 'inception_v3' else 32, 'data.train': 441,
                     'data.test': 53, 'data.validation': 41})
     toy['pruning.rewind_to'] = '0it,2it' if ',' in settings.pruning.rewind_to else '0it'
+    # Some structures come out at their own number of levels.
+    toy['pruning.levels'] = min(toy['pruning.levels'], settings.pruning.levels)
     if 0 in settings.branch_levels:
         toy['branch_levels'] = (0, *toy['branch_levels'])
     settings.update_from_flattened_dict(toy)
