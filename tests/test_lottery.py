@@ -563,7 +563,7 @@ def test_a_model_of_ones_own_is_pruned_in_groups(examples, structure, fraction, 
 
 def test_a_structure_that_a_model_cannot_have_is_refused_before_the_first_level():
     for structure, sentence in (
-            ('channels', "^the channels of last/kernel are outputs of model 'sequential.*: never prune it, by a frac"),
+            ('channels', "^the channels of last/kernel are outputs of model 'sequential.*: give fractions={'last/k"),
             ('block', "^structure is 'block': give 'channels'"),
             ('2:4', r'^level 10 would leave 0 of each 4 weights in first/kernel, not 2 \(0.2 pruned per level\): p')):
         with pytest.raises(UsageError, match=sentence):

@@ -20,7 +20,7 @@ from tf_lottery.errors import ClusterError, CorruptFileError, Interrupted, Missi
 from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.claims import Claims
 from tf_lottery.experiment.experiment import At, Experiment, _write_tensorboard, replicate_seeds
-from tf_lottery.pruning import channels, wrapper
+from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.initialisations import noisy
 from tf_lottery.runtime import distribute, locks, storage
@@ -980,11 +980,3 @@ def test_what_is_pruned_in_groups_is_resumed_to_the_bit(tmp_path):
             tmp_path / 'pieces/replicate_0/level_01/ticket/result.json').exists() else None).run()
     structured(tmp_path / 'pieces', *what).run()
     assert files(tmp_path / 'pieces') == files(tmp_path / 'whole')
-
-
-def test_channels_that_a_network_does_not_have_are_told_before_training(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(channels, 'require', lambda network, fractions: asked.append(fractions))
-    for name in ('channels', 'block_4x4'):
-        experiment(tmp_path / name, ('ticket',), 1, **{'pruning.structure': name, 'pruning.output_fraction': None})
-    assert asked == [{'fc1/kernel': 0.2, 'fc2/kernel': 0.2, 'output/kernel': 0}]

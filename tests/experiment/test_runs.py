@@ -484,6 +484,22 @@ def test_how_much_damage_is_put_up_with_may_change(tmp_path):
     assert runs.read_config(str(tmp_path))['config']['data']['skip_corrupt'] == 3
 
 
+def test_a_folder_that_knows_less_of_weights_is_of_the_same_experiment(tmp_path):
+    what = protocol()
+    runs.claim(str(tmp_path), what, '')
+    stored = runs.read_config(str(tmp_path))
+    for weight in stored['facts']['weights'].values():
+        # What folders of before do not have.
+        del weight['channels']
+    storage.write_json(str(tmp_path / 'config.json'), stored)
+    runs.check_same(str(tmp_path), what)
+    assert config.restore(stored).facts == what.facts
+    stored['facts']['weights']['fc2/kernel']['shape'][1] = 99
+    storage.write_json(str(tmp_path / 'config.json'), stored)
+    with pytest.raises(UsageError, match='the weights or the examples of lenet_300_100 on mnist have changed since'):
+        runs.check_same(str(tmp_path), what)
+
+
 def test_what_the_command_line_cannot_say_is_not_the_remedy(tmp_path):
     runs.claim(str(tmp_path), protocol(**{'training.schedule': 'steps', 'training.milestones': ('5it', '9it')}), '')
     with pytest.raises(UsageError, match=r"Choose another --workdir, or give '--config.training.milestones=\['"):

@@ -24,29 +24,28 @@ def test_dense_and_convolutional_layers_have_channels():
     channels.require(model, fractions(model, output=0))
 
 
-@pytest.mark.parametrize(('make', 'kind'), [
-    (lambda: layers.Conv2DTranspose(4, 3), 'Conv2DTranspose'),
-    (lambda: layers.LocallyConnected2D(4, 3), 'LocallyConnected2D')])
-def test_other_layers_are_refused_unless_they_are_never_pruned(make, kind):
-    model = network(layers.Conv2D(3, 1), make())
-    own = fractions(model, output=0)
-    with pytest.raises(UsageError) as error:
-        channels.require(model, own)
-    assert str(error.value).endswith(f"is a weight of {kind}, whose last axis is not known to be output channels, as "
-                                     "the structure 'channels' needs: never prune it, by a fraction of 0.")
-    assert str(error.value).split()[0] in own
-    channels.require(model, {name: fraction if name.startswith('conv2d/') else 0 for name, fraction in own.items()})
-
-
-def test_recurrent_layers_and_tables_have_no_channels():
-    for kind in ('LSTM', 'GRU', 'SimpleRNN'):
-        model = wrapper.prunable(tf_keras.Sequential([
-            layers.InputLayer((5,)), layers.Embedding(9, 3, name='table'), getattr(layers, kind)(4),
-            layers.Dense(2, name='output')]))
-        with pytest.raises(UsageError, match=f'is a weight of {kind}Cell, whose last axis'):
-            channels.require(model, fractions(model, output=0, table=0))
-    with pytest.raises(UsageError, match='^table/embeddings is a weight of Embedding, whose last axis'):
+@pytest.mark.parametrize('layer', [layers.Conv2DTranspose, layers.LocallyConnected2D])
+def test_other_layers_are_refused_unless_they_are_never_pruned(layer):
+    model = network(layers.Conv2D(3, 1), layer(4, 3, name='other'))
+    assert channels.missing(model) == {'other/kernel'}
+    with pytest.raises(UsageError, match="^the last axis of other/kernel is not known .*: give fractions={'other/k"):
         channels.require(model, fractions(model, output=0))
+    channels.require(model, fractions(model, output=0, other=0))
+
+
+@pytest.mark.parametrize('layer', [layers.LSTM, layers.GRU, layers.SimpleRNN])
+def test_recurrent_layers_and_tables_have_no_channels(layer):
+    model = wrapper.prunable(tf_keras.Sequential([
+        layers.InputLayer((5,)), layers.Embedding(9, 3, name='table'), layer(4, name='recurrent'),
+        layers.Dense(2, name='output')]))
+    assert channels.missing(model) == set(wrapper.prunable_variables(model)) - {'output/kernel'}
+    assert len(channels.missing(model)) == 3
+
+
+def test_attention_has_no_channels():
+    image = tf_keras.Input((4, 6))
+    model = wrapper.prunable(tf_keras.Model(image, layers.Dense(2)(layers.MultiHeadAttention(2, 3)(image, image))))
+    assert channels.missing(model) == set(list(wrapper.prunable_variables(model))[:-1])
 
 
 def test_the_channels_that_are_answers_are_refused_unless_they_are_never_pruned():

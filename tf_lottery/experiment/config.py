@@ -415,10 +415,15 @@ def _check_criteria(protocol):
 def _check_structure(protocol):
     """Refuses counts that do not come out, and what would take a structure apart."""
     pruning, form = protocol.config.pruning, protocol.structure
-    if pruning.structure == 'channels' and pruning.output_fraction:
-        raise UsageError(f'pruning.output_fraction is {pruning.output_fraction:g}, but the channels of the output '
-                         "layer are the answers, which pruning.structure='channels' leaves alone: give "
-                         '--config.pruning.output_fraction=0.')
+    if pruning.structure == 'channels':
+        if pruning.output_fraction:
+            raise UsageError(f'pruning.output_fraction is {pruning.output_fraction:g}, but the channels of the output '
+                             "layer are the answers, which pruning.structure='channels' leaves alone: give "
+                             '--config.pruning.output_fraction=0.')
+        weights = protocol.facts.weights
+        structure.require_channels(
+            {name for name, weight in weights.items() if weight.channels}, protocol.fractions,
+            lambda name: f'give --config.pruning.{weights[name].group}_fraction=0')
     shrinks(protocol, protocol.config.export.shrink, False)
     form.check(protocol.shapes, protocol.fractions, protocol.levels, pruning.scope)
 

@@ -16,7 +16,7 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import ClusterError, CorruptFileError, EmptiedError, LeftOutError, MissingFileError
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import identity
-from tf_lottery.pruning import channels, wrapper
+from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
@@ -77,8 +77,6 @@ class Experiment:
         self.trainer = Trainer(protocol.task, feed, settings, strategy)
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
                               protocol.rewind_steps[0])
-        if config.pruning.structure == 'channels':
-            channels.require(self.trainer.network, protocol.fractions)
         if protocol.derivatives:
             self.derivatives.require(protocol.derivatives)
 

@@ -99,7 +99,7 @@ def shapes(reference, input_shape, classes):
 def _shapes_elsewhere(reference, input_shape, classes, folder):
     """`shapes`, asked once; `folder` is the working directory, which the reference is relative to."""
     del folder
-    return {name: (group, tuple(shape), places) for name, (group, shape, places) in elsewhere.call(
+    return {name: (group, tuple(shape), *others) for name, (group, shape, *others) in elsewhere.call(
         f'{__name__}:shapes', reference, input_shape, classes).items()}
 
 
@@ -135,7 +135,8 @@ def prunable_shapes(network, skip=()):
 
     Returns:
       dict as of `models.Network.prunable_shapes`: kernels of more than two dimensions are of the group 'conv', weights
-      that no other prunable weight follows are of 'output', all others of 'dense'.
+      that no other prunable weight follows are of 'output', all others of 'dense'. What it says of each weight ends in
+      a bool: whether its last axis is known to be the output channels of a layer, as in all of the papers' networks.
     """
     from tf_lottery.pruning import channels, wrapper
 
@@ -145,8 +146,10 @@ def prunable_shapes(network, skip=()):
         return {}
     weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
     last = channels.last(network, {id(weight) for weight in weights.values()})
+    missing = channels.missing(wrapped)
     return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
-                   tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
+                   tuple(weight.shape), places.get(id(weight), 1), name not in missing)
+            for name, weight in weights.items()}
 
 
 def _described(tensors):

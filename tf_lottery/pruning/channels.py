@@ -3,12 +3,20 @@
 import tf_keras
 
 from tf_lottery.errors import UsageError
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import structure, wrapper
 
 # Layers whose prunable weight has the output channels on its last axis. Of others the last axis is something else: a
 # gate of a recurrent unit, a feature of one head of attention, the inputs of a transposed convolution.
 _LAYERS = tuple(getattr(tf_keras.layers, name) for name in (
     'Dense', 'Conv1D', 'Conv2D', 'Conv3D', 'SeparableConv1D', 'SeparableConv2D'))
+
+
+def missing(model):
+    """Returns the names of those prunable weights of a wrapped model whose last axis is not known to be channels."""
+    layers = [layer for holder in wrapper.wrappers(model).values()
+              for layer in (holder.layer, *holder.layer.submodules)]
+    return {name for name, (_, weight, *_) in wrapper.prunable_variables(model).items() for layer in layers
+            if type(layer) not in _LAYERS and any(value is weight for value in vars(layer).values())}
 
 
 def require(model, fractions):
@@ -19,23 +27,20 @@ def require(model, fractions):
       fractions: mapping from the name of each prunable weight to the fraction pruned per level; 0 never prunes it.
 
     Raises:
-      UsageError: a layer is not known to have its output channels on the last axis, or they are outputs of the model.
+      UsageError: a weight has no channels, or they are outputs of the model.
     """
-    weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(model).items()}
-    layers = [layer for holder in wrapper.wrappers(model).values()
-              for layer in (holder.layer, *holder.layer.submodules)]
-    answers = last(model, {id(weight) for weight in weights.values()}) if model._is_graph_network else ()
-    for name, weight in weights.items():
-        if not fractions[name]:
-            continue
-        for layer in layers:
-            if any(value is weight for value in vars(layer).values()) and type(layer) not in _LAYERS:
-                raise UsageError(f'{name} is a weight of {type(layer).__name__}, whose last axis is not known to be '
-                                 "output channels, as the structure 'channels' needs: never prune it, by a fraction of "
-                                 '0.')
-        if id(weight) in answers:
-            raise UsageError(f"the channels of {name} are outputs of model {model.name!r}, which the structure "
-                             "'channels' leaves alone: never prune it, by a fraction of 0.")
+    weights = {name: id(weight) for name, (_, weight, *_) in wrapper.prunable_variables(model).items()}
+    # A model that is no graph does not say which layer is its last.
+    answers = last(model, set(weights.values())) if model._is_graph_network else ()
+    structure.require_channels(weights.keys() - missing(model), fractions, _remedy)
+    for name in weights:
+        if fractions[name] and weights[name] in answers:
+            raise UsageError(f'the channels of {name} are outputs of model {model.name!r}, which the structure '
+                             f"'channels' leaves alone: {_remedy(name)}.")
+
+
+def _remedy(name):
+    return f'give fractions={{{name!r}: 0}}, which never prunes it'
 
 
 def before(tensor):

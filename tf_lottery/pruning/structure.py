@@ -147,6 +147,23 @@ class Channels(_Groups):
         return shape[-1]
 
 
+def require_channels(those, fractions, remedy):
+    """Refuses to prune channels of weights that have none.
+
+    Args:
+      those: the names of the weights whose last axis is known to be output channels.
+      fractions: mapping from the name of each prunable weight to the fraction pruned per level; 0 never prunes it.
+      remedy: function from the name of a weight to how it is never pruned, as in 'give ...'.
+
+    Raises:
+      UsageError.
+    """
+    for name, fraction in fractions.items():
+        if fraction and name not in those:
+            raise UsageError(f'the last axis of {name} is not known to be output channels, as those of dense and '
+                             f"convolutional layers are, which the structure 'channels' needs: {remedy(name)}.")
+
+
 class Blocks(_Groups):
     """Blocks of rows and columns of the last two axes, which lie side by side from the first row and column on.
 
