@@ -51,6 +51,18 @@ def test_two_of_each_four_inputs_stay():
     assert pruned('1:4', weight, 0.25).astype(int).T.tolist() == [[0, 0, 0, 1, 1, 0], [0, 0, 1, 0, 0, 1]]
 
 
+def test_what_is_gone_and_what_is_beyond_the_edge_never_stays_however_low_the_others_are():
+    mask = Mask({'fc': np.array([[1, 1, 0, 1, 1, 1]], bool).T})
+    scores = {'fc': np.array([-3, -np.inf, -1, -2, -np.inf])}
+    for name, expected in (('2:4', [1, 0, 0, 1, 1, 1]), ('1:4', [0, 0, 0, 1, 1, 0])):
+        form = structure.find(name)
+        level = {'2:4': 1, '1:4': 2}[name]
+        assert form.keep(mask, scores, {'fc': 0.5}, level)['fc'].ravel().astype(int).tolist() == expected
+    groups = Mask({'fc': np.array([[1, 0, 1], [1, 0, 1]], bool)})
+    assert structure.find('channels').keep(groups, {'fc': np.array([-5.0, -1, -5, -1])}, {'fc': 0.7}, 1) == Mask(
+        {'fc': [[False, False, True]] * 2})
+
+
 @pytest.mark.parametrize(('kept', 'of'), [(2, 4), (1, 4), (3, 4), (2, 5)])
 @pytest.mark.parametrize('shape', [(8, 5), (10, 3), (3, 3, 6, 4), (3, 3, 1, 4), (1, 1, 3, 5)])
 def test_m_of_n_is_the_mask_of_tf_mot(kept, of, shape):

@@ -125,7 +125,8 @@ def _shrunk(about):
     if not changed:
         return '\n'.join([*lines, 'Every unit and channel is fed and read by kept weights: there was none to remove.'])
     lines += ['Units and channels that no kept weight feeds or reads were removed; what they computed was constant and '
-              'went into the next bias. The ticket itself is whole. The layers that became smaller:', '',
+              'went into the next bias, or into a constant channel that stands in for others. The ticket itself is '
+              'whole. The layers that became smaller:', '',
               '| layer | units | left | numbers | left |', '|---|---|---|---|---|']
     return '\n'.join([*lines, *(
         f'| `{name}` | {change["channels"]:,} | {change["channels_left"]:,} | {change["weights"]:,} | '
