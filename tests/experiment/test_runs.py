@@ -279,8 +279,8 @@ def test_a_plan_says_what_weights_are_ranked_by_and_what_that_takes():
 
 @pytest.mark.parametrize(('structure', 'said', 'densities'), [
     # Of 300 and 100 units, and all of the output layer's: 150 * 784 + 50 * 300 + 1000, and so on.
-    ('channels', 'whole channels, by the mean of their weights', '100.0 50.2 25.3'),
-    ('block_16x100', 'whole blocks of 16 x 100, by the mean of their weights', '100.0 50.8 25.6'),
+    ('channels', 'whole channels, by their mean score', '100.0 50.2 25.3'),
+    ('block_16x100', 'whole blocks of 16 x 100, by their mean score', '100.0 50.8 25.6'),
     ('1:4', '1 of each 4 weights', '100.0 50.2 25.3')])
 def test_a_plan_counts_groups(structure, said, densities):
     what = protocol(**{'pruning.structure': structure, 'pruning.fraction': 0.5, 'pruning.output_fraction': 0.0,

@@ -63,7 +63,7 @@ def test_the_card_says_what_weights_were_ranked_by():
 def test_the_card_says_what_was_pruned_as_one():
     pruning = {**RUN['config']['pruning'], 'structure': 'channels'}
     about = {**RUN, 'config': {**RUN['config'], 'pruning': pruning}, 'rmse_over_replicates': {}}
-    assert ('\n\nIterative magnitude pruning (whole channels, by the mean of their weights), 20% of the surviving '
+    assert ('\n\nIterative magnitude pruning (whole channels, by their mean score), 20% of the surviving '
             'channels per level, layerwise, rewound to 0it;') in card.write(about, Words(), ERROR)
     pruning['structure'] = '2:4'
     assert '\n\nIterative magnitude pruning (2 of each 4 weights), 20% of the surviving weights' in card.write(

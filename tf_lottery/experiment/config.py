@@ -424,6 +424,7 @@ def _check_structure(protocol):
         structure.require_channels(
             {name for name, weight in weights.items() if weight.channels}, protocol.fractions,
             lambda name: f'give --config.pruning.{weights[name].group}_fraction=0')
+    # Refused before anything is trained.
     shrinks(protocol, protocol.config.export.shrink, False)
     form.check(protocol.shapes, protocol.fractions, protocol.levels, pruning.scope)
 

@@ -42,8 +42,8 @@ def shrink(model):
     bias gets one. A convolution that pads its input with zeros sees a constant other than 0 end at the border, which no
     bias does: of those that it reads one channel stays and stands in for all. Channels that are added to each other go
     only where each of them can. A channel that stays for such a neighbour's sake, but is not read, loses its weights.
-    Inputs and outputs of the model stay as they are, dead inputs too: their rows of zeros stay in the first
-    layer. Each layer keeps at least one unit.
+    Inputs and outputs of the model stay as they are, dead inputs too: their rows of zeros stay in the first layer. Each
+    layer keeps at least one unit.
 
     The result is equal where it is called with `training=False`. Trained on, it is another network: batch statistics
     and the gradients of what was folded differ.

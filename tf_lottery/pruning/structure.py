@@ -137,7 +137,7 @@ class Channels(_Groups):
     activated bias, which `shrink` removes from the network.
     """
 
-    title = 'whole channels, by the mean of their weights'
+    title = 'whole channels, by their mean score'
     units = 'channels'
 
     def _groups(self, shape):
@@ -180,7 +180,7 @@ class Blocks(_Groups):
 
     def __init__(self, rows, columns):
         self._rows, self._columns = rows, columns
-        self.title = f'whole blocks of {rows} x {columns}, by the mean of their weights'
+        self.title = f'whole blocks of {rows} x {columns}, by their mean score'
 
     def _sides(self, shape):
         return -(-shape[-2] // self._rows), -(-shape[-1] // self._columns)
@@ -295,7 +295,7 @@ def find(name, key='pruning.structure'):
         return Weights()
     if name == 'channels':
         return Channels()
-    found = re.fullmatch(r'(\d{1,4}):(\d{1,4})|block_(\d{1,4})x(\d{1,4})', name) if isinstance(name, str) else None
+    found = re.fullmatch(r'(\d{1,3}):(\d{1,3})|block_(\d{1,4})x(\d{1,4})', name) if isinstance(name, str) else None
     if found:
         kept, of, rows, columns = (int(number or 0) for number in found.groups())
         if 0 < kept < of:
