@@ -101,6 +101,8 @@ def shorten(settings):
         toy['edge_popup.warmup'] = '2it'
     if settings.construction.widths:
         toy['construction.widths'] = (2, 3)
+    # Some structures come out at their own number of levels.
+    toy['pruning.levels'] = min(toy['pruning.levels'], settings.pruning.levels)
     if 0 in settings.branch_levels:
         toy['branch_levels'] = (0, *toy['branch_levels'])
     settings.update_from_flattened_dict(toy)

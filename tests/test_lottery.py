@@ -540,3 +540,31 @@ def test_a_model_may_be_frozen_and_compiled_anew_after_a_level(examples):
         model.get_layer('first').trainable = False
         model.compile('adam', 'mse')
     assert (level.start, level.end) == (0, END)
+
+
+# Of ten units 5 and 2 stay (2.5 is rounded to the even number), of five blocks 2 and 1; of five inputs two of the first
+# four and the last one, or 2 and 1 of all five.
+@pytest.mark.parametrize(('structure', 'n', 'kept'), [
+    ('channels', 2, 10), ('block_5x2', 2, 10), ('2:4', 1, 30), ('1:5', 2, 10)])
+def test_a_model_of_ones_own_is_pruned_in_groups(examples, structure, n, kept):
+    model, before = make(), None
+    for level in tf_lottery.levels(model, 0.5, n, structure=structure, fractions={'last': 0}):
+        fit(model, examples, level)
+        assert before is None or level.mask.is_subset_of(before)
+        before = level.mask
+    first = before['first/kernel']
+    assert before['last/kernel'].all() and first.sum() == kept
+    groups = {'channels': first, 'block_5x2': first.reshape(5, 5, 2).swapaxes(1, 2).reshape(10, 5)}.get(structure)
+    if groups is None:
+        assert first[:4].sum(axis=0).tolist() == [2] * 10 if structure == '2:4' else (first.sum(axis=0) == 1).all()
+    else:
+        assert set(groups.sum(axis=0).tolist()) == {0, len(groups)}
+
+
+def test_a_structure_that_a_model_cannot_have_is_refused_before_the_first_level():
+    for structure, sentence in (
+            ('channels', "^the channels of last/kernel are outputs of model 'sequential.*: give fractions={'last/k"),
+            ('block', "^structure is 'block': give 'channels'"),
+            ('2:4', r'^level 10 would leave 0 of each 4 weights in first/kernel, not 2 \(0.2 pruned per level\): p')):
+        with pytest.raises(UsageError, match=sentence):
+            next(tf_lottery.levels(make(), structure=structure))

@@ -17,9 +17,12 @@ def pruned(at):
 
 
 def shuffled_within_layers(mask):
-    """As many weights in each layer as in another mask, at random places: `mask` is the function that says which."""
+    """As many weights in each layer as in another mask, at random places: `mask` is the function that says which.
+
+    Where weights are pruned in groups these are what is shuffled.
+    """
     def shuffled(at):
-        return mask(at).shuffled(at.seed)
+        return at.shuffled(mask(at))
 
     return shuffled
 

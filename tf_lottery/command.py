@@ -307,7 +307,7 @@ def _export(workdir, options, command_line, replicate, summaries=None, task=None
     # Researchers go on from what a run ends with, and from rewound weights.
     deploys = options.mode == 'export' and options.weights == 'trained'
     how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds,
-                         deploys if wish.shrink is None else wish.shrink)
+                         config.shrinks(protocol, wish.shrink, deploys))
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
                                how, protocol.task)
     print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')

@@ -5,13 +5,15 @@ import tf_keras
 from absl import logging
 
 from tf_lottery.errors import UsageError
-from tf_lottery.pruning import wrapper
-from tf_lottery.pruning.allocation import check, prune
+from tf_lottery.pruning import channels, wrapper
+from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.course import Course
+from tf_lottery.pruning.structure import find
 from tf_lottery.ticket import Ticket
 
 
-def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fractions=None):
+def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fractions=None,
+           structure=None):
     """Finds a winning ticket of your own model: yields once per level; train the model inside the loop.
 
     Iterative magnitude pruning with rewinding (1903.01611, section 2; with `rewind_to='0it'` it is 1803.03635,
@@ -36,6 +38,8 @@ def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fracti
       scope: 'layerwise' or 'global' ranking.
       fractions: {name of a layer or of a weight: fraction} for those that differ, such as {'output': 0.1}; 0 never
         prunes.
+      structure: what is pruned as one: 'channels', M of each N weights as in '2:4', blocks as in 'block_4x4'; None is
+        single weights. With 'channels' the output layer needs a fraction of 0.
 
     Yields:
       Level: a callback for `fit`. It may be left out where `rewind_to` is '0it'.
@@ -48,13 +52,15 @@ def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fracti
     if n < 0:
         raise UsageError(f'n is {n}: give the number of times to prune, 0 or more.')
     start = Ticket(_mask(model), wrapper.get_weights(model), 0)
-    by_name = _fractions(model, fraction, fractions or {})
-    check({name: int(array.sum()) for name, array in start.mask.items()}, by_name, n, scope)
+    by_name, form = _fractions(model, fraction, fractions or {}), find(structure, 'structure')
+    if structure == 'channels':
+        channels.require(model, by_name)
+    form.check({name: array.shape for name, array in start.mask.items()}, by_name, n, scope, start.mask)
     course, mask = Course(model, start.weights, rewind_to), start.mask
     with course.watched():
         for number in range(n + 1):
             if number:
-                mask = prune(mask, wrapper.get_weights(model), by_name, number, scope, start=start.mask)
+                mask = prune(mask, wrapper.get_weights(model), by_name, number, scope, start=start.mask, keep=form.keep)
             level = Level(number, Ticket(mask, course.weights, course.step) if number else start, course)
             course.begin_level(level.ticket if number else None)
             yield level

@@ -343,3 +343,43 @@ def test_what_a_criterion_or_a_branch_reads_is_known_before():
             (criteria(('synflow', 'snip_shuffled'), examples=7), ('synaptic_flow', 'gradient')),
             (criteria(criterion='han', scope='global'), ()), (criteria(('initial_magnitude',)), ())):
         assert what.derivatives == derivatives
+
+
+@pytest.mark.parametrize(('changes', 'sentence'), [
+    ({'pruning.structure': '4x4'}, "pruning.structure is '4x4': give 'channels', M of each N weights as in '2:4', "),
+    ({'pruning.structure': 'channels', 'pruning.output_fraction': 0.1},
+     'pruning.output_fraction is 0.1, but the channels of the output layer are the answers, which pruning.structure='
+     "'channels' leaves alone: give --config.pruning.output_fraction=0."),
+    ({'pruning.structure': 'channels', 'pruning.levels': 40},
+     'level 24 would leave no weight in fc2/kernel (100 channels, 0.2 pruned per level): '),
+    ({'pruning.structure': '2:4'}, 'level 20 would leave 0 of each 4 weights in fc1/kernel, not 2 (0.2 pruned per '
+     'level): prune 3 levels.'),
+    ({'pruning.structure': '2:4', 'pruning.levels': 3, 'export.shrink': True},
+     "export.shrink is True, which leaves out rows and columns of weights, and so takes pruning.structure='2:4' apart: "
+     'leave export.shrink out.')])
+def test_a_structure_that_cannot_be_is_told(changes, sentence):
+    settings = config.defaults()
+    settings.update_from_flattened_dict(changes)
+    assert refused(settings).startswith(sentence)
+
+
+def test_the_channels_of_the_output_layer_are_never_pruned():
+    what = criteria(structure='channels')
+    assert what.fractions == {'fc1/kernel': 0.2, 'fc2/kernel': 0.2, 'output/kernel': 0}
+    assert criteria(structure='block_4x4').fractions['output/kernel'] == 0.2
+    assert criteria(structure='channels', output_fraction=0.0).fractions == what.fractions
+
+
+def test_an_export_shrinks_unless_that_takes_a_structure_apart():
+    for what, by_default in ((criteria(), True), (criteria(structure='channels'), True),
+                             (criteria(structure='2:4', levels=3), False), (criteria(structure='block_4x4'), False)):
+        assert [config.shrinks(what, None, otherwise) for otherwise in (True, False)] == [by_default, False]
+        assert config.shrinks(what, False, True) is False
+    assert config.shrinks(criteria(structure='channels'), True, False) is True
+
+
+def test_a_structure_is_a_part_of_an_experiments_identity():
+    assert config.identity(criteria(structure='channels').config) == {'pruning.structure': 'channels'}
+    old = config.defaults().to_dict()
+    del old['pruning']['structure']
+    assert config.restore({'config': old}).structure.units == 'weights'

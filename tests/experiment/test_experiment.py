@@ -1067,3 +1067,53 @@ def test_derivatives_that_a_network_does_not_have_are_asked_for_before_training(
     # One without derivatives does not ask.
     experiment(tmp_path / 'none', ('ticket',), 1, **{'pruning.criterion': 'movement'})
     assert asked == [('curvature', 'synaptic_flow', 'flow')]
+
+
+def counts_of_groups(name, kept):
+    """How many weights stay in each group of a dense layer whose inputs and units its groups divide: an array."""
+    inputs, units = kept.shape
+    rows, columns = {'channels': (inputs, 1), 'block_4x4': (4, 4), '2:4': (4, 1)}[name]
+    return kept.reshape(inputs // rows, rows, units // columns, columns).sum(axis=(1, 3)).ravel()
+
+
+def structured(folder, structure, branches, levels, length='21it', stop=None):
+    return experiment(folder, branches, levels, stop=stop, **{
+        'pruning.structure': structure, 'pruning.fraction': 0.5, 'pruning.output_fraction': 0.0,
+        'training.length': length, 'branch_levels': (levels,)})
+
+
+@pytest.mark.parametrize(('structure', 'levels', 'stay', 'kept'), [
+    ('channels', 2, {0, 64, 300}, {'fc1/kernel': 75, 'fc2/kernel': 25}),
+    ('block_4x4', 2, {0, 16}, {'fc1/kernel': 300, 'fc2/kernel': 469}),
+    ('2:4', 1, {2}, {'fc1/kernel': 4800, 'fc2/kernel': 7500})])
+def test_what_is_pruned_in_groups_stays_in_groups(tmp_path, structure, levels, stay, kept):
+    done = structured(tmp_path, structure, ('ticket', 'random_mask', 'one_shot', 'snip', 'snip_shuffled'), levels)
+    done.run()
+    masks = {branch: done.mask(runs.Run(0, levels, branch)) for branch in done.protocol.config.branches}
+    groups = {branch: {name: counts_of_groups(structure, mask[name]) for name in kept}
+              for branch, mask in masks.items()}
+    for branch, counts in groups.items():
+        assert masks[branch]['output/kernel'].all()
+        assert set(np.concatenate(list(counts.values())).tolist()) == stay
+        there = {name: int((each > 0).sum()) for name, each in counts.items()}
+        if branch.startswith('snip') and structure != '2:4':
+            # Wherever they rank highest.
+            assert sum(there.values()) == sum(kept.values()) and there != kept
+        else:
+            assert there == kept
+    assert masks['ticket'].is_subset_of(done.mask(runs.Run(0, levels - 1, 'ticket')))
+    assert masks['random_mask'] != masks['ticket'] and masks['snip_shuffled'] != masks['snip'] != masks['one_shot']
+    if structure == 'channels':
+        norms = np.abs(done.weights(runs.Run(0, 0, 'ticket'))['fc2/kernel']).sum(axis=0)
+        highest = np.isin(np.arange(100), np.argsort(-norms, kind='stable')[:25])
+        assert np.array_equal(masks['one_shot']['fc2/kernel'], np.broadcast_to(highest, (300, 100)))
+
+
+def test_what_is_pruned_in_groups_is_resumed_to_the_bit(tmp_path):
+    what = 'block_4x4', ('ticket', 'random_mask'), 1, '40it'
+    structured(tmp_path / 'whole', *what).run()
+    with pytest.raises(Interrupted):
+        structured(tmp_path / 'pieces', *what, stop=lambda: Interrupted(15, 'stopped') if (
+            tmp_path / 'pieces/replicate_0/level_01/ticket/result.json').exists() else None).run()
+    structured(tmp_path / 'pieces', *what).run()
+    assert files(tmp_path / 'pieces') == files(tmp_path / 'whole')

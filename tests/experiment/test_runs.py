@@ -277,6 +277,19 @@ def test_a_plan_says_what_weights_are_ranked_by_and_what_that_takes():
     assert 'to rank' not in plan.describe('none', protocol(**{'pruning.criterion': 'movement'}), None, 100)
 
 
+@pytest.mark.parametrize(('structure', 'said', 'densities'), [
+    # Of 300 and 100 units, and all of the output layer's: 150 * 784 + 50 * 300 + 1000, and so on.
+    ('channels', 'whole channels, by their mean score', '100.0 50.2 25.3'),
+    ('block_16x100', 'whole blocks of 16 x 100, by their mean score', '100.0 50.8 25.6'),
+    ('1:4', '1 of each 4 weights', '100.0 50.2 25.3')])
+def test_a_plan_counts_groups(structure, said, densities):
+    what = protocol(**{'pruning.structure': structure, 'pruning.fraction': 0.5, 'pruning.output_fraction': 0.0,
+                       'pruning.levels': 2})
+    text = plan.describe('none', what, None, 100)
+    assert f'\nranked by   magnitude; {said}\n' in text
+    assert f'\ndensities   {densities} %\n' in text
+
+
 def test_a_plan_for_another_machine_takes_its_speed():
     what = protocol(branches=('ticket', 'random_mask'), **{'training.length': '1000it'})
     text = plan.describe('none', what, examples_per_second=312)
@@ -469,6 +482,22 @@ def test_how_much_damage_is_put_up_with_may_change(tmp_path):
         runs.claim(str(tmp_path), protocol(**{
             'data.name': 'imagenet2012', 'model.name': 'squeezenet', 'data.skip_corrupt': skipped}), '')
     assert runs.read_config(str(tmp_path))['config']['data']['skip_corrupt'] == 3
+
+
+def test_a_folder_that_knows_less_of_weights_is_of_the_same_experiment(tmp_path):
+    what = protocol()
+    runs.claim(str(tmp_path), what, '')
+    stored = runs.read_config(str(tmp_path))
+    for weight in stored['facts']['weights'].values():
+        # What folders of before do not have.
+        del weight['channels']
+    storage.write_json(str(tmp_path / 'config.json'), stored)
+    runs.check_same(str(tmp_path), what)
+    assert config.restore(stored).facts == what.facts
+    stored['facts']['weights']['fc2/kernel']['shape'][1] = 99
+    storage.write_json(str(tmp_path / 'config.json'), stored)
+    with pytest.raises(UsageError, match='the weights or the examples of lenet_300_100 on mnist have changed since'):
+        runs.check_same(str(tmp_path), what)
 
 
 def test_what_the_command_line_cannot_say_is_not_the_remedy(tmp_path):

@@ -60,6 +60,29 @@ def test_the_card_says_what_weights_were_ranked_by():
     assert '\n\nIterative pruning by Optimal Brain Damage, 20%' in card.write(about, Words(), ERROR)
 
 
+def test_the_card_says_what_was_pruned_as_one():
+    pruning = {**RUN['config']['pruning'], 'structure': 'channels'}
+    about = {**RUN, 'config': {**RUN['config'], 'pruning': pruning}, 'rmse_over_replicates': {}}
+    assert ('\n\nIterative magnitude pruning (whole channels, by their mean score), 20% of the surviving '
+            'channels per level, layerwise, rewound to 0it;') in card.write(about, Words(), ERROR)
+    pruning['structure'] = '2:4'
+    assert '\n\nIterative magnitude pruning (2 of each 4 weights), 20% of the surviving weights' in card.write(
+        about, Words(), ERROR)
+
+
+def test_forms_are_compared_with_the_dense_network_in_their_own_runtime():
+    seconds = {'dense': {'1': 2e-4, '32': 4e-3}, 'tflite': {'1': 1e-4, '32': 1e-3}, 'tflite_int8': {'1': 4e-4}}
+    found = card.write({**RUN, 'rmse_over_replicates': {}, 'latency': [{'runtime': 'LiteRT', 'seconds': seconds}]},
+                       Words(), ERROR)
+    assert '''
+| runtime | form | batch 1 | times as fast | batch 32 | times as fast |
+|---|---|---|---|---|---|
+| LiteRT | dense | 200 | 1.00 | 4,000 | 1.00 |
+| LiteRT | TFLite | 100 | 2.00 | 1,000 | 4.00 |
+| LiteRT | TFLite int8 | 400 | 0.50 |  |  |
+''' in found
+
+
 @pytest.mark.parametrize('spread', [{}, {'ticket': [0.1, 0.1, 0.1]}])
 def test_what_outputs_do_not_tell_is_left_out(spread):
     found = card.write({**RUN, 'rmse_over_replicates': spread}, Words(), ERROR)

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from fake_runs import save_experiment
+from tensorflow_model_optimization.python.core.sparsity.keras import pruning_utils
 from test_experiment import experiment
 
 import tf_lottery
@@ -22,7 +23,7 @@ from tf_lottery.errors import CorruptFileError, ExportError, StorageError, Usage
 from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports import export, fresh, lending, saved_model, tflite
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import structure, wrapper
 from tf_lottery.reporting import results
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import Measure, Measures
@@ -671,3 +672,25 @@ def test_a_form_that_computes_another_output_is_no_export(sales, monkeypatch):
     monkeypatch.setattr(tflite, 'convert', spoilt)
     with pytest.raises(ExportError, match="the form tflite does not compute .*: 'sold' differs by up to 0.1"):
         sold(sales, monkeypatch, ('tflite',))
+
+
+def test_two_of_each_four_weights_are_so_in_every_file(tmp_path):
+    model = tf_lottery.prunable(tf_keras.Sequential([
+        layers.InputLayer((8, 8, 5)), layers.Conv2D(6, 3, name='conv'), layers.Flatten(), layers.Dense(3, name='fc')]))
+    mask = wrapper.get_mask(model)
+    mask = structure.find('2:4').keep(
+        mask, {name: np.random.default_rng(0).random(array.size) for name, array in mask.items()},
+        dict.fromkeys(mask, 0.5), 1)
+    wrapper.set_mask(model, mask)
+    forms = ('saved_model', 'tflite', 'tflite_sparse', 'tflite_int8')
+    folder = pathlib.Path(tf_lottery.export(model, str(tmp_path / 'export'), forms, shrink=False))
+    found = {'saved_model': [variable.numpy() for variable in tf.saved_model.load(str(folder)).variables
+                             if 'kernel' in variable.name],
+             **{form: tflite.weights((folder / FORMS[form]).read_bytes()) for form in forms[1:]}}
+    for form, (conv, fc) in found.items():
+        assert conv.shape == (3, 3, 5, 6) and fc.shape == (216, 3)
+        for kernel in (conv, fc):
+            assert pruning_utils.is_pruned_m_by_n(tf.constant(kernel), (2, 4))
+            # Rounding may make more zeros.
+            assert form == 'tflite_int8' or np.count_nonzero(kernel) == mask['conv/kernel' if kernel is conv else
+                                                                           'fc/kernel'].sum()

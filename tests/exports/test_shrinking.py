@@ -11,7 +11,8 @@ from tests.pruning import test_clones
 from tf_lottery import models
 from tf_lottery.errors import UsageError
 from tf_lottery.exports import shrinking
-from tf_lottery.pruning import wrapper
+from tf_lottery.pruning import structure, wrapper
+from tf_lottery.ticket import Mask
 
 layers = tf_keras.layers
 
@@ -155,6 +156,64 @@ def test_a_constant_is_folded_unless_it_ends_at_a_border(padding, size, bias, le
     smaller, changes = shrunk(model)
     assert changes['first'].channels_left == left
     assert smaller.get_layer('second').get_weights()[1] == [sum_of_bias]
+
+
+def test_one_constant_stands_in_for_all_in_front_of_a_border():
+    model = image_network(layers.Conv2D(2, 3, padding='same', name='second'), channels=5)
+    taps = np.arange(3 * 3 * 5 * 2).reshape(3, 3, 5, 2) + 1.0
+    # The last one is larger, but nobody reads it; the first one varies.
+    taps[:, :, 4] = 0
+    with_kernels(model, first=[np.eye(1, 5).reshape(1, 1, 1, 5), [0, 2, -4, 0, 8]], second=[taps, [1, 2]])
+    smaller, changes = shrunk(model)
+    assert changes['first'].channels_left == 2
+    # -4 of one channel are 2 of the one before, at -2 of its weights.
+    expected = np.stack([taps[:, :, 0], taps[:, :, 1] - 2 * taps[:, :, 2]], axis=2)
+    assert np.array_equal(smaller.get_layer('second').kernel, expected)
+    assert smaller.get_layer('second').get_weights()[1].tolist() == [1, 2]
+
+
+def test_a_constant_that_stays_for_another_reader_keeps_its_weights():
+    image = tf_keras.Input((4, 4, 1))
+    x = layers.Conv2D(3, 1, name='first')(image)
+    outputs = [layers.Conv2D(1, 3, padding='same', name='second')(x), x]
+    kernel = np.arange(1, 28).reshape(3, 3, 3, 1)
+    model = with_kernels(tf_keras.Model(image, outputs), first=[[[[[1, 0, 0]]]], [0, 2, 3]], second=[kernel, [0]])
+    smaller, changes = shrunk(model)
+    assert changes['first'].channels_left == 3
+    assert np.array_equal(smaller.get_layer('second').kernel, kernel)
+
+
+SUM = 'of a sum'
+
+
+@pytest.mark.parametrize(('name', 'left', 'most'), [
+    ('lenet_300_100', {'fc1': 60, 'fc2': 20}, 0.3),
+    # Of the 13 that are kept, and one that stands in for what is constant.
+    ('conv2', {'conv1': 14, 'conv2': 13, 'fc1': 51, 'fc2': 51}, 0.1),
+    # Within blocks as many. A channel of a sum stays while one of its terms does.
+    ('resnet20', {'stage1_block2_conv1': 4, 'stage3_block3_conv1': 14, 'conv1': SUM, 'stage3_block3_conv2': SUM}, 0.2)])
+def test_channels_that_were_pruned_are_gone(name, left, most):
+    shape = (8, 8, 1 if name.startswith('lenet') else 3)
+    model, groups = models.find(name).build(shape, 10, 0), models.find(name).prunable_shapes(shape, 10)
+    prune(model, 1)
+    weights, mask = wrapper.get_weights(model), Mask.ones({each: what[1] for each, what in groups.items()})
+    mask = structure.find('channels').keep(
+        mask, {each: np.abs(weights[each].ravel()) for each in mask},
+        {each: 0 if what[0] == 'output' else 0.8 for each, what in groups.items()}, 1)
+    for each, variable in wrapper.variables(model).items():
+        variable.assign(mask.apply(weights)[each])
+    # Of random numbers without training, which grow with the depth.
+    smaller, changes = shrunk(model, 1e-2)
+    terms = {'conv1': ['conv1'] + [f'stage1_block{number}_conv2' for number in (1, 2, 3)], 'stage3_block3_conv2': [
+        'stage3_block1_projection'] + [f'stage3_block{number}_conv2' for number in (1, 2, 3)]}
+    for each, count in left.items():
+        if count == SUM:
+            fed = np.any([mask[f'{term}/kernel'].any(axis=(0, 1, 2)) for term in terms[each]], axis=0).sum()
+            # And what stands in where the stage is read.
+            assert fed <= changes[each].channels_left <= fed + 3
+            continue
+        assert changes[each].channels_left == count
+    assert smaller.count_params() < most * model.count_params()
 
 
 def test_zeros_around_an_image_end_a_constant_too():

@@ -118,13 +118,13 @@ def weights(network):
 def test_what_can_be_pruned_is_known_by_building_it(file):
     # Strides of 2 leave 3 x 3 places; what is added stands before layers that have weights.
     assert own.shapes(f'{file}:build', SHAPE, CLASSES) == {
-        'conv2d/kernel': ('conv', (3, 3, 1, 6), 9), 'conv2d_1/kernel': ('conv', (1, 1, 6, 6), 9),
-        'shortcut/kernel': ('conv', (1, 1, 6, 6), 9), 'dense/kernel': ('dense', (54, 12), 1),
-        'dense_1/kernel': ('output', (12, 10), 1)}
+        'conv2d/kernel': ('conv', (3, 3, 1, 6), 9, True), 'conv2d_1/kernel': ('conv', (1, 1, 6, 6), 9, True),
+        'shortcut/kernel': ('conv', (1, 1, 6, 6), 9, True), 'dense/kernel': ('dense', (54, 12), 1, True),
+        'dense_1/kernel': ('output', (12, 10), 1, True)}
     # A recurrent layer multiplies at each time; what is added at the end are two outputs.
     assert own.shapes(f'{file}:deeper', SHAPE, CLASSES) == {
-        'inner/lstm/kernel': ('dense', (8, 20), 8), 'inner/lstm/recurrent_kernel': ('dense', (5, 20), 8),
-        'a/kernel': ('output', (5, 10), 1), 'b/kernel': ('output', (5, 10), 1)}
+        'inner/lstm/kernel': ('dense', (8, 20), 8, False), 'inner/lstm/recurrent_kernel': ('dense', (5, 20), 8, False),
+        'a/kernel': ('output', (5, 10), 1, True), 'b/kernel': ('output', (5, 10), 1, True)}
 
 
 @pytest.mark.parametrize('name', ['lenet_300_100', 'conv2', 'resnet20'])
@@ -134,7 +134,7 @@ def test_a_papers_network_is_known_by_building_it_as_by_its_formula(monkeypatch,
     formula = models.NETWORKS[name].prunable_shapes((32, 32, 3), CLASSES)
     found = own.shapes(f'{file}:paper', (32, 32, 3), CLASSES)
     # Nothing tells that a 1x1 convolution is a projection.
-    assert found == {key: (group.replace('projection', 'conv'), *rest) for key, (group, *rest) in formula.items()}
+    assert found == {key: (group.replace('projection', 'conv'), *rest, True) for key, (group, *rest) in formula.items()}
 
 
 @pytest.mark.parametrize('name', ['build', 'deeper', 'drawn'])
@@ -219,6 +219,17 @@ def test_it_is_refused_with_the_config(file):
     chosen.data.name, chosen.model.name = 'digits', f'{file}:softmax'
     with pytest.raises(UsageError, match='^the network of model.name=.*:softmax ends in a softmax: leave that out'):
         config.check(chosen)
+
+
+def test_channels_that_it_does_not_have_are_refused_with_the_config(file):
+    chosen = config.defaults()
+    chosen.data.name, chosen.model.name, chosen.pruning.levels = 'digits', f'{file}:deeper', 1
+    chosen.pruning.structure = 'channels'
+    with pytest.raises(UsageError, match='^the last axis of inner/lstm/kernel is not known to be output channels, .*: '
+                                         'give --config.pruning.dense_fraction=0'):
+        config.check(chosen)
+    chosen.pruning.dense_fraction = 0.0
+    assert set(config.check(chosen).fractions.values()) == {0}
 
 
 def test_a_command_trains_reports_and_exports_it(file, tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from tf_lottery import steps, tasks, values
 from tf_lottery.branches import BRANCHES, LEARNED
 from tf_lottery.errors import UsageError, in_one_line, shown
 from tf_lottery.experiment.forms import FORMS
-from tf_lottery.pruning import allocation
+from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
 from tf_lottery.runtime import elsewhere
 from tf_lottery.tasks.task import GROUPS, Facts
@@ -79,6 +79,8 @@ def defaults():
     config.pruning.criterion = 'magnitude'
     # Training examples that the derivatives come from which some criteria, here and before training, ask for.
     config.pruning.examples = 100
+    # What is pruned as one, as of pruning/structure.py: '2:4', 'block_4x4', 'channels'; None is single weights.
+    config.pruning.structure = config_dict.placeholder(str)
     config.pruning.levels = 20
     # The rewinding step k; several, as in '0it,100it,500it', are a sweep: the dense network is trained once for all.
     config.pruning.rewind_to = '0it'
@@ -194,6 +196,11 @@ class Protocol:
         return self.config.pruning.levels
 
     @property
+    def structure(self):
+        """What is pruned as one, of `pruning.structure`."""
+        return structure.find(self.config.pruning.structure)
+
+    @property
     def criteria(self):
         """What the experiment ranks weights by: dict from the branch that does so before training, and from None where
         trained weights are ranked, to criteria.Criterion."""
@@ -260,6 +267,11 @@ def _read_by(parse):
 # 'own' is that of a task of one's own, with the learning rate that it has.
 _OPTIMIZERS = {**OPTIMIZERS, 'own': ()}
 
+
+def _structure(key, value):
+    structure.find(value, key)
+
+
 _LENGTH, _LENGTHS = _read_by(steps.parse), _read_by(steps.parse_list)
 _POSITIVE = values.number(lambda number: number > 0, 'give a number above 0')
 _NOT_NEGATIVE = values.number(lambda number: number >= 0, 'give a number of 0 or more')
@@ -299,6 +311,7 @@ VALUES = {
     'pruning.scope': values.one_of(allocation.SCOPES),
     'pruning.criterion': values.one_of(tuple(CRITERIA)),
     'pruning.examples': values.whole(1),
+    'pruning.structure': _structure,
     'pruning.levels': values.whole(0, MOST_COPIES),
     'pruning.rewind_to': _LENGTHS,
     'sparse.distribution': values.one_of(allocation.DISTRIBUTIONS),
@@ -416,8 +429,7 @@ def check(config, data_dir=None, task=None):
     _check_construction(protocol)
     _check_steps(protocol)
     _check_rates(protocol)
-    allocation.check({name: math.prod(shape) for name, shape in protocol.shapes.items()}, protocol.fractions,
-                     protocol.levels, config.pruning.scope)
+    _check_structure(protocol)
     return protocol
 
 
@@ -525,6 +537,40 @@ def _check_construction(protocol):
                              'construction.widths=(), or another network.')
 
 
+def _check_structure(protocol):
+    """Refuses counts that do not come out, and what would take a structure apart."""
+    pruning, form = protocol.config.pruning, protocol.structure
+    loose = [branch for branch in protocol.config.branches
+             if BRANCHES[branch].updates or BRANCHES[branch].learns or BRANCHES[branch].source or branch == 'static']
+    if pruning.structure is not None and loose:
+        raise UsageError(f'pruning.structure is {pruning.structure!r}, and the masks of the branch {loose[0]!r} are of '
+                         'single weights: leave out one of them.')
+    if pruning.structure == 'channels':
+        if pruning.output_fraction:
+            raise UsageError(f'pruning.output_fraction is {pruning.output_fraction:g}, but the channels of the output '
+                             "layer are the answers, which pruning.structure='channels' leaves alone: give "
+                             '--config.pruning.output_fraction=0.')
+        weights = protocol.facts.weights
+        structure.require_channels(
+            {name for name, weight in weights.items() if weight.channels}, protocol.fractions,
+            lambda name: f'give --config.pruning.{weights[name].group}_fraction=0')
+    # Refused before anything is trained.
+    shrinks(protocol, protocol.config.export.shrink, False)
+    form.check(protocol.shapes, protocol.fractions, protocol.levels, pruning.scope)
+
+
+def shrinks(protocol, wish, otherwise):
+    """Whether an export shrinks: as is wished, and where nothing is, `otherwise` unless a structure would be lost.
+
+    Raises:
+      UsageError: it is wished where it would take the structure apart.
+    """
+    if wish and protocol.structure.rigid:
+        raise UsageError('export.shrink is True, which leaves out rows and columns of weights, and so takes '
+                         f'pruning.structure={protocol.config.pruning.structure!r} apart: leave export.shrink out.')
+    return otherwise and not protocol.structure.rigid if wish is None else wish
+
+
 def _check_steps(protocol):
     """Refuses a training that is too long, or in too many pieces."""
     training, end = protocol.config.training, protocol.end_step
@@ -623,6 +669,9 @@ def _fractions(pruning, weights):
     for group in GROUPS:
         value = pruning[f'{group}_fraction']
         by_group[group] = pruning.fraction if value is None else value
+    if pruning.structure == 'channels':
+        # The channels of the output layer are the answers.
+        by_group['output'] = 0
     return {name: by_group[weight.group] for name, weight in weights.items()}
 
 

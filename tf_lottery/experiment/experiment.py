@@ -18,7 +18,6 @@ from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import identity
 from tf_lottery.experiment.mask_updates import MaskUpdates
 from tf_lottery.pruning import allocation, wrapper
-from tf_lottery.pruning.allocation import distributed_counts, keep_counts, keep_highest, keep_highest_anywhere
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
@@ -393,7 +392,7 @@ class At:
         """A mask of this level's density that is drawn before any training, as `sparse.distribution` says."""
         rng, counts = np.random.default_rng(self.seed), self._counts(self._protocol.config.sparse.distribution)
         drawn = {name: rng.random(int(np.prod(self._protocol.shapes[name]))) for name in counts}
-        return keep_counts(self.dense(), drawn, counts)
+        return allocation.keep_counts(self.dense(), drawn, counts)
 
     def learning(self):
         """Where the learning of a mask begins: learned_masks.Start, or None where weights are trained."""
@@ -413,8 +412,8 @@ class At:
     def _counts(self, distribution):
         """How many weights each layer has at this level: see `allocation.distributed_counts`."""
         protocol = self._protocol
-        return distributed_counts(protocol.shapes, protocol.fractions, self._run.level, protocol.config.pruning.scope,
-                                  distribution)
+        return allocation.distributed_counts(protocol.shapes, protocol.fractions, self._run.level,
+                                             protocol.config.pruning.scope, distribution)
 
     @property
     def _source(self):
@@ -458,6 +457,10 @@ class At:
             mask = self._ranked(criterion, mask, weights, part, None)
         return mask
 
+    def shuffled(self, mask):
+        """The random-mask control of a mask: of the same structure, at random places of this run's own seed."""
+        return self._protocol.structure.shuffled(mask, self.seed)
+
     def _prune(self, run):
         criterion, weights = CRITERIA[self._protocol.config.pruning.criterion], self._experiment.weights(run)
         return self._ranked(criterion, self._experiment.mask(run), weights, self._run.level, run.folder)
@@ -470,9 +473,9 @@ class At:
         """
         scope = self._protocol.config.pruning.scope
         found = scores(criterion, self._layers(criterion, mask, weights), criterion.anywhere or scope == 'global')
-        keep = keep_highest_anywhere if criterion.anywhere else keep_highest
         try:
-            return keep(mask, found, self._protocol.fractions, level, scope)
+            return self._protocol.structure.keep(
+                mask, found, self._protocol.fractions, level, scope, anywhere=criterion.anywhere)
         except EmptiedError as error:
             raise LeftOutError(str(error), runs.EMPTIED, after) from error
 

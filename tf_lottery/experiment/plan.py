@@ -163,9 +163,9 @@ def _steps(protocol, run):
 
 def _densities(protocol):
     """The density of each level from 0 on: list of float."""
-    sizes = _sizes(protocol)
-    return [sum(allocation.keep_count(count, allocation.level_density(protocol.fractions[name], level))
-                for name, count in sizes.items()) / sum(sizes.values()) for level in range(protocol.levels + 1)]
+    return [sum(protocol.structure.kept(shape, allocation.level_density(protocol.fractions[name], level))
+                for name, shape in protocol.shapes.items()) / sum(_sizes(protocol).values())
+            for level in range(protocol.levels + 1)]
 
 
 def _bytes(protocol, run, density):
@@ -206,6 +206,8 @@ def _ranked_by(protocol):
         parts.append(f'before training {", ".join(criterion.title for criterion in before)}')
     if any(criterion.samples for criterion in protocol.criteria.values()):
         parts.append(f'on {protocol.config.pruning.examples:,} training examples')
+    if protocol.structure.title:
+        parts.append(protocol.structure.title)
     return '; '.join(parts)
 
 

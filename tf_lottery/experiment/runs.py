@@ -13,6 +13,7 @@ from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.experiment.config import MOST_COPIES, differences
 from tf_lottery.pruning.subset_sum import WAYS
 from tf_lottery.runtime import locks, storage
+from tf_lottery.tasks.task import Facts
 from tf_lottery.ticket import Mask, unpack
 
 _CONFIG = 'config.json'
@@ -48,8 +49,7 @@ def check_same(workdir, protocol):
         same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
         raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
                          f'--workdir{same}.')
-    # As JSON has it, where a tuple is a list.
-    if 'facts' in stored and stored['facts'] != json.loads(json.dumps(protocol.facts.to_json())):
+    if 'facts' in stored and Facts.from_json(stored['facts']) != protocol.facts:
         raise UsageError(f'{workdir} holds another experiment: the weights or the examples of {protocol.facts.about} '
                          'have changed since. Choose another --workdir.')
 

@@ -5,6 +5,7 @@ import platform
 
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports.verify import CLOSE_IN, INT8_ERROR
+from tf_lottery.pruning import structure
 from tf_lottery.pruning.criteria import CRITERIA
 
 _NAMES = {'saved_model': 'SavedModel', 'tflite': 'TFLite', 'tflite_sparse': 'TFLite, zeros left out',
@@ -124,7 +125,8 @@ def _shrunk(about):
     if not changed:
         return '\n'.join([*lines, 'Every unit and channel is fed and read by kept weights: there was none to remove.'])
     lines += ['Units and channels that no kept weight feeds or reads were removed; what they computed was constant and '
-              'went into the next bias. The ticket itself is whole. The layers that became smaller:', '',
+              'went into the next bias, or into a constant channel that stands in for others. The ticket itself is '
+              'whole. The layers that became smaller:', '',
               '| layer | units | left | numbers | left |', '|---|---|---|---|---|']
     return '\n'.join([*lines, *(
         f'| `{name}` | {change["channels"]:,} | {change["channels_left"]:,} | {change["weights"]:,} | '
@@ -136,16 +138,18 @@ def _latency(about):
         return ''
     lines = ['## Latency', '', 'Processor time of the cheapest call in microseconds, on one thread of '
              f'{_processor()}, measured in turns in one run:', '',
-             '| runtime | form | batch 1 | batch 32 |', '|---|---|---|---|']
+             '| runtime | form | batch 1 | times as fast | batch 32 | times as fast |', '|---|---|---|---|---|---|']
     for each in about['latency']:
         for form, seconds in each['seconds'].items():
-            cells = [f'{1e6 * seconds[batch]:,.0f}' if batch in seconds else '' for batch in ('1', '32')]
+            cells = [cell for batch in ('1', '32') for cell in (
+                (f'{1e6 * seconds[batch]:,.0f}', f'{each["seconds"]["dense"][batch] / seconds[batch]:.2f}')
+                if batch in seconds else ('', ''))]
             lines.append(f'| {each["runtime"]} | {_NAMES.get(form, form)} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join([*lines, '', 'A SavedModel runs dense kernels: sparsity alone makes it no faster than the dense '
-                      'network. The TFLite file without zeros is faster where a dense layer keeps less than about a '
-                      'twentieth of its weights, or a 1x1 convolution a fortieth, which LiteRT then runs on its sparse '
-                      'kernel; other layers are filled up with zeros when it is loaded. int8 is faster for its smaller '
-                      'numbers.'])
+    return '\n'.join([*lines, '', 'A SavedModel runs dense kernels: it is faster than the dense network by the units '
+                      'and channels that were removed, not by zeros. The TFLite file without zeros is faster where a '
+                      'dense layer keeps less than about a twentieth of its weights, or a 1x1 convolution a fortieth, '
+                      'which LiteRT then runs on its sparse kernel; other layers are filled up with zeros when it is '
+                      'loaded. int8 is faster for its smaller numbers.'])
 
 
 def _processor():
@@ -169,9 +173,10 @@ def _protocol(about, words):
         training, pruning = config['training'], config['pruning']
         lines += [
             (words.origin and f'{words.origin} ') + f'Iterative {_by(pruning)}, '
-            f'{pruning["fraction"]:.0%} of the surviving weights per level, {pruning["scope"]}, rewound to '
-            f'{pruning["rewind_to"]}; {training["length"]} of training per level with {_optimizer(training)}, '
-            f'batches of {training["batch_size"]}{_precision(about["config"])}. The whole config is in `ticket.json`.',
+            f'{pruning["fraction"]:.0%} of the surviving {_structure(pruning).units} per level, {pruning["scope"]}, '
+            f'rewound to {pruning["rewind_to"]}; {training["length"]} of training per level with '
+            f'{_optimizer(training)}, batches of {training["batch_size"]}{_precision(about["config"])}. The whole '
+            'config is in `ticket.json`.',
             '',
             f'Trained by `{about["trained_by"]}`, exported by `{about["command"]}`.', '']
     versions = ', '.join(f'{name} {version}' for name, version in about['versions'].items())
@@ -191,8 +196,14 @@ def _precision(config):
 
 def _by(pruning):
     """What weights were ranked by; a config of before there was a choice does not say."""
-    criterion = pruning.get('criterion', 'magnitude')
-    return 'magnitude pruning' if criterion == 'magnitude' else f'pruning by {CRITERIA[criterion].title}'
+    criterion, form = pruning.get('criterion', 'magnitude'), _structure(pruning)
+    ranked = 'magnitude pruning' if criterion == 'magnitude' else f'pruning by {CRITERIA[criterion].title}'
+    return f'{ranked} ({form.title})' if form.title else ranked
+
+
+def _structure(pruning):
+    """What was pruned as one; a config of before there was a choice does not say."""
+    return structure.find(pruning.get('structure'))
 
 
 def _limits(about, words, measure):

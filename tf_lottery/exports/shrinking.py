@@ -39,10 +39,11 @@ def shrink(model):
     """Removes units and channels that no kept weight feeds or reads; the outputs stay the same to float rounding.
 
     A unit that nothing varying feeds is a constant, which is folded into the biases of its readers; a reader without
-    bias gets one. A convolution that pads its input with zeros sees a constant other than 0 end at the border, so that
-    such a channel stays. Channels that are added to each other go only where each of them can. A channel that stays for
-    such a neighbour's sake, but is not read, loses its weights. Inputs and outputs of the model stay as they are, dead
-    inputs too: their rows of zeros stay in the first layer. Each layer keeps at least one unit.
+    bias gets one. A convolution that pads its input with zeros sees a constant other than 0 end at the border, which no
+    bias does: of those that it reads one channel stays and stands in for all. Channels that are added to each other go
+    only where each of them can. A channel that stays for such a neighbour's sake, but is not read, loses its weights.
+    Inputs and outputs of the model stay as they are, dead inputs too: their rows of zeros stay in the first layer. Each
+    layer keeps at least one unit.
 
     The result is equal where it is called with `training=False`. Trained on, it is another network: batch statistics
     and the gradients of what was folded differ.
@@ -331,7 +332,34 @@ class _Weighted(_Opaque):
         return np.where(varies, np.nan, _activated(step.layer, sums))
 
     def reads(self, step):
-        return [self._taps(step)[..., step.output.read].any(axis=(0, 2)) & ~_folds(step)]
+        fed = self._feeds(step)
+        read = fed & ~step.input.is_constant
+        stand_in = self._stand_in(step)
+        if stand_in is not None:
+            read[stand_in] = True
+        return [read]
+
+    def _feeds(self, step):
+        """bool [inputs], those from which something that is read gets a weight other than 0."""
+        return self._taps(step)[..., step.output.read].any(axis=(0, 2))
+
+    def _stand_in(self, step):
+        """int, the constant input that stays for all that cannot become a bias; None where there is none.
+
+        Of constants a and b, a w_a + b w_b = a (w_a + b / a w_b) at every place, those at the border included. It is
+        the first that is not small beside others, so that readers along a chain of sums choose the same one.
+        """
+        sizes = np.where(step.input.is_constant & ~_folds(step) & self._feeds(step), np.abs(step.input.constant), 0)
+        return int(np.argmax(sizes > sizes.max() / 100)) if sizes.any() else None
+
+    def _kernel(self, step):
+        """The kernel as float64, the weights of constants that go added to those of the one that stands in for them."""
+        kernel, stand_in = step.layer.kernel.numpy().astype(np.float64), self._stand_in(step)
+        if stand_in is not None:
+            going = step.input.is_constant & ~_folds(step) & ~step.input.kept
+            shares = np.where(going, step.input.constant, 0) / step.input.constant[stand_in]
+            kernel[..., stand_in, :] += shares @ kernel
+        return kernel
 
     def resized(self, step):
         layer, read, kept = step.layer, step.input.kept, step.output.kept
@@ -340,7 +368,7 @@ class _Weighted(_Opaque):
         folded = np.where(_folds(step) & ~read, step.input.constant, 0) @ self._taps(step).sum(0)
         bias = (_bias(layer) + np.where(used, folded, 0))[kept]
         use_bias = bool(layer.use_bias or bias.any())
-        kernel = np.where(used, layer.kernel.numpy(), 0)[..., read, :][..., kept]
+        kernel = np.where(used, self._kernel(step), 0)[..., read, :][..., kept]
         kernel = kernel.astype(layer.kernel.dtype.as_numpy_dtype)
         weights = [kernel, bias.astype(kernel.dtype)][:1 + use_bias]
         return _unless_equal(layer, {self._size: int(kept.sum()), 'use_bias': use_bias}, weights)

@@ -99,7 +99,7 @@ def shapes(reference, input_shape, classes):
 def _shapes_elsewhere(reference, input_shape, classes, folder):
     """`shapes`, asked once; `folder` is the working directory, which the reference is relative to."""
     del folder
-    return {name: (group, tuple(shape), places) for name, (group, shape, places) in elsewhere.call(
+    return {name: (group, tuple(shape), *others) for name, (group, shape, *others) in elsewhere.call(
         f'{__name__}:shapes', reference, input_shape, classes).items()}
 
 
@@ -135,18 +135,21 @@ def prunable_shapes(network, skip=()):
 
     Returns:
       dict as of `models.Network.prunable_shapes`: kernels of more than two dimensions are of the group 'conv', weights
-      that no other prunable weight follows are of 'output', all others of 'dense'.
+      that no other prunable weight follows are of 'output', all others of 'dense'. What it says of each weight ends in
+      a bool: whether its last axis is known to be the output channels of a layer, as in all of the papers' networks.
     """
-    from tf_lottery.pruning import wrapper
+    from tf_lottery.pruning import channels, wrapper
 
     places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
     wrapped = wrapper.prunable(network, skip)
     if not wrapper.wrappers(wrapped):
         return {}
     weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
-    last = _last(network, {id(weight) for weight in weights.values()})
+    last = channels.last(network, {id(weight) for weight in weights.values()})
+    missing = channels.missing(wrapped)
     return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
-                   tuple(weight.shape), places.get(id(weight), 1)) for name, weight in weights.items()}
+                   tuple(weight.shape), places.get(id(weight), 1), name not in missing)
+            for name, weight in weights.items()}
 
 
 def _described(tensors):
@@ -154,19 +157,15 @@ def _described(tensors):
     return ' and '.join(f'{tensor.dtype.name} of shape {tuple(tensor.shape[1:])}' for tensor in tensors)
 
 
-def _before(tensor):
-    """The layer that makes a tensor of a functional model, and the tensors that it takes there."""
-    layer, number, _ = tensor._keras_history
-    return layer, layer._inbound_nodes[number].keras_inputs
-
-
 def _ends_in_softmax(network):
     """Whether a softmax is the last thing that is done to the outputs, casts and other linear activations aside."""
     import tf_keras
 
+    from tf_lottery.pruning import channels
+
     (tensor,) = network.outputs
     while True:
-        layer, inputs = _before(tensor)
+        layer, inputs = channels.before(tensor)
         activation = getattr(layer, 'activation', None)
         if isinstance(layer, tf_keras.Model):
             return len(layer.outputs) == 1 and _ends_in_softmax(layer)
@@ -175,25 +174,6 @@ def _ends_in_softmax(network):
         if not isinstance(layer, tf_keras.layers.Activation) or activation is not tf_keras.activations.linear:
             return False
         (tensor,) = inputs
-
-
-def _last(network, prunable):
-    """ids of those prunable weights that stand in the last layers that have some, on each way to the output."""
-    import tf_keras
-
-    found, seen, tensors = set(), set(), list(network.outputs)
-    while tensors:
-        tensor = tensors.pop()
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        layer, inputs = _before(tensor)
-        own = _last(layer, prunable) if isinstance(layer, tf_keras.Model) else {
-            id(weight) for weight in layer.weights if id(weight) in prunable}
-        found |= own
-        if not own:
-            tensors += inputs
-    return found
 
 
 def _places(network):

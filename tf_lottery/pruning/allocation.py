@@ -23,13 +23,14 @@ def keep_count(size, density):
     return round(size * density)
 
 
-def layerwise_counts(sizes, fractions, level):
+def layerwise_counts(sizes, fractions, level, units='weights'):
     """The weights that stay in each layer at a level.
 
     Args:
-      sizes: mapping from a weight's name to its number of elements.
+      sizes: mapping from a weight's name to its number of elements, or of groups of them.
       fractions: mapping from a weight's name to the fraction pruned per level; 0 for a weight that is never pruned.
       level: int, 0 is the dense network.
+      units: str, what is counted.
 
     Returns:
       dict from name to int.
@@ -41,16 +42,16 @@ def layerwise_counts(sizes, fractions, level):
     for name, count in counts.items():
         if count == 0:
             raise UsageError(
-                f'level {level} would leave no weight in {name} ({sizes[name]} weights, {fractions[name]:g} pruned per '
+                f'level {level} would leave no weight in {name} ({sizes[name]} {units}, {fractions[name]:g} pruned per '
                 'level): prune fewer levels, or a smaller fraction of that layer.')
     return counts
 
 
-def check(sizes, fractions, levels, scope):
+def check(sizes, fractions, levels, scope, units='weights'):
     """Checks before any training what can be known then: that every level leaves every layer a weight.
 
     Args:
-      sizes, fractions: as in `layerwise_counts`.
+      sizes, fractions, units: as in `layerwise_counts`.
       levels: int, the number of times to prune.
       scope: 'layerwise' or 'global'; where a global ranking prunes is only known after training.
 
@@ -63,11 +64,11 @@ def check(sizes, fractions, levels, scope):
     if scope == 'global':
         fraction, pruned = global_fraction(fractions), [sizes[name] for name in sizes if fractions[name]]
         if keep_count(sum(pruned), level_density(fraction, levels)) < len(pruned):
-            raise UsageError(f'level {levels} would leave fewer weights than the {len(pruned)} layers that are ranked '
+            raise UsageError(f'level {levels} would leave fewer {units} than the {len(pruned)} layers that are ranked '
                              'together: prune fewer levels, or a smaller fraction.')
         return
     for level in range(levels + 1):
-        layerwise_counts(sizes, fractions, level)
+        layerwise_counts(sizes, fractions, level, units)
 
 
 DISTRIBUTIONS = ('uniform', 'er', 'erk')
@@ -153,20 +154,22 @@ def top(scores, count):
     return keep
 
 
-def prune(mask, weights, fractions, level, scope='layerwise', start=None):
+def prune(mask, weights, fractions, level, scope='layerwise', start=None, keep=None):
     """Prunes the lowest magnitudes to a level's density: the mask of that level, a subset of the one before.
 
     Args:
       mask: Mask of an earlier level.
       weights: mapping from name to the trained weights that are ranked; survivors of `mask` only.
       fractions, level, scope, start: as in `keep_highest`, which says what is raised.
+      keep: function that keeps the highest scores, the `keep` of a structure; None is `keep_highest`.
 
     Returns:
       Mask.
     """
     # Places are taken several times faster than a mask of as many is read.
-    return keep_highest(mask, {name: np.abs(np.asarray(weights[name], np.float32).ravel()[np.flatnonzero(kept)])
-                               for name, kept in mask.items()}, fractions, level, scope, start)
+    scores = {name: np.abs(np.asarray(weights[name], np.float32).ravel()[np.flatnonzero(kept)])
+              for name, kept in mask.items()}
+    return (keep or keep_highest)(mask, scores, fractions, level, scope, start)
 
 
 def keep_highest(mask, scores, fractions, level, scope='layerwise', start=None):
@@ -214,7 +217,7 @@ def keep_counts(mask, scores, counts):
     Raises:
       UsageError: a score is not a number.
     """
-    return Mask({name: _kept(array, top(_ranked(scores, name), counts[name])) if name in counts else array
+    return Mask({name: _kept(array, top(ranked(scores, name), counts[name])) if name in counts else array
                  for name, array in mask.items()})
 
 
@@ -272,12 +275,17 @@ def highest_of_all(mask, scores, fractions, count):
     names = [name for name in mask if fractions[name]]
     if not names:
         return mask
-    keep = top(np.concatenate([_ranked(scores, name) for name in names]), count)
+    keep = top(np.concatenate([ranked(scores, name) for name in names]), count)
     parts = np.split(keep, np.cumsum([scores[name].size for name in names])[:-1])
     return Mask({**mask, **{name: _kept(mask[name], part) for name, part in zip(names, parts, strict=True)}})
 
 
-def _ranked(scores, name):
+def ranked(scores, name):
+    """The scores of a weight, which can be ranked.
+
+    Raises:
+      UsageError: one of them is not a number.
+    """
     if np.isnan(scores[name]).any():
         raise UsageError(f'{name} holds weights that are not numbers, or whose scores are not, which cannot be ranked: '
                          'training has diverged, so lower the learning rate.')

@@ -139,7 +139,7 @@ class ImageTask(Task):
                                                                    shapes.items()},
             train=self.dataset.train - self._validation, validation=self._validation, test=self.dataset.test,
             # XLA's convolutions are slow on CPUs.
-            compiles=all(len(shape) <= 2 for _, shape, _ in shapes.values()))
+            compiles=all(len(shape) <= 2 for _, shape, *_ in shapes.values()))
 
     def network(self, seed):
         return self._model.build(self.dataset.shape, self.dataset.classes, seed, precision=self._training.precision)

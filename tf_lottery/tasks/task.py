@@ -21,11 +21,14 @@ class Weight:
       group: str, one of GROUPS.
       shape: tuple of int.
       places: int, how often each of its numbers is multiplied per example.
+      channels: bool, whether its last axis is known to be the output channels of a layer. Folders of before do not have
+        it, and are of the same experiment.
     """
 
     group: str
     shape: tuple
     places: int
+    channels: bool = dataclasses.field(default=True, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Facts:
 
     @classmethod
     def from_json(cls, stored):
-        weights = {name: Weight(weight['group'], tuple(weight['shape']), weight['places'])
+        weights = {name: Weight(**{**weight, 'shape': tuple(weight['shape'])})
                    for name, weight in stored['weights'].items()}
         return cls(**{**stored, 'weights': weights})
 
