@@ -63,6 +63,31 @@ def resampled_signs(at):
     return initialisations.resampled(at.rewound(), at.pruned(), at.seed, keep_signs=True)
 
 
+def reshuffled(at):
+    """W_k, the survivors of each layer permuted (1905.01067, section 3)."""
+    return initialisations.reshuffled(at.rewound(), at.pruned(), at.seed)
+
+
+def reshuffled_signs(at):
+    """W_k, of each layer the survivors of each sign permuted."""
+    return initialisations.reshuffled(at.rewound(), at.pruned(), at.seed, keep_signs=True)
+
+
+def initialised_signs(at):
+    """A new W_0 with the signs of the old one (1905.01067, section 3)."""
+    return initialisations.with_signs(at.new_weights(), at.initial(), at.prunable())
+
+
+def constant(at):
+    """W_0, of each layer all weights at its standard deviation, with random signs (1905.01067, section 3)."""
+    return initialisations.constant(at.initial(), at.prunable(), at.seed)
+
+
+def constant_signs(at):
+    """W_0, of each layer all weights at its standard deviation, with their signs: "signed constants"."""
+    return initialisations.with_signs(constant(at), at.initial(), at.prunable())
+
+
 def with_noise(scale):
     """W_k and Gaussian noise of `scale` times each layer's standard deviation in W_0 (1803.03635, appendix F.7)."""
     def noisy(at):
@@ -76,9 +101,14 @@ def trained(at):
     return at.trained()
 
 
+def frozen_by_direction(at):
+    """What pruned weights keep: 0 where training moved them toward zero, else their values in W_0."""
+    return initialisations.frozen_by_direction(at.trained(), at.initial(), at.prunable())
+
+
 # Where training starts: at step 0, at the rewinding step k, or at the end T, from where it goes on for another T - k
-# steps at the last learning rate.
-BEGINNING, REWINDING_STEP, END = 'beginning', 'rewinding step', 'end'
+# steps at the last learning rate; or it is none, and the subnetwork is evaluated as it starts, at step 0.
+BEGINNING, REWINDING_STEP, END, NEVER = 'beginning', 'rewinding step', 'end', 'never'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +119,15 @@ class Branch:
       title: how tables and pictures call it.
       mask: function from an `experiment.At` to a Mask.
       weights: function from an `experiment.At` to a mapping from name to array.
-      step: BEGINNING, REWINDING_STEP or END.
+      step: BEGINNING, REWINDING_STEP, END or NEVER.
       chain: the branch whose networks of all lower levels this one is made from; None where the dense network is
         enough.
       copies: the key of the config that says how many of them are trained per ticket; None is one.
       reorders: the branch whose subnetworks are trained once more, on other data orders; None for all other branches.
       criterion: what W_0 is ranked by before any training, a name of `criteria.BEFORE_TRAINING`; None where trained
         weights are ranked, by the config's `pruning.criterion`.
+      frozen: function from an `experiment.At` to what pruned weights keep for ever, as `Ticket.frozen`; None where they
+        are zero.
     """
 
     title: str
@@ -106,6 +138,7 @@ class Branch:
     copies: str | None = None
     reorders: str | None = None
     criterion: str | None = None
+    frozen: Callable | None = None
 
 
 def _before_training(criterion):
@@ -165,4 +198,18 @@ BRANCHES = {
     **_before_training('grasp'),
     # Tanaka et al., 2006.05467.
     **_before_training('synflow'),
+    # Zhou et al., 1905.01067, section 3: what becomes of the weights that stay.
+    'random_reinit_signs': Branch('Reinitialisation, signs kept', pruned, initialised_signs, BEGINNING,
+                                  copies='reinits'),
+    'reshuffled': Branch('Reshuffled initialisation', pruned, reshuffled),
+    'reshuffled_signs': Branch('Reshuffled, signs kept', pruned, reshuffled_signs),
+    'constant': Branch('Constants of random sign', pruned, constant, BEGINNING),
+    'constant_signs': Branch('Signed constants', pruned, constant_signs, BEGINNING),
+    # Section 4: what becomes of the weights that go.
+    'frozen': Branch('Pruned weights at W_0', pruned, rewound, chain='frozen', frozen=initial),
+    'frozen_by_direction': Branch('Pruned weights by direction', pruned, rewound, chain='frozen_by_direction',
+                                  frozen=frozen_by_direction),
+    # Section 5: a mask alone.
+    'untrained': Branch('Ticket, never trained', pruned, initial, NEVER),
+    'untrained_constant': Branch('Signed constants, never trained', pruned, constant_signs, NEVER),
 }

@@ -189,6 +189,7 @@ def test_steps_of_a_run():
     assert runs.run_steps(what, runs.Run(0, 2, 'ticket')) == (30, 100)
     assert runs.run_steps(what, runs.Run(0, 2, 'random_reinit')) == (0, 100)
     assert runs.run_steps(what, runs.Run(0, 2, 'fine_tuning')) == (100, 170)
+    assert runs.run_steps(what, runs.Run(0, 2, 'untrained')) == (0, 0)
 
 
 def test_an_experiment_of_too_many_trainings_is_refused_before_they_are_listed():
@@ -242,6 +243,25 @@ def test_a_plan_counts_what_is_done_and_takes_the_time_from_it(tmp_path):
         storage.remove(storage.join(tmp_path, runs.wanted(what)[1].folder, name))
     storage.write_json(storage.join(tmp_path, runs.wanted(what)[1].folder, 'result.json'), {'outcome': 'left out'})
     assert '(from 1 of the trainings that are done)' in plan.describe(str(tmp_path), what)
+
+
+def test_a_plan_takes_no_time_from_what_was_only_evaluated(tmp_path):
+    what = protocol(branches=('ticket', 'untrained'), branch_levels=(1,), **{'training.length': '1000it'})
+    for run, steps in ((runs.Run(0, 0, 'ticket'), 1000), (runs.Run(0, 1, 'untrained'), 0)):
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+        storage.write_json(storage.join(tmp_path, run.folder, 'timing.json'), {'seconds': 50.0, 'steps': steps})
+    text = plan.describe(str(tmp_path), what)
+    assert '(from 1 of the trainings that are done)' in text
+    # The tickets of three levels.
+    assert 'to train    3,000 steps' in text
+
+
+def test_a_plan_counts_frozen_weights_as_kept_on_the_disk():
+    # Two tickets, of all weights and of 80 %; the frozen one is stored whole, and has its mask, its files and its rows.
+    own, both = (re.search(r'about (\S+) MB when', plan.describe('none', protocol(
+        branches=branches, **{'pruning.levels': 1, 'training.length': '100it'}), None, 100))[1]
+        for branches in (('ticket',), ('ticket', 'frozen')))
+    assert float(both) - float(own) == pytest.approx((266_200 * (4 + 1 / 8) + 4110) / 1e6, abs=0.1)
 
 
 def test_of_many_trainings_some_say_how_long_one_takes(tmp_path, monkeypatch):

@@ -59,7 +59,8 @@ def network():
 
 settings = Settings(batch_size=60, optimizer='adam', learning_rate=LearningRate('steps', 0.01, 30, milestones=(12, 23)),
                     momentum=0.9, weight_decay=0.05, evaluate_every=10, checkpoint_every=15, block=5, jit=False)
-trainer = fake_tasks.trainer(fake_tasks.Task(network, data__crop_pixels=1, data__flip=True), settings, strategy)
+trainer = fake_tasks.trainer(fake_tasks.Task(network, data__crop_pixels=1, data__flip=True), settings, strategy,
+                             freezes=True)
 dense, weights = wrapper.get_mask(trainer.network), wrapper.get_weights(trainer.network)
 ticket = Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, 3)
 trained = trainer.train(ticket, Seeds(0, 1, 2), 30)
@@ -74,6 +75,13 @@ for name, (_, weight, mask, _) in wrapper.prunable_variables(trainer.network).it
         assert not local_weight.numpy()[~ticket.mask[name]].any(), 'a pruned weight is not zero'
         assert np.array_equal(local_weight.numpy(), trained.weights[name]), 'weights differ between the replicas'
 assert not trained.diverged
+
+# Pruned weights that are frozen are the same on every replica, too.
+frozen = trainer.train(Ticket(ticket.mask, weights, 3, weights), Seeds(0, 1, 2), 9)
+for name, (_, weight, *_) in wrapper.prunable_variables(trainer.network).items():
+    for local_weight in strategy.experimental_local_results(weight):
+        assert np.array_equal(local_weight.numpy()[~ticket.mask[name]], weights[name][~ticket.mask[name]])
+        assert np.array_equal(local_weight.numpy(), frozen.weights[name]), 'frozen networks differ'
 
 # What the first worker sees counts.
 assert distribute.from_chief(strategy, [5, True, -1] if distribute.is_chief() else [7, False, 0]) == [5, 1, -1]

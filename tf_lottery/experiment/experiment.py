@@ -75,7 +75,8 @@ class Experiment:
                 'the config': config.to_dict(), 'a version of the libraries': runs.versions(),
                 f'the experiment in {workdir}': runs.is_claimed(workdir) and runs.read_config(workdir)['config'],
                 'the data set': feed.fingerprint()})
-        self.trainer = Trainer(protocol.task, feed, settings, strategy)
+        freezes = any(BRANCHES[branch].frozen for branch in config.branches)
+        self.trainer = Trainer(protocol.task, feed, settings, strategy, freezes)
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
                               protocol.rewind_steps[0])
         if protocol.derivatives:
@@ -196,7 +197,8 @@ class Experiment:
 
     def _save(self, run, ticket, trained):
         storage.write_arrays(self.path(run, 'mask.npz'), ticket.mask.to_arrays())
-        storage.write_arrays(self.path(run, 'weights.npz'), pack(trained.weights, ticket.mask))
+        storage.write_arrays(self.path(run, 'weights.npz'), pack(
+            trained.weights, ticket.mask, whole=ticket.frozen is not None))
         storage.write_text(self.path(run, 'metrics.csv'), to_csv(trained.rows))
         if self._tensorboard:
             _write_tensorboard(storage.join(self.workdir, 'tensorboard', run.folder), trained.rows)
@@ -319,7 +321,7 @@ class At:
         if self._run.level == 0 and self._run.branch == 'ticket':
             return Ticket(Mask.ones(self._protocol.shapes), self._initialised(), start)
         branch = BRANCHES[self._run.branch]
-        return Ticket(branch.mask(self), branch.weights(self), start)
+        return Ticket(branch.mask(self), branch.weights(self), start, branch.frozen(self) if branch.frozen else None)
 
     def _before(self):
         """The run of this branch's chain at the level before."""
@@ -348,7 +350,7 @@ class At:
         mask, weights = Mask.ones(self._protocol.shapes), self.initial()
         # A part of a level is a round on the way to it.
         for part in (*(level * number / criterion.rounds for number in range(1, criterion.rounds)), level):
-            mask = self._ranked(criterion, mask, weights, part, None)
+            mask = self._ranked(criterion, mask, mask.apply(weights), part, None)
         return mask
 
     def _prune(self, run):
@@ -357,6 +359,8 @@ class At:
 
     def _ranked(self, criterion, mask, weights, level, after):
         """The mask of a level from an earlier one and the weights that are ranked: those of the run `after`.
+
+        What the earlier mask has pruned is in `weights` as the network has it, zero or frozen.
 
         Raises:
           LeftOutError: the ranking leaves a layer without weights.
@@ -377,7 +381,7 @@ class At:
         if 'draw' in criterion.reads:
             read['draw'] = self._drawn()
         for name in criterion.derivatives:
-            read[name] = getattr(self._experiment.derivatives, name)(mask.apply(weights))
+            read[name] = getattr(self._experiment.derivatives, name)(weights)
         return {name: Layer(**{kind: arrays[name][kept] for kind, arrays in read.items()})
                 for name, kept in mask.items() if self._protocol.fractions[name]}
 

@@ -150,10 +150,11 @@ def _densities(protocol):
 
 
 def _bytes(protocol, run, density):
-    """The mask's bits, the weights that are left, and a row per evaluation."""
+    """The mask's bits, the weights that are left, or all where pruned ones are frozen, and a row per evaluation."""
     weights = sum(math.prod(shape) for shape in protocol.shapes.values())
     rows = _steps(protocol, run) / protocol.evaluate_every
-    return weights / 8 + 4 * weights * density + _BYTES_PER_ROW * rows + 4000
+    kept = 1 if BRANCHES[run.branch].frozen else density
+    return weights / 8 + 4 * weights * kept + _BYTES_PER_ROW * rows + 4000
 
 
 def _evaluated(protocol):
@@ -243,7 +244,8 @@ def _timings(workdir, done):
         except MissingFileError:
             # It was not trained.
             return None
-        return timing['seconds'] / timing['steps']
+        # What was only evaluated took no step.
+        return timing['seconds'] / timing['steps'] if timing['steps'] else None
 
     every = math.ceil(len(done) / _SAMPLE) or 1
     return [each for each in storage.all_at_once(seconds, done[::every]) if each is not None]

@@ -8,7 +8,7 @@ import platform
 import shlex
 from importlib import metadata
 
-from tf_lottery.branches import BEGINNING, BRANCHES, END
+from tf_lottery.branches import BEGINNING, BRANCHES, END, NEVER
 from tf_lottery.errors import UsageError
 from tf_lottery.experiment.config import MOST_COPIES, differences
 from tf_lottery.runtime import locks, storage
@@ -305,10 +305,10 @@ def check_extent(protocol):
 
 
 def run_steps(protocol, run):
-    """The steps that a run starts and ends at: (int, int)."""
+    """The steps that a run starts and ends at: (int, int); equal where it is only evaluated."""
     end, rewind = protocol.end_step, rewind_step(protocol, run)
     step = BEGINNING if run == Run(run.replicate, 0, 'ticket') else BRANCHES[run.branch].step
-    return {BEGINNING: (0, end), END: (end, 2 * end - rewind)}.get(step, (rewind, end))
+    return {BEGINNING: (0, end), END: (end, 2 * end - rewind), NEVER: (0, 0)}.get(step, (rewind, end))
 
 
 def rewind_step(protocol, run):

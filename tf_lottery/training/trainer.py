@@ -10,8 +10,8 @@ from absl import logging
 
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import optimizer_state, wrapper
-from tf_lottery.pruning.rewind import RewindCallback
-from tf_lottery.runtime.distribute import agree
+from tf_lottery.pruning.rewind import RewindCallback, rewind
+from tf_lottery.runtime.distribute import agree, stopping
 from tf_lottery.training import optimizers
 from tf_lottery.training.agreement import SameMasks
 from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, Progress, SaveAndStop
@@ -149,12 +149,13 @@ class Trainer:
       feed: what `task.feed` returned.
       settings: Settings.
       strategy: a tf.distribute.Strategy.
+      freezes: bool, whether tickets come whose pruned weights are frozen at other values than zero.
 
     Raises:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, task, feed, settings, strategy):
+    def __init__(self, task, feed, settings, strategy, freezes=False):
         self.strategy, self.settings, self.task, self.feed = strategy, settings, task, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
@@ -165,6 +166,8 @@ class Trainer:
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
+            if freezes:
+                wrapper.let_freeze(self.network)
             self.model = TrainingModel(self.network, task, feed, settings)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
                                          settings.epsilon)
@@ -189,7 +192,7 @@ class Trainer:
         return {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
 
     def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None):
-        """Trains from a ticket, or goes on from its checkpoint, to step `end`.
+        """Trains from a ticket, or goes on from its checkpoint, to step `end`; one that starts there is only evaluated.
 
         Args:
           ticket: Ticket.
@@ -205,15 +208,17 @@ class Trainer:
           Trained.
 
         Raises:
-          UsageError: the ticket starts at or past `end`.
+          UsageError: the ticket starts past `end`.
           ClusterError: replicas hold different masks, or workers read different checkpoints.
         """
-        if not 0 <= ticket.step < end:
+        if not 0 <= ticket.step <= end:
             raise UsageError(f'a run cannot start at step {ticket.step} and end at step {end}.')
+        if ticket.step == end:
+            return self._untrained(ticket, stop)
         saved = checkpoint.load(self.state) if checkpoint else None
         if saved:
             # Masks are the ticket's, and so not in the checkpoint.
-            wrapper.hold_mask(self.network, ticket.mask)
+            wrapper.hold_mask(self.network, ticket.mask, ticket.frozen)
         start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
         agree(self.strategy, {'the step of the newest checkpoint': start})
         shift = self._shift(saved) if saved else 0
@@ -242,6 +247,16 @@ class Trainer:
                     self.model.fit(self.feed.training(seeds, boundaries, shift), epochs=1, verbose=0,
                                    callbacks=together, steps_per_epoch=None if self.feed.blocks else end - start)
         return Trained(wrapper.get_weights(self.network), rows, evaluation.diverged)
+
+    def _untrained(self, ticket, stop):
+        """What a ticket is worth as it starts: Trained, with one row, whose training loss is no number."""
+        interruption = stopping(self.strategy, stop)
+        if interruption:
+            raise interruption
+        with self.strategy.scope():
+            rewind(self.network, ticket)
+            row = {'step': ticket.step, 'train_loss': math.nan, **self.evaluate()}
+        return Trained(wrapper.get_weights(self.network), [row], not math.isfinite(row['validation_loss']))
 
     def _boundaries(self, start, end, keep_at):
         """Where blocks end: at every evaluation, checkpoint and kept step, and before they get too long."""
