@@ -199,17 +199,16 @@ BRANCHES = {
     # Tanaka et al., 2006.05467.
     **_before_training('synflow'),
     # Zhou et al., 1905.01067, section 3: what becomes of the weights that stay.
-    'random_reinit_signs': Branch('Reinitialisation, signs kept', pruned, initialised_signs, BEGINNING,
-                                  copies='reinits'),
-    'reshuffled': Branch('Reshuffled initialisation', pruned, reshuffled),
+    'random_reinit_signs': Branch('New draws, signs kept', pruned, initialised_signs, BEGINNING, copies='reinits'),
+    'reshuffled': Branch('Reshuffled', pruned, reshuffled),
     'reshuffled_signs': Branch('Reshuffled, signs kept', pruned, reshuffled_signs),
-    'constant': Branch('Constants of random sign', pruned, constant, BEGINNING),
+    'constant': Branch('Constants, random signs', pruned, constant, BEGINNING),
     'constant_signs': Branch('Signed constants', pruned, constant_signs, BEGINNING),
     # Section 4: what becomes of the weights that go.
-    'frozen': Branch('Pruned weights at W_0', pruned, rewound, chain='frozen', frozen=initial),
-    'frozen_by_direction': Branch('Pruned weights by direction', pruned, rewound, chain='frozen_by_direction',
+    'frozen': Branch('Frozen at W_0', pruned, rewound, chain='frozen', frozen=initial),
+    'frozen_by_direction': Branch('Frozen by direction', pruned, rewound, chain='frozen_by_direction',
                                   frozen=frozen_by_direction),
     # Section 5: a mask alone.
     'untrained': Branch('Ticket, never trained', pruned, initial, NEVER),
-    'untrained_constant': Branch('Signed constants, never trained', pruned, constant_signs, NEVER),
+    'untrained_constant': Branch('Constants, never trained', pruned, constant_signs, NEVER),
 }

@@ -26,7 +26,7 @@ def test_the_legend_lies_outside_the_axes_and_inside_the_picture(tmp_path):
 
 
 def test_looks_differ_in_colour_or_line():
-    looks = [look(number) for number in range(33)]
-    assert len({(each['color'], each['linestyle']) for each in looks}) == 33
+    looks = [look(number) for number in range(57)]
+    assert len({(each['color'], each['linestyle']) for each in looks}) == 57
     assert len({each['marker'] for each in looks[:9]}) == 9
     assert len({each['marker'] for each in looks[9:17]}) == 8

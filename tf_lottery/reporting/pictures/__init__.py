@@ -16,8 +16,9 @@ INK, GREY, GRID = '#1f2430', '#6b7280', '#e5e7eb'
 # Okabe and Ito's colours, which colour-blind readers tell apart, and three more.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#882255', '#999933', '#332288')
 _MARKERS = 'os^DvPX<>'
-# Lines that are dashed, dotted, and both.
-_BROKEN = ((0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+# Lines that are dashed, dotted, and both; then of longer dashes, with two dots and with three.
+_BROKEN = ((0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (8, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)),
+           (0, (5, 1.2, 1, 1.2, 1, 1.2, 1, 1.2)))
 
 # So many letters fit above and beside a figure, and beside one panel of several; longer names get further lines.
 _LETTERS, _LETTERS_BESIDE_PANEL = 36, 22
@@ -55,8 +56,8 @@ def look(number):
     """The colour, marker and line of the branch or layer with a number: as arguments of `Axes.plot`.
 
     The first nine are solid lines with filled markers, each of a colour of its own. Further ones have hollow markers
-    and share the colours of the others but not of number 0, which all are compared with: eight are dashed, eight
-    dotted, and eight both.
+    and share the colours of the others but not of number 0, which all are compared with: eight for each kind of broken
+    line.
     """
     again = number - len(COLOURS)
     if again < 0:
