@@ -8,7 +8,7 @@ import platform
 import shlex
 from importlib import metadata
 
-from tf_lottery.branches import BEGINNING, BRANCHES, END, NEVER
+from tf_lottery.branches import BEGINNING, BRANCHES, END, NEVER, initial, rewound
 from tf_lottery.errors import UsageError
 from tf_lottery.experiment.config import MOST_COPIES, differences
 from tf_lottery.runtime import locks, storage
@@ -163,6 +163,14 @@ class Run:
         """The file of W_k below the experiment's folder."""
         name = 'rewound.npz' if self.rewind is None else f'rewound_{self.rewind}.npz'
         return storage.join(replicate_folder(self.replicate), 'rewind', name)
+
+
+    @property
+    def start_weights(self):
+        """The file of the weights that training starts from, below the experiment's folder; None of made ones."""
+        if self == Run(self.replicate, 0, 'ticket') or BRANCHES[self.branch].weights is initial:
+            return self.initial_weights
+        return self.rewound_weights if BRANCHES[self.branch].weights is rewound else None
 
 
 def is_done(workdir, run):
