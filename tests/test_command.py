@@ -259,3 +259,19 @@ def test_the_flag_chooses_the_branch_and_its_copy(tell, tmp_path, monkeypatch):
         assert out.endswith(f'Ticket  there  ({wish}, level 1, rewinding to step 0, trained)\n')
     tell('--mode=export', f'--workdir={tmp_path}', '--branch=random_mask', '--level=1', '--weights=rewound')
     assert asked[-1][:2] == (Run(0, 1, 'random_mask'), 'rewound')
+
+
+def test_the_report_of_a_folder_of_experiments_compares_them(tell, tmp_path):
+    pruning = config.defaults().pruning.to_dict()
+    for criterion, final in (('obd', 0.9), ('movement', 0.8)):
+        save_experiment(str(tmp_path / criterion), criterion, pruning={**pruning, 'criterion': criterion})
+        for level in (0, 1):
+            save_run(str(tmp_path / criterion), level=level, final=final)
+    code, out, err = tell('--mode=report', f'--workdir={tmp_path}/')
+    assert (code, err) == (0, '')
+    assert out.startswith('Criteria at the same density\n') and out.endswith(f'Report  {tmp_path}/report/index.html\n')
+    # Once more, beside the report that is there; and each has its own.
+    assert tell('--mode=report', f'--workdir={tmp_path}')[:2] == (0, out)
+    assert tell('--mode=report', f'--workdir={tmp_path}/obd')[1].endswith(f'Report  {tmp_path}/obd/report/index.html\n')
+    assert tell('--mode=report', f'--workdir={tmp_path}/none') == (
+        2, '', f'tf_lottery: {tmp_path}/none holds no experiment: run one first, or give its folder with --workdir.\n')

@@ -167,8 +167,7 @@ def run(options, command_line, task=None):
         runs.check_same(workdir, protocol)
         print(plan.describe(workdir, protocol, options.replicate, options.examples_per_second))
     elif options.mode == 'report':
-        with _alone(workdir):
-            _report(workdir)
+        _report_of_any(workdir)
     elif options.mode == 'export':
         with _alone(workdir):
             _export(workdir, options, command_line, options.replicate)
@@ -268,6 +267,23 @@ def _train(workdir, protocol, options, claims=None):
                 experiment.run(progress if claims else None, replicate)
                 replicate = agreed(claims.take() if claims else None)
             bar.total = bar.n
+
+
+def _report_of_any(workdir):
+    """Writes the report of an experiment, or of those that a folder holds that is none itself."""
+    if runs.is_claimed(workdir):
+        with _alone(workdir):
+            _report(workdir)
+        return
+    from tf_lottery.reporting import comparison
+
+    if not comparison.below(workdir):
+        # Says that there is no experiment.
+        runs.read_config(workdir)
+    found = comparison.find(workdir)
+    with locks.lock(workdir, wait=True):
+        print(f'{comparison.table(found)}\n')
+        print(f'Report  {comparison.write(workdir, found)}')
 
 
 def _report(workdir):

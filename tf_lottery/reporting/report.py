@@ -1,28 +1,23 @@
 """The report of an experiment: one HTML file with its pictures inside, the same pictures as PNG, the numbers as CSV."""
 
-import base64
 import dataclasses
-import io
 import json
-import os
 
-import jinja2
-import matplotlib
 import pandas as pd
 
 from tf_lottery.branches import BRANCHES
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import restore
-from tf_lottery.reporting import results, tables
+from tf_lottery.reporting import page, results, tables
 from tf_lottery.reporting.analysis import connectivity, retraining, stability
-from tf_lottery.reporting.pictures import STYLE, curves, density, sweep, tickets
+from tf_lottery.reporting.pictures import comparison, curves, density, sweep, tickets
 from tf_lottery.reporting.pictures import connectivity as instability
 from tf_lottery.reporting.pictures import retraining as methods
 from tf_lottery.reporting.pictures import stability as distances
 from tf_lottery.runtime import storage
 
 # What draws the pictures, in the order of the page: functions from runs and their summary to Pictures.
-_DRAWN_BY = (density.draw, curves.draw, tickets.draw)
+_DRAWN_BY = (density.draw, comparison.draw, curves.draw, tickets.draw)
 
 
 # Why runs were not trained, by their outcome.
@@ -90,17 +85,7 @@ def write(workdir, found):
     for name, table in _csv_tables(found).items():
         if len(table):
             storage.write_text(storage.join(folder, f'{name}.csv'), table.to_csv(index=False))
-    sections = {}
-    with matplotlib.rc_context(STYLE):
-        for picture in pictures(found):
-            png = _png(picture.figure)
-            storage.write_bytes(storage.join(folder, f'{picture.name}.png'), png)
-            sections.setdefault(picture.section, []).append({
-                'alternative': picture.alternative, 'caption': picture.caption,
-                'base64': base64.b64encode(png).decode()})
-    page = storage.join(folder, 'index.html')
-    storage.write_text(page, _html(found, sections))
-    return page
+    return page.write(folder, 'report.html.j2', **_contents(found), sections=page.draw(folder, pictures(found)))
 
 
 def _csv_tables(found):
@@ -120,24 +105,16 @@ def _runs_table(frame):
     return frame[own].join(layers)
 
 
-def _png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    return buffer.getvalue()
-
-
-def _html(found, sections):
-    loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    experiment, frame, measures = found.experiment, found.frame, found.measures
-    return environment.get_template('report.html.j2').render(
-        name=experiment['name'], headline=headline(found.summaries), notes=_notes(found),
-        sections=sections, blocks=_blocks(found.summaries), measures=measures,
-        titles=results.titles(measures, lambda measure: f'test {measure.title} '),
-        tables=tables.tables(found.frame, found.samples, found.lines), diverged=frame['diverged'].any(),
-        command=experiment['command'], versions=experiment['versions'],
-        config=json.dumps(experiment['config'], indent=2))
+def _contents(found):
+    """What the page says beside its pictures."""
+    experiment, measures = found.experiment, found.measures
+    return {
+        'name': experiment['name'], 'headline': headline(found.summaries), 'notes': _notes(found),
+        'blocks': _blocks(found.summaries), 'measures': measures,
+        'titles': results.titles(measures, lambda measure: f'test {measure.title} '),
+        'tables': tables.tables(found.frame, found.samples, found.lines), 'diverged': found.frame['diverged'].any(),
+        'command': experiment['command'], 'versions': experiment['versions'],
+        'config': json.dumps(experiment['config'], indent=2)}
 
 
 def _blocks(summaries):

@@ -21,7 +21,7 @@ _BROKEN = ((0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (8, 1.5)), (
            (0, (5, 1.2, 1, 1.2, 1, 1.2, 1, 1.2)))
 
 # So many letters fit above and beside a figure, and beside one panel of several; longer names get further lines.
-_LETTERS, _LETTERS_BESIDE_PANEL = 36, 22
+TITLE_LETTERS, _LETTERS_BESIDE_PANEL = 36, 22
 
 STYLE = {
     'font.size': 10.5, 'text.color': INK, 'axes.labelcolor': INK, 'xtick.color': INK, 'ytick.color': INK,
@@ -76,7 +76,8 @@ def level_colours(levels):
 def spread(levels, count):
     """At most `count` of the levels, spread evenly, the lowest and the highest among them: int array, ascending."""
     levels = np.unique(levels)
-    return levels[np.unique(np.linspace(0, len(levels) - 1, count).round().astype(int))]
+    places = np.linspace(0, len(levels) - 1, count) if len(levels) else np.array([])
+    return levels[np.unique(places.round().astype(int))]
 
 
 def canvas(title, below, beside):
@@ -84,7 +85,7 @@ def canvas(title, below, beside):
     # Narrow, so that the letters are still readable when a phone shrinks it to its width.
     figure = Figure(figsize=(5.2, 4.4), layout='constrained')
     axes = figure.subplots()
-    axes.set(title=textwrap.fill(title, _LETTERS), xlabel=below, ylabel=textwrap.fill(beside, _LETTERS))
+    axes.set(title=textwrap.fill(title, TITLE_LETTERS), xlabel=below, ylabel=textwrap.fill(beside, TITLE_LETTERS))
     return figure, axes
 
 
@@ -122,7 +123,7 @@ def panels(count):
 
 def entitle(panel, title, beside):
     """Sets the title of one of several panels, and what stands beside it."""
-    panel.set(title=textwrap.fill(title, _LETTERS), ylabel=textwrap.fill(beside, _LETTERS_BESIDE_PANEL))
+    panel.set(title=textwrap.fill(title, TITLE_LETTERS), ylabel=textwrap.fill(beside, _LETTERS_BESIDE_PANEL))
 
 
 def errorbars(axes, places, means, spread, branch, **changes):
