@@ -26,8 +26,8 @@ def define_flags(values=flags.FLAGS):
     values.set_default('config', 'digits_lenet')
     flags.DEFINE_enum(
         'mode', 'run', command.MODES, 'run: train what is missing, report and export; plan: say what that is and what '
-        'it costs; report: draw the report again, or compare the experiments that --workdir holds; export: write a ticket in '
-        '--config.export.forms.', **on)
+        'it costs; report: draw the report again, or compare the experiments that --workdir holds; export: write a '
+        'ticket in --config.export.forms.', **on)
     flags.DEFINE_string(
         'workdir', None, 'Folder of the experiment, local or gs://; the default is runs/ and its name. The same '
         'command resumes.', **on)
