@@ -1016,3 +1016,31 @@ def test_derivatives_that_a_network_does_not_have_are_asked_for_before_training(
     # One without derivatives does not ask.
     experiment(tmp_path / 'none', ('ticket',), 1, **{'pruning.criterion': 'movement'})
     assert asked == [('curvature', 'synaptic_flow', 'flow')]
+
+
+def test_optimal_brain_damage_predicts_what_deleting_weights_of_the_dense_network_does(tmp_path):
+    changes = {'pruning.criterion': 'obd', 'pruning.examples': 30, 'training.length': '30it',
+               'pruning.output_fraction': 0.0}
+    done = experiment(tmp_path, ('ticket',), 1, **changes)
+    done.run()
+    dense = runs.Run(0, 0, 'ticket')
+    assert [str(path.parent) for path in tmp_path.rglob('deletion.json')] == [done.path(dense)]
+    losses = storage.read_json(done.path(dense, 'deletion.json'))
+    weights = done.weights(dense)
+    assert losses['examples'] == 30 and len(losses['deleted']) == 41
+    assert losses['actual'][0] == losses['predicted'][0] == done.derivatives.loss(weights)
+    # The output layer is never pruned.
+    emptied = {**weights, **{name: np.zeros_like(weights[name]) for name in ('fc1/kernel', 'fc2/kernel')}}
+    assert losses['actual'][-1] == losses['by_magnitude'][-1] == done.derivatives.loss(emptied)
+    curvature = done.derivatives.curvature(weights)
+    assert losses['predicted'][-1] - losses['predicted'][0] == pytest.approx(sum(
+        float(np.sum(curvature[name] * weights[name]**2 / 2)) for name in ('fc1/kernel', 'fc2/kernel')), rel=1e-4)
+    assert done.pending() == [] and runs.is_finished(done.workdir, done.protocol, 0)
+    # What is lost is measured again, to the bit, and can be stopped.
+    content = storage.read_bytes(done.path(dense, 'deletion.json'))
+    storage.remove(done.path(dense, 'deletion.json'))
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 1, stop=lambda: Interrupted(15, 'stop'), **changes).run()
+    assert not storage.exists(done.path(dense, 'deletion.json'))
+    done.run()
+    assert storage.read_bytes(done.path(dense, 'deletion.json')) == content

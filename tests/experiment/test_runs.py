@@ -158,6 +158,21 @@ def test_there_is_no_line_to_or_from_a_run_without_an_end(tmp_path, end, result)
     assert runs.missing_lines(str(tmp_path), what) == []
 
 
+def test_what_deleting_weights_does_is_missing_where_optimal_brain_damage_predicts_it(tmp_path):
+    what, dense = protocol(replicates=2, **{'pruning.criterion': 'obd'}), runs.Run(1, 0, 'ticket')
+    assert runs.missing_deletions(str(tmp_path), what) == [runs.Run(0, 0, 'ticket'), dense]
+    assert runs.missing_deletions(str(tmp_path), what, 1) == [dense]
+    for run in runs.wanted(what):
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {'diverged': run.replicate == 0})
+    # There is none of a network that has diverged.
+    assert runs.missing_deletions(str(tmp_path), what) == [dense]
+    assert [runs.is_finished(str(tmp_path), what, replicate) for replicate in range(2)] == [True, False]
+    storage.write_json(storage.join(tmp_path, dense.folder, 'deletion.json'), {})
+    assert runs.missing_deletions(str(tmp_path), what) == []
+    assert runs.is_finished(str(tmp_path), what, 1)
+    assert runs.missing_deletions('none', protocol(**{'pruning.criterion': 'taylor'})) == []
+
+
 def test_levels_beyond_the_last_are_left_out():
     assert folders(branches=('ticket', 'random_mask'), branch_levels=(2, 7))[-2:] == [
         'level_02/random_mask', 'level_03/ticket']
@@ -291,10 +306,14 @@ def test_a_plan_says_what_weights_are_ranked_by_and_what_that_takes():
             in text)
     # Three levels of ten outputs of each example; two batches, four passes over two batches, and a hundred rounds.
     assert f'\nto rank     6 networks by their derivatives, {3 * 1200 + 2 + 8 + 100:,} passes over them\n' in text
+    # The dense network has losses at 41 places of two orders, of two batches each.
+    assert f'\nto delete   weights of 1 dense networks, {1200 + 164:,} passes over them\n' in text
+    assert plan._deletion(what) == (1364, 120 * 21 / 3 + 82 * 120 / 3)
     assert plan._ranking(what, runs.Run(0, 1, 'ticket')) == (1200, 120 * 21 / 3)
     assert plan._ranking(what, runs.Run(0, 0, 'ticket')) == (0, 0.0)
     # Not counted where no derivatives are read.
-    assert 'to rank' not in plan.describe('none', protocol(**{'pruning.criterion': 'movement'}), None, 100)
+    text = plan.describe('none', protocol(**{'pruning.criterion': 'movement'}), None, 100)
+    assert 'to rank' not in text and 'to delete' not in text
 
 
 def test_a_plan_for_another_machine_takes_its_speed():

@@ -21,7 +21,7 @@ from tf_lottery.pruning.allocation import keep_highest, keep_highest_anywhere
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
-from tf_lottery.training import learning_rates
+from tf_lottery.training import deletion, learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.line import Line
@@ -119,6 +119,7 @@ class Experiment:
         for run in self.pending(replicate):
             self._execute(run, functools.partial(progress, run) if progress else None)
         self._connect(progress, replicate)
+        self._delete(replicate)
 
     def _connect(self, progress, replicate):
         """Measures the errors on the lines between copies of a subnetwork that saw different data orders."""
@@ -141,6 +142,19 @@ class Experiment:
         errors = line.errors(*ends, self.mask(run), self.protocol.config.connectivity.points, stop)
         if self._writes:
             storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
+
+    def _delete(self, replicate):
+        """Measures what deleting weights of the dense networks does to the loss, where Optimal Brain Damage ranks."""
+        stop = functools.partial(distribute.stopping, self.strategy, self._stop)
+        names = [name for name, fraction in self.protocol.fractions.items() if fraction]
+        for run in self._agreed(replicate, runs.missing_deletions(self.workdir, self.protocol, replicate)):
+            # Of results that are not listed yet nobody has asked how the runs ended.
+            with contextlib.suppress(LeftOutError):
+                losses = deletion.measure(self.derivatives, self.weights(run), names, stop)
+                if self._writes:
+                    storage.write_json(self.path(run, 'deletion.json'), {
+                        'examples': self.protocol.config.pruning.examples, **losses})
+        distribute.barrier(self.strategy)
 
     def _execute(self, run, progress):
         """Brings a run to its outcome; what the first worker sees of it counts."""

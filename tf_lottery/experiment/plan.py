@@ -14,6 +14,7 @@ from tf_lottery.errors import MissingFileError
 from tf_lottery.experiment import claims, runs
 from tf_lottery.pruning import allocation
 from tf_lottery.runtime import storage
+from tf_lottery.training.deletion import PLACES
 
 # What is not measured here, in seconds (docs/performance.md): of an experiment its start, data, compiling, report and
 # export; of each run its ticket and files; of each step the optimizer and the loop.
@@ -70,6 +71,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     operations = steps * _operations_per_step(protocol)
     rankings = [each for each in (_ranking(protocol, run) for run in todo) if each[0]]
     passes, ranked = sum(each[0] for each in rankings), sum(each[1] for each in rankings)
+    deletions = len(runs.missing_deletions(workdir, protocol, replicate))
+    deleting = tuple(deletions * each for each in _deletion(protocol))
     config = protocol.config
     lines = [
         f'{config.name}: {protocol.facts.about}, {protocol.end_step:,} steps a run of batch '
@@ -98,8 +101,11 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
           if missing_lines else []),
         *([f'to rank     {len(rankings)} networks by their derivatives, {passes:,} passes over them']
           if rankings else []),
+        *([f'to delete   weights of {deletions} dense networks, {deleting[0]:,} passes over them']
+          if deletions else []),
         'time        about ' + _time(
-            workdir, protocol, done, len(todo), steps, len(missing_lines) * _line_examples(protocol) + ranked, passes,
+            workdir, protocol, done, len(todo), steps,
+            len(missing_lines) * _line_examples(protocol) + ranked + deleting[1], passes + deleting[0],
             examples_per_second),
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
@@ -198,14 +204,25 @@ def _ranking(protocol, run):
     """
     if not run.level:
         return 0, 0.0
-    criterion, examples = protocol.criteria[BRANCHES[run.branch].criterion], protocol.config.pruning.examples
+    criterion, each = protocol.criteria[BRANCHES[run.branch].criterion], _derivatives(protocol)
+    found = [each[name] for name in criterion.derivatives]
+    return tuple(criterion.rounds * sum(numbers) for numbers in zip(*found, strict=True)) if found else (0, 0.0)
+
+
+def _derivatives(protocol):
+    """What each of the derivatives takes, as of `_ranking`: dict from its name to (int, float)."""
+    examples = protocol.config.pruning.examples
     batches = math.ceil(examples / protocol.config.training.batch_size)
     outputs = sum(weight.shape[-1] for weight in protocol.facts.weights.values() if weight.group == 'output')
     # A gradient of a gradient takes three times as long as the gradient, which comes first.
-    each = {'gradient': (batches, examples), 'flow': (4 * batches, 4 * examples), 'synaptic_flow': (1, 1),
+    return {'gradient': (batches, examples), 'flow': (4 * batches, 4 * examples), 'synaptic_flow': (1, 1),
             'curvature': (examples * outputs, examples * (1 + 2 * outputs) / 3)}
-    found = [each[name] for name in criterion.derivatives]
-    return tuple(criterion.rounds * sum(numbers) for numbers in zip(*found, strict=True)) if found else (0, 0.0)
+
+
+def _deletion(protocol):
+    """What it takes to delete the weights of a network in two orders, as of `_ranking`: (int, float)."""
+    (batches, examples), curvature = (_derivatives(protocol)[name] for name in ('gradient', 'curvature'))
+    return curvature[0] + 2 * PLACES * batches, curvature[1] + 2 * PLACES * examples / 3
 
 
 def _time(workdir, protocol, done, count, steps, examples, passes, examples_per_second):

@@ -246,8 +246,9 @@ def _replicates(protocol, replicate):
 
 
 def is_finished(workdir, protocol, replicate):
-    """Whether all runs of a replicate are done, and the lines between them measured."""
-    return not pending(workdir, protocol, replicate) and not missing_lines(workdir, protocol, replicate)
+    """Whether all runs of a replicate are done, and measured what is asked for beside them."""
+    return not (pending(workdir, protocol, replicate) or missing_lines(workdir, protocol, replicate)
+                or missing_deletions(workdir, protocol, replicate))
 
 
 def wanted(protocol, replicate=None):
@@ -357,3 +358,22 @@ def _missing_lines(workdir, protocol, replicate):
     endless = {end for end, result in zip(ends, read_results(workdir, ends), strict=True)
                if outcome(result) != FINISHED}
     return [run for run in copies if run in missing and not {original(run), run} & endless]
+
+
+def missing_deletions(workdir, protocol, replicate=None):
+    """The dense networks on which it has not been measured what deleting weights does to the loss.
+
+    Optimal Brain Damage predicts that, and so it is measured where this is what weights are ranked by. There is none of
+    a network that has not come to an end.
+    """
+    if protocol.config.pruning.criterion != 'obd':
+        return []
+    return [run for one in _replicates(protocol, replicate) for run in _missing_deletions(workdir, one)]
+
+
+def _missing_deletions(workdir, replicate):
+    listed, dense = listing(workdir, replicate), Run(replicate, 0, 'ticket')
+    ended = storage.join(dense.folder, 'result.json') in listed
+    if ended and outcome(*read_results(workdir, [dense])) != FINISHED:
+        return []
+    return _without(workdir, [dense], 'deletion.json', listed)

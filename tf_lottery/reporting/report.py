@@ -9,9 +9,10 @@ from tf_lottery.branches import BRANCHES
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import restore
 from tf_lottery.reporting import page, results, tables
-from tf_lottery.reporting.analysis import connectivity, retraining, stability
+from tf_lottery.reporting.analysis import connectivity, deletion, retraining, stability
 from tf_lottery.reporting.pictures import comparison, curves, density, sweep, tickets
 from tf_lottery.reporting.pictures import connectivity as instability
+from tf_lottery.reporting.pictures import deletion as damage
 from tf_lottery.reporting.pictures import retraining as methods
 from tf_lottery.reporting.pictures import stability as distances
 from tf_lottery.runtime import storage
@@ -35,6 +36,7 @@ class Findings:
       summaries: dict from rewinding step to DataFrame of `results.summarise`.
       samples: DataFrame of `stability.samples`.
       lines: DataFrame of `connectivity.lines`.
+      losses: DataFrame of `deletion.losses`.
     """
 
     experiment: dict
@@ -42,6 +44,7 @@ class Findings:
     summaries: dict
     samples: pd.DataFrame
     lines: pd.DataFrame
+    losses: pd.DataFrame
 
     @property
     def measures(self):
@@ -64,7 +67,7 @@ def find(workdir):
     experiment = runs.read_config(workdir)
     frame = results.load_results(workdir)
     return Findings(experiment, frame, results.summaries(frame), stability.samples(workdir, frame),
-                    connectivity.lines(frame))
+                    connectivity.lines(frame), deletion.losses(frame))
 
 
 def write(workdir, found):
@@ -72,7 +75,7 @@ def write(workdir, found):
 
     index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
     summary.csv with a line per branch and level (`results.summarise` without `results.paired`), and where there is
-    something to say, stability.csv and connectivity.csv.
+    something to say, stability.csv, connectivity.csv and deletion.csv.
 
     Args:
       workdir: the experiment's folder.
@@ -95,7 +98,7 @@ def _csv_tables(found):
                  for step, summary in found.summaries.items()]
     return {'runs': _runs_table(found.frame), 'summary': pd.concat(summaries),
             'stability': stability.table(found.frame, found.samples),
-            'connectivity': connectivity.table(found.frame, found.lines)}
+            'connectivity': connectivity.table(found.frame, found.lines), 'deletion': found.losses}
 
 
 def _runs_table(frame):
@@ -213,5 +216,6 @@ def pictures(found):
             yield from draw(found.frame, *found.summaries.values())
         yield from distances.draw(found.samples)
     yield from instability.draw(found.lines, found.measures.lead)
+    yield from damage.draw(found.losses)
     published = retraining.published(found.experiment['config'], found.measures)
     yield from methods.draw(retraining.best(found.frame), found.measures.lead, published)
