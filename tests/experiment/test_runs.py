@@ -171,6 +171,9 @@ def test_what_deleting_weights_does_is_missing_where_optimal_brain_damage_predic
     assert runs.missing_deletions(str(tmp_path), what) == []
     assert runs.is_finished(str(tmp_path), what, 1)
     assert runs.missing_deletions('none', protocol(**{'pruning.criterion': 'taylor'})) == []
+    # There is nothing to delete.
+    assert runs.missing_deletions('none', protocol(**{
+        'pruning.criterion': 'obd', 'pruning.dense_fraction': 0.0, 'pruning.output_fraction': 0.0})) == []
 
 
 def test_levels_beyond_the_last_are_left_out():

@@ -119,7 +119,7 @@ class Experiment:
         for run in self.pending(replicate):
             self._execute(run, functools.partial(progress, run) if progress else None)
         self._connect(progress, replicate)
-        self._delete(replicate)
+        self._measure_deletions(replicate)
 
     def _connect(self, progress, replicate):
         """Measures the errors on the lines between copies of a subnetwork that saw different data orders."""
@@ -143,11 +143,14 @@ class Experiment:
         if self._writes:
             storage.write_json(self.path(run, 'connectivity.json'), {'examples': line.examples, **errors})
 
-    def _delete(self, replicate):
+    def _measure_deletions(self, replicate):
         """Measures what deleting weights of the dense networks does to the loss, where Optimal Brain Damage ranks."""
+        missing = self._agreed(replicate, runs.missing_deletions(self.workdir, self.protocol, replicate))
+        if not missing:
+            return
         stop = functools.partial(distribute.stopping, self.strategy, self._stop)
         names = [name for name, fraction in self.protocol.fractions.items() if fraction]
-        for run in self._agreed(replicate, runs.missing_deletions(self.workdir, self.protocol, replicate)):
+        for run in missing:
             # Of results that are not listed yet nobody has asked how the runs ended.
             with contextlib.suppress(LeftOutError):
                 losses = deletion.measure(self.derivatives, self.weights(run), names, stop)

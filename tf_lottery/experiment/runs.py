@@ -364,9 +364,9 @@ def missing_deletions(workdir, protocol, replicate=None):
     """The dense networks on which it has not been measured what deleting weights does to the loss.
 
     Optimal Brain Damage predicts that, and so it is measured where this is what weights are ranked by. There is none of
-    a network that has not come to an end.
+    a network that has not come to an end, or of which nothing is ever pruned.
     """
-    if protocol.config.pruning.criterion != 'obd':
+    if protocol.config.pruning.criterion != 'obd' or not any(protocol.fractions.values()):
         return []
     return [run for one in _replicates(protocol, replicate) for run in _missing_deletions(workdir, one)]
 

@@ -135,9 +135,9 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
     wrappers around it share. In all else the wrapper is as the layer: name, losses, states, attributes.
 
     Attributes:
-      zeros_held: whether the caller promises that a pruned weight's variable is zero, or frozen, before the first
-        step. Then only
-        the gradient is masked, which gives the same bits and saves a pass over the weights.
+      zeros_held: whether the caller promises that a pruned weight's variable is zero before the first step. Then only
+        the gradient is masked, which gives the same bits and saves a pass over the weights; what is frozen at another
+        value (`let_freeze`) counts in the forward pass.
     """
 
     def __init__(self, layer, pruning_schedule=None, **kwargs):
