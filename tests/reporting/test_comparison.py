@@ -136,3 +136,11 @@ def test_what_cannot_be_compared_is_told(tmp_path, case):
         sentence = 'has finished runs of fewer than two experiments: train another one first'
     with pytest.raises(UsageError, match=sentence):
         comparison.find(str(tmp_path))
+
+
+def test_of_levels_at_nearly_one_density_the_first_counts(criteria):
+    save(criteria, 'slow', (0.9, 0.6, 0.5), 'movement', (0.8, 0.79))
+    found = comparison.find(criteria)
+    own = found.shown[found.shown['name'] == 'movement']
+    assert list(own['level']) == [1]
+    assert ('movement', '60.50 [60.00, 61.00]') in comparison.table(found).rows
