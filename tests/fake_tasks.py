@@ -36,8 +36,8 @@ class Task(ImageTask):
                           settings, strategy, self.judge(), self._augmented(settings.batch_size))
 
 
-def trainer(task, settings, strategy, dense_gradients=False, learns=None):
+def trainer(task, settings, strategy, **options):
     """The Trainer of a task in its own feed."""
     from tf_lottery.training.trainer import Trainer
 
-    return Trainer(task, task.feed(settings, strategy), settings, strategy, dense_gradients, learns)
+    return Trainer(task, task.feed(settings, strategy), settings, strategy, **options)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from absl import flags
-from fake_runs import save_run, save_untrained
+from fake_runs import save_experiment, save_run, save_untrained
 
 from tf_lottery import command
 from tf_lottery.experiment import config
@@ -128,6 +128,7 @@ def test_a_key_that_a_config_file_misspells_is_refused_in_each_mode(tell, tmp_pa
     ('--level=0', '--mode=export', ('run', 'plan', 'report')),
     ('--rewind_to=5it', '--mode=export', ('run', 'plan', 'report')),
     ('--weights=rewound', '--mode=export', ('run', 'plan', 'report')),
+    ('--branch=snip', '--mode=export', ('run', 'plan', 'report')),
     ('--examples_per_second=9.0', '--mode=plan', ('run', 'report', 'export')),
     ('--tensorboard=True', '--mode=run', ('plan', 'report', 'export')),
     ('--replicate=0', '--mode=run and --mode=plan and --mode=export', ('report',)),
@@ -209,3 +210,68 @@ def test_the_first_replicate_that_has_an_end_is_exported_unless_one_is_asked_for
     save_run(workdir, level=1, replicate=3)
     assert command._to_export(workdir, protocol, run, True) == Run(3, 1, 'ticket')
     assert command._to_export(workdir, protocol, run, False) == run
+
+
+@pytest.mark.parametrize(('flags_', 'sentence'), [
+    ('--branch=snap', "--branch is snap: did you mean 'snip'?"),
+    ('--branch=x', '--branch is x: choose one of ticket, random_reinit, '),
+    ('--branch=snip', 'has no finished run of --branch=snip: give one of ticket, random_reinit, random_mask.'),
+    ('--branch=random_mask --level=3',
+     'has no finished run of --branch=random_mask at level 3: give --level, one of 1, 2.'),
+    ('--branch=random_mask --level=0',
+     'has no finished run of --branch=random_mask at level 0: give --level, one of 1, 2.'),
+    ('--branch=random_mask:1', '--branch=random_mask:1 asks for a copy of a branch that is trained once: give '
+                               '--branch=random_mask.'),
+    ('--branch=random_reinit:2', '--branch=random_reinit:2 is no copy that is trained, by reinits=2: give '
+                                 '--branch=random_reinit:0 to --branch=random_reinit:1.'),
+    ('--branch=random_reinit:x', '--branch=random_reinit:x is no copy that is trained'),
+    ('--branch=random_reinit --weights=rewound --level=1',
+     '--weights=rewound is W_k, which --branch=random_reinit does not start from: leave --weights out.'),
+    ("--branch=random_reinit --level=1 --config.export.forms=('ticket',)",
+     "kept nowhere: give another of --config.export.forms than 'ticket'."),
+    ('--branch=', '--branch is empty: give it a value, or leave it out.')])
+def test_a_branch_that_cannot_be_exported_is_refused_in_one_sentence(tell, tmp_path, flags_, sentence):
+    save_experiment(str(tmp_path), levels=3, branches=('ticket', 'random_reinit', 'random_mask'), reinits=2)
+    save_run(str(tmp_path))
+    for level, branch in ((1, 'ticket'), (2, 'ticket'), (1, 'random_reinit'), (1, 'random_mask'), (2, 'random_mask')):
+        save_run(str(tmp_path), branch, level)
+    code, out, err = tell('--mode=export', f'--workdir={tmp_path}', *flags_.split(' '))
+    assert (code, out) == (2, '') and sentence in err and len(err.splitlines()) == 1
+
+
+def test_the_flag_chooses_the_branch_and_its_copy(tell, tmp_path, monkeypatch):
+    from tf_lottery.exports import export
+
+    asked = []
+    monkeypatch.setattr(export, 'export_run', lambda workdir, stored, run, summary, weights, data_dir, command, how,
+                        task: asked.append((run, weights, how.forms)) or 'there')
+    save_experiment(str(tmp_path), branches=('ticket', 'random_reinit', 'random_mask'), reinits=2)
+    save_run(str(tmp_path))
+    for branch, copy in (('ticket', 0), ('random_reinit', 0), ('random_reinit', 1), ('random_mask', 0)):
+        save_run(str(tmp_path), branch, 1, copy=copy)
+    for wish, run, forms in (
+            ('random_reinit', Run(0, 1, 'random_reinit', 0), ('saved_model',)),
+            ('random_reinit:1', Run(0, 1, 'random_reinit', 1), ('saved_model',)),
+            ('random_mask', Run(0, 1, 'random_mask'), ('saved_model', 'ticket'))):
+        code, out, _ = tell('--mode=export', f'--workdir={tmp_path}', f'--branch={wish}', '--level=1')
+        assert code == 0 and asked[-1] == (run, 'trained', forms)
+        assert ('kept nowhere: the form ticket is left out.\n' in out) is (len(forms) == 1)
+        assert out.endswith(f'Ticket  there  ({wish}, level 1, rewinding to step 0, trained)\n')
+    tell('--mode=export', f'--workdir={tmp_path}', '--branch=random_mask', '--level=1', '--weights=rewound')
+    assert asked[-1][:2] == (Run(0, 1, 'random_mask'), 'rewound')
+
+
+def test_the_report_of_a_folder_of_experiments_compares_them(tell, tmp_path):
+    pruning = config.defaults().pruning.to_dict()
+    for criterion, final in (('obd', 0.9), ('movement', 0.8)):
+        save_experiment(str(tmp_path / criterion), criterion, pruning={**pruning, 'criterion': criterion})
+        for level in (0, 1):
+            save_run(str(tmp_path / criterion), level=level, final=final)
+    code, out, err = tell('--mode=report', f'--workdir={tmp_path}/')
+    assert (code, err) == (0, '')
+    assert out.startswith('Criteria at the same density\n') and out.endswith(f'Report  {tmp_path}/report/index.html\n')
+    # Once more, beside the report that is there; and each has its own.
+    assert tell('--mode=report', f'--workdir={tmp_path}')[:2] == (0, out)
+    assert tell('--mode=report', f'--workdir={tmp_path}/obd')[1].endswith(f'Report  {tmp_path}/obd/report/index.html\n')
+    assert tell('--mode=report', f'--workdir={tmp_path}/none') == (
+        2, '', f'tf_lottery: {tmp_path}/none holds no experiment: run one first, or give its folder with --workdir.\n')

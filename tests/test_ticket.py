@@ -143,6 +143,26 @@ def test_weights_of_any_dtype_are_masked_and_packed_to_the_bit(dtype, tmp_path):
         assert again[name].tobytes() == array.tobytes()
 
 
+def test_a_ticket_starts_from_what_its_pruned_weights_are_frozen_at():
+    frozen = {'w': np.float32([5, 6, 7])}
+    ticket = Ticket(Mask({'w': [1, 0, 0]}), {'w': np.float32([1, 2, 3]), 'bias': np.float32([4])}, frozen=frozen)
+    start = ticket.start
+    assert (start['w'].tolist(), start['w'].dtype, start['bias'].tolist()) == ([1, 6, 7], np.float32, [4])
+    zeros = Ticket(ticket.mask, ticket.weights)
+    assert ticket.digest() != zeros.digest()
+    # What is frozen where a weight stays is not read.
+    assert ticket.digest() == Ticket(ticket.mask, ticket.weights, frozen={'w': np.float32([0, 6, 7])}).digest()
+    assert zeros.digest() == Ticket(ticket.mask, ticket.weights, frozen={'w': np.zeros(3, np.float32)}).digest()
+
+
+def test_frozen_weights_are_packed_whole_and_read_back_by_their_shape():
+    mask, weights = Mask({'w': [[1, 0], [0, 0]], 'v': [1, 0, 1]}), {
+        'w': np.float32([[1, 2], [3, 4]]), 'v': np.float32([5, 6, 7]), 'bias': np.float32([8])}
+    again = unpack(pack(weights, mask, whole=True), mask)
+    assert {name: array.tolist() for name, array in again.items()} == {
+        name: array.tolist() for name, array in weights.items()}
+
+
 def test_weights_of_another_mask_are_named():
     packed = pack({'a': np.arange(4.0)}, Mask({'a': [1, 1, 0, 0]}))
     with pytest.raises(CorruptFileError, match='a holds 2 weights, but its mask keeps 1'):

@@ -76,6 +76,31 @@ def resampled_signs(at):
     return initialisations.resampled(at.rewound(), at.pruned(), at.seed, keep_signs=True)
 
 
+def reshuffled(at):
+    """W_k, the survivors of each layer permuted (1905.01067, section 3)."""
+    return initialisations.reshuffled(at.rewound(), at.pruned(), at.seed)
+
+
+def reshuffled_signs(at):
+    """W_k, of each layer the survivors of each sign permuted."""
+    return initialisations.reshuffled(at.rewound(), at.pruned(), at.seed, keep_signs=True)
+
+
+def initialised_signs(at):
+    """A new W_0 with the signs of the old one (1905.01067, section 3)."""
+    return initialisations.with_signs(at.new_weights(), at.initial(), at.prunable())
+
+
+def constant(at):
+    """W_0, of each layer all weights at its standard deviation, with random signs (1905.01067, section 3)."""
+    return initialisations.constant(at.initial(), at.prunable(), at.seed)
+
+
+def constant_signs(at):
+    """W_0, of each layer all weights at its standard deviation, with their signs: "signed constants"."""
+    return initialisations.with_signs(constant(at), at.initial(), at.prunable())
+
+
 def with_noise(scale):
     """W_k and Gaussian noise of `scale` times each layer's standard deviation in W_0 (1803.03635, appendix F.7)."""
     def noisy(at):
@@ -89,15 +114,10 @@ def trained(at):
     return at.trained()
 
 
-def constant(at):
-    """Each weight of W_0 becomes its layer's standard deviation, with its own sign (1905.01067, section 3)."""
-    return initialisations.signed_constants(at.initial(), at.prunable(), initialisations.deviation)
-
-
 def kaiming_constant(at):
     """Each weight of W_0 becomes sqrt(2 / n_in), with its own sign (1911.13299, section 3)."""
-    drawn = initialisations.signed_constants(at.initial(), at.prunable(), initialisations.kaiming)
-    return initialisations.scaled(drawn, at.fan_scale())
+    return initialisations.scaled(
+        initialisations.kaiming_constant(at.initial(), at.prunable()), at.fan_scale())
 
 
 def kaiming_normal(at):
@@ -116,9 +136,14 @@ def uncovered(at):
     return at.source_weights()
 
 
+def frozen_by_direction(at):
+    """What pruned weights keep: 0 where training moved them toward zero, else their values in W_0."""
+    return initialisations.frozen_by_direction(at.trained(), at.initial(), at.prunable())
+
+
 # Where training starts: at step 0, at the rewinding step k, or at the end T, from where it goes on for another T - k
-# steps at the last learning rate.
-BEGINNING, REWINDING_STEP, END = 'beginning', 'rewinding step', 'end'
+# steps at the last learning rate; or it is none, and the subnetwork is evaluated as it starts, at step 0.
+BEGINNING, REWINDING_STEP, END, NEVER = 'beginning', 'rewinding step', 'end', 'never'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +154,7 @@ class Branch:
       title: how tables and pictures call it.
       mask: function from an `experiment.At` to a Mask.
       weights: function from an `experiment.At` to a mapping from name to array.
-      step: BEGINNING, REWINDING_STEP or END.
+      step: BEGINNING, REWINDING_STEP, END or NEVER.
       chain: the branch whose networks of all lower levels this one is made from; None where the dense network is
         enough.
       copies: the key of the config that says how many of them are trained per ticket; None is one.
@@ -140,6 +165,8 @@ class Branch:
       learns: what is learned instead of weights, one of `LEARNED`; None where the weights are.
       rescales: whether the weights under a learned mask are divided by the share of them that it keeps.
       source: the branch at the same level whose result this one starts from; None where there is none.
+      frozen: function from an `experiment.At` to what pruned weights keep for ever, as `Ticket.frozen`; None where they
+        are zero.
     """
 
     title: str
@@ -154,6 +181,7 @@ class Branch:
     learns: str | None = None
     rescales: bool = False
     source: str | None = None
+    frozen: Callable | None = None
 
 
 def _sparse(title, mask, rule=None):
@@ -232,6 +260,19 @@ BRANCHES = {
     **_before_training('grasp'),
     # Tanaka et al., 2006.05467.
     **_before_training('synflow'),
+    # Zhou et al., 1905.01067, section 3: what becomes of the weights that stay.
+    'random_reinit_signs': Branch('New draws, signs kept', pruned, initialised_signs, BEGINNING, copies='reinits'),
+    'reshuffled': Branch('Reshuffled', pruned, reshuffled),
+    'reshuffled_signs': Branch('Reshuffled, signs kept', pruned, reshuffled_signs),
+    'constant': Branch('Constants, random signs', pruned, constant, BEGINNING),
+    'constant_signs': Branch('Signed constants', pruned, constant_signs, BEGINNING),
+    # Section 4: what becomes of the weights that go.
+    'frozen': Branch('Frozen at W_0', pruned, rewound, chain='frozen', frozen=initial),
+    'frozen_by_direction': Branch('Frozen by direction', pruned, rewound, chain='frozen_by_direction',
+                                  frozen=frozen_by_direction),
+    # Section 5: a mask alone.
+    'untrained': Branch('Ticket, never trained', pruned, initial, NEVER),
+    'untrained_constant': Branch('Constants, never trained', pruned, constant_signs, NEVER),
     # Zhu & Gupta, 1710.01878.
     'gradual': _sparse('Gradual pruning', dense, updates.GRADUAL),
     # What the two below are compared with in 1911.11134.
@@ -242,9 +283,9 @@ BRANCHES = {
     'rigl': _sparse('RigL', sparse, updates.RIGL),
     # Zhou et al., 1905.01067, section 5.
     'supermask': _learned('Supermask', SUPERMASK, initial),
-    'supermask_constant': _learned('Supermask, constants', SUPERMASK, constant),
+    'supermask_constant': _learned('Supermask, constants', SUPERMASK, constant_signs),
     'supermask_rescaled': _learned('Supermask, rescaled', SUPERMASK, initial, rescales=True),
-    'supermask_rescaled_constant': _learned('Supermask, rescaled constants', SUPERMASK, constant, rescales=True),
+    'supermask_rescaled_constant': _learned('Supermask, rescaled constants', SUPERMASK, constant_signs, rescales=True),
     'supermask_trained': _trained_on('Supermask, trained', 'supermask'),
     # Ramanujan et al., 1911.13299.
     'edge_popup': _learned('Edge-popup', EDGE_POPUP, kaiming_constant),

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import math
 import re
 import sys
@@ -9,6 +10,7 @@ import sys
 from absl import flags
 
 from tf_lottery import steps
+from tf_lottery.branches import BRANCHES, rewound
 from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError, in_one_line
 from tf_lottery.experiment import config, plan, runs
 from tf_lottery.experiment.claims import Claims
@@ -89,7 +91,7 @@ def _complain(message):
 _READERS = (
     ('mode', ('run',), ('tensorboard',)),
     ('mode', ('plan',), ('examples_per_second',)),
-    ('mode', ('export',), ('level', 'rewind_to', 'weights')),
+    ('mode', ('export',), ('branch', 'level', 'rewind_to', 'weights')),
     ('mode', ('run', 'plan'),
      ('strategy', 'cluster', 'workers', 'pods', 'instances', 'port', 'tpu', 'cpu_devices', 'jit')),
     ('mode', ('run', 'plan', 'export'), ('data_dir', 'replicate')),
@@ -114,7 +116,7 @@ def _check_flags(options):
                 readers = ' and '.join(f'--{by}={choice}' for choice in choices)
                 raise UsageError(f'--{name}={in_one_line(options[name].value)} is read by {readers}, not by '
                                  f'--{by}={options[by].value}: leave --{name} out, or give another --{by}.')
-    for name in ('workdir', 'data_dir', 'tpu', 'pods', 'instances', 'rewind_to'):
+    for name in ('workdir', 'data_dir', 'tpu', 'pods', 'instances', 'branch', 'rewind_to'):
         if options[name].value == '':
             raise UsageError(f'--{name} is empty: give it a value, or leave it out.')
     if options.examples_per_second is not None and not math.isfinite(options.examples_per_second):
@@ -165,8 +167,7 @@ def run(options, command_line, task=None):
         runs.check_same(workdir, protocol)
         print(plan.describe(workdir, protocol, options.replicate, options.examples_per_second))
     elif options.mode == 'report':
-        with _alone(workdir):
-            _report(workdir)
+        _report_of_any(workdir)
     elif options.mode == 'export':
         with _alone(workdir):
             _export(workdir, options, command_line, options.replicate)
@@ -269,6 +270,23 @@ def _train(workdir, protocol, options, claims=None):
             bar.total = bar.n
 
 
+def _report_of_any(workdir):
+    """Writes the report of an experiment, or of those that a folder holds that is none itself."""
+    if runs.is_claimed(workdir):
+        with _alone(workdir):
+            _report(workdir)
+        return
+    from tf_lottery.reporting import comparison
+
+    if not comparison.below(workdir):
+        # Says that there is no experiment.
+        runs.read_config(workdir)
+    found = comparison.find(workdir)
+    with locks.lock(workdir, wait=True):
+        print(f'{comparison.table(found)}\n')
+        print(f'Report  {comparison.write(workdir, found)}')
+
+
 def _report(workdir):
     """Prints the tables and writes the report; returns the summary of each rewinding step."""
     from tf_lottery.reporting import report, results, tables
@@ -302,15 +320,79 @@ def _export(workdir, options, command_line, replicate, summaries=None, task=None
     wish = options.config.export
     step, level = results.level_to_ship(summaries, wish.within_points)
     level = level if options.level is None else options.level
-    rewind = step if len(protocol.rewind_steps) > 1 and level else None
-    run = _to_export(workdir, protocol, runs.Run(replicate or 0, level, 'ticket', rewind=rewind), replicate is None)
+    branch, copy = _branch_and_copy(options, protocol)
+    if branch != 'ticket':
+        _check_branch(workdir, options, branch, level, summaries[step])
+    # Level 0 of 'ticket' is the dense network, which the rewinding steps share.
+    rewind = step if len(protocol.rewind_steps) > 1 and (level or branch != 'ticket') else None
+    run = _to_export(workdir, protocol, runs.Run(replicate or 0, level, branch, copy, rewind), replicate is None)
+    forms = _forms(options, run)
     # Researchers go on from what a run ends with, and from rewound weights.
     deploys = options.mode == 'export' and options.weights == 'trained'
-    how = export.Options(tuple(wish.forms), wish.litert_python, wish.latency_seconds,
+    how = export.Options(forms, wish.litert_python, wish.latency_seconds,
                          config.shrinks(protocol, wish.shrink, deploys))
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
                                how, protocol.task)
-    print(f'Ticket  {folder}  (level {level}, rewinding to step {step:,}, {options.weights})')
+    own = '' if branch == 'ticket' else f'{options.branch}, '
+    print(f'Ticket  {folder}  ({own}level {level}, rewinding to step {step:,}, {options.weights})')
+
+
+def _branch_and_copy(options, protocol):
+    """The branch and the copy that are to be exported: (str, int).
+
+    Raises:
+      UsageError: there is no such branch or copy.
+    """
+    branch, _, copy = options.branch.partition(':')
+    if branch not in BRANCHES:
+        near = difflib.get_close_matches(branch, BRANCHES, 1)
+        raise UsageError(f'--branch is {in_one_line(options.branch)}: ' + (
+            f'did you mean {near[0]!r}?' if near else f'choose one of {", ".join(BRANCHES)}.'))
+    key = BRANCHES[branch].copies
+    if ':' not in options.branch:
+        return branch, 0
+    if not key:
+        raise UsageError(f'--branch={options.branch} asks for a copy of a branch that is trained once: give '
+                         f'--branch={branch}.')
+    if not copy.isdecimal() or int(copy) >= protocol.config[key]:
+        last = protocol.config[key] - 1
+        raise UsageError(f'--branch={options.branch} is no copy that is trained, by {key}={last + 1}: give '
+                         f'--branch={branch}:0' + (f' to --branch={branch}:{last}.' if last else '.'))
+    return branch, int(copy)
+
+
+def _check_branch(workdir, options, branch, level, summary):
+    """Refuses a branch, or a level of it, of which there is no network.
+
+    Raises:
+      UsageError.
+    """
+    there = summary[summary['n'] > 0]
+    levels = list(there.loc[there['branch'] == branch, 'level'])
+    if not levels:
+        raise UsageError(f'{workdir} has no finished run of --branch={branch}: give one of '
+                         f'{", ".join(dict.fromkeys(there["branch"]))}.')
+    if level not in levels:
+        raise UsageError(f'{workdir} has no finished run of --branch={branch} at level {level}: give --level, one of '
+                         f'{", ".join(map(str, levels))}.')
+    if options.weights == 'rewound' and BRANCHES[branch].weights is not rewound:
+        raise UsageError(f'--weights=rewound is W_k, which --branch={branch} does not start from: leave --weights out.')
+
+
+def _forms(options, run):
+    """The forms to export: without 'ticket' where the weights that the run started from are kept nowhere.
+
+    Raises:
+      UsageError: there is no other form.
+    """
+    forms = tuple(options.config.export.forms)
+    if run.start_weights or 'ticket' not in forms:
+        return forms
+    why = f'--branch={run.branch} starts from weights that are made for it and kept nowhere'
+    if forms == ('ticket',):
+        raise UsageError(f"{why}: give another of --config.export.forms than 'ticket'.")
+    print(f'{why}: the form ticket is left out.')
+    return tuple(form for form in forms if form != 'ticket')
 
 
 def _to_export(workdir, protocol, run, any_replicate):

@@ -26,7 +26,8 @@ def define_flags(values=flags.FLAGS):
     values.set_default('config', 'digits_lenet')
     flags.DEFINE_enum(
         'mode', 'run', command.MODES, 'run: train what is missing, report and export; plan: say what that is and what '
-        'it costs; report: draw the report again; export: write a ticket in --config.export.forms.', **on)
+        'it costs; report: draw the report again, or compare the experiments that --workdir holds; export: write a '
+        'ticket in --config.export.forms.', **on)
     flags.DEFINE_string(
         'workdir', None, 'Folder of the experiment, local or gs://; the default is runs/ and its name. The same '
         'command resumes.', **on)
@@ -61,13 +62,16 @@ def define_flags(values=flags.FLAGS):
         'level', None, 'mode=export: the level; the default is that of the smallest winning ticket, or, where there is '
         'none, of the one that ends best; or see --config.export.within_points.', lower_bound=0, **on)
     flags.DEFINE_string(
+        'branch', 'ticket', 'mode=export: whose network, as in random_mask; of several copies the first one, or '
+        'another, as in random_reinit:2.', **on)
+    flags.DEFINE_string(
         'rewind_to', None, 'mode=export, where an experiment rewinds to several steps: which, as in 500it.', **on)
     flags.DEFINE_integer(
         'replicate', None, 'mode=run and plan: only this replicate; the default is every one that no other job trains. '
         'mode=export: the replicate; the default is the first whose run has finished.', lower_bound=0, **on)
     flags.DEFINE_enum(
-        'weights', 'trained', ['trained', 'rewound'], 'mode=export: the ticket as trained to the end, or as it starts, '
-        'rewound to step k.', **on)
+        'weights', 'trained', ['trained', 'rewound'], 'mode=export: the network as trained to the end, or as it '
+        'starts, rewound to step k.', **on)
     flags.DEFINE_bool('version', False, 'Print the version, and do nothing else.', **on)
 
 

@@ -70,9 +70,15 @@ class Mask(Mapping):
         rng = np.random.default_rng(seed)
         return Mask({name: rng.permutation(array.ravel()).reshape(array.shape) for name, array in self.items()})
 
-    def apply(self, weights):
-        """Returns `weights` with exact zeros where this mask has pruned them; other arrays as they are."""
-        return {name: np.where(self[name], array, np.zeros_like(array)) if name in self else array
+    def apply(self, weights, frozen=None):
+        """Returns `weights` with exact zeros where this mask has pruned them; other arrays as they are.
+
+        Args:
+          weights: mapping from name to array.
+          frozen: what the pruned weights hold instead of zeros, as `Ticket.frozen`; None: zeros.
+        """
+        frozen = frozen or {}
+        return {name: np.where(self[name], array, frozen.get(name, np.zeros_like(array))) if name in self else array
                 for name, array in weights.items()}
 
     def to_arrays(self):
@@ -113,16 +119,20 @@ class Ticket:
         array, the values at `step`.
       step: int, the optimizer step that the weights were taken at; the step count and so the learning-rate schedule
         continue from there.
+      frozen: mapping from the name of each weight in `mask` to an array of its shape, whose values pruned weights keep
+        for ever (1905.01067, section 4: "mask-0 actions"); what it has where `mask` keeps a weight is not read. None:
+        pruned weights are zero.
     """
 
     mask: Mask
     weights: Mapping
     step: int = 0
+    frozen: Mapping | None = None
 
     @property
     def start(self):
-        """The weights as training sees them first: `mask * weights`."""
-        return self.mask.apply(self.weights)
+        """The weights as training sees them first: `mask * weights`, and `frozen` where the mask is 0."""
+        return self.mask.apply(self.weights, self.frozen)
 
     def digest(self, *context):
         """The SHA-256 of mask, start and step, and of what else makes a training: str of 64 hexadecimal digits.
@@ -139,9 +149,15 @@ class Ticket:
         return digest.hexdigest()
 
 
-def pack(weights, mask):
-    """Weights without the zeros of their mask, for an .npz file; the inverse of `unpack`."""
-    return {name: array[mask[name]] if name in mask else array for name, array in weights.items()}
+def pack(weights, mask, whole=False):
+    """Weights without the zeros of their mask, for an .npz file; the inverse of `unpack`.
+
+    Args:
+      weights: mapping from name to array.
+      mask: Mask.
+      whole: whether what is pruned is kept too, because it is frozen at other values than zero.
+    """
+    return {name: array[mask[name]] if name in mask and not whole else array for name, array in weights.items()}
 
 
 def unpack(arrays, mask):
@@ -152,7 +168,7 @@ def unpack(arrays, mask):
     """
     weights = {}
     for name, array in arrays.items():
-        if name in mask:
+        if name in mask and array.shape != mask[name].shape:
             if array.shape != (int(mask[name].sum()),):
                 raise CorruptFileError(f'{name} holds {array.size} weights, but its mask keeps {mask[name].sum()}.')
             full = np.zeros(mask[name].shape, array.dtype)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 from fake_files import fail
 
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, NEVER
 from tf_lottery.errors import (
     ClusterError,
     CorruptFileError,
@@ -92,8 +92,8 @@ def finished(tmp_path_factory):
 def test_every_branch_ran_once(finished):
     assert finished.pending() == []
     names = [run.folder.split('/', 1)[1] for run in runs.wanted(finished.protocol)]
-    # Two levels, two branches with two copies each, and the dense network on its own data order and on another one.
-    assert len(names) == len(set(names)) == 2 * (len(STAYING) + 2) + 2
+    # Two levels, three branches with two copies each, and the dense network on its own data order and on another one.
+    assert len(names) == len(set(names)) == 2 * (len(STAYING) + 3) + 2
     for run in runs.wanted(finished.protocol):
         assert sorted(storage.list_folder(finished.path(run))) == [
             *(['connectivity.json'] if BRANCHES[run.branch].reorders else []), 'mask.npz', 'metrics.csv', 'result.json',
@@ -102,7 +102,8 @@ def test_every_branch_ran_once(finished):
 
 def test_progress_is_told_run_by_run_and_then_line_by_line(finished):
     wanted = runs.wanted(finished.protocol)
-    assert list(dict.fromkeys(run for run, step in finished.told if isinstance(step, int))) == wanted
+    assert list(dict.fromkeys(run for run, step in finished.told if isinstance(step, int))) == [
+        run for run in wanted if BRANCHES[run.branch].step != NEVER]
     # Blocks of ten steps.
     for run, first in ((runs.Run(0, 0, 'ticket'), 10), (runs.Run(0, 1, 'ticket'), REWIND + 10)):
         assert [step for one, step in finished.told if one == run] == list(range(first, STEPS + 1, 10))
@@ -209,6 +210,15 @@ def test_signed_constants_have_the_signs_of_w_0(finished):
     ('noise_2', True, 'made of W_k', REWIND),
     ('noise_3', True, 'made of W_k', REWIND),
     *((branch, False, 'new' if branch.endswith('_reinit') else 'initial', 0) for branch in ANYWHERE),
+    ('random_reinit_signs', True, 'new', 0),
+    ('reshuffled', True, 'made of W_k', REWIND),
+    ('reshuffled_signs', True, 'made of W_k', REWIND),
+    ('constant', True, 'constants', 0),
+    ('constant_signs', True, 'constants', 0),
+    ('frozen', False, 'rewound', REWIND),
+    ('frozen_by_direction', False, 'rewound', REWIND),
+    ('untrained', True, 'initial', 0),
+    ('untrained_constant', True, 'constants', 0),
 ])
 def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weights, step):
     own, winner = ticket(finished, branch), ticket(finished, 'ticket')
@@ -221,6 +231,10 @@ def test_a_branch_starts_where_it_should(finished, branch, mask_of_ticket, weigh
     if weights == 'new':
         # Of the distribution of the old ones: Gaussian Glorot.
         assert own.weights['fc2/kernel'].std() == pytest.approx(np.sqrt(2 / 400), rel=0.05)
+    if weights == 'constants':
+        deviation = initial(finished)['fc2/kernel'].std()
+        assert np.array_equal(np.abs(own.weights['fc2/kernel']), np.full((300, 100), deviation, np.float32))
+        assert np.array_equal(own.weights['fc1/bias'], initial(finished)['fc1/bias'])
     if weights == 'made of W_k':
         assert np.array_equal(own.weights['fc1/bias'], rewound(finished)['fc1/bias'])
         assert not np.array_equal(own.weights['fc1/kernel'], ticket(finished, branch, level=1).weights['fc1/kernel'])
@@ -241,6 +255,7 @@ def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finishe
     draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
                        'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3', 'static',
                        'edge_popup_normal',
+                       'random_reinit_signs', 'reshuffled', 'reshuffled_signs', 'constant',
                        *(each for each in ANYWHERE if '_' in each))
     assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
     # A shuffled mask and new weights are each drawn.
@@ -335,6 +350,76 @@ def test_gradual_pruning_that_empties_a_layer_is_an_outcome(tmp_path, monkeypatc
     assert done.pending() == [] and storage.list_folder(done.path(run)) == ['result.json']
 
 
+@pytest.mark.parametrize('branch', ['random_reinit_signs', 'constant_signs', 'untrained_constant'])
+def test_signs_are_those_of_w_0(finished, branch):
+    own, start = ticket(finished, branch).weights, initial(finished)
+    for name in finished.protocol.shapes:
+        assert np.array_equal(np.sign(own[name]), np.sign(start[name]))
+        assert not np.array_equal(own[name], start[name])
+
+
+@pytest.mark.parametrize('branch', ['reshuffled', 'reshuffled_signs'])
+def test_reshuffled_weights_are_the_survivors_at_the_rewinding_step(finished, branch):
+    own, source = ticket(finished, branch), rewound(finished)
+    for name, kept in own.mask.items():
+        assert np.array_equal(np.sort(own.weights[name][kept]), np.sort(source[name][kept]))
+        same = np.mean(np.sign(own.weights[name][kept]) == np.sign(source[name][kept]))
+        assert same == 1 if branch == 'reshuffled_signs' else same < 0.7
+
+
+def test_frozen_weights_are_those_of_w_0_and_stay(finished):
+    for level in (1, 2):
+        run, own = runs.Run(0, level, 'frozen'), ticket(finished, 'frozen', level)
+        trained = finished.weights(run)
+        for name, kept in own.mask.items():
+            assert np.array_equal(trained[name][~kept], initial(finished)[name][~kept])
+            assert np.array_equal(own.start[name][~kept], initial(finished)[name][~kept])
+            assert np.array_equal(own.start[name][kept], rewound(finished)[name][kept])
+    first = ticket(finished, 'frozen', level=1)
+    assert own.mask.is_subset_of(first.mask) and first.mask == ticket(finished, 'ticket', level=1).mask
+    # Its own network of the level before is pruned: what is left of it, and not the larger of the frozen weights.
+    before = finished.weights(runs.Run(0, 1, 'frozen'))
+    magnitudes = np.where(first.mask['fc2/kernel'], np.abs(before['fc2/kernel']), -1).ravel()
+    assert np.array_equal(np.sort(np.argsort(-magnitudes, kind='stable')[:19200]),
+                          np.flatnonzero(own.mask['fc2/kernel']))
+
+
+def test_weights_frozen_by_direction_are_zero_where_they_shrank(finished):
+    start, dense = initial(finished), finished.weights(runs.Run(0, 0, 'ticket'))
+    first, second = (ticket(finished, 'frozen_by_direction', level) for level in (1, 2))
+    between = finished.weights(runs.Run(0, 1, 'frozen_by_direction'))
+    for name, kept in first.mask.items():
+        shrank = np.abs(dense[name]) < np.abs(start[name])
+        assert 0 < shrank[~kept].mean() < 1
+        assert np.array_equal(first.start[name][~kept], np.where(shrank, 0, start[name])[~kept])
+        # Those that were pruned at level 1 keep what they had; those that are pruned now go by the last training.
+        now = kept & ~second.mask[name]
+        assert np.array_equal(second.start[name][~kept], first.start[name][~kept])
+        shrank = np.abs(between[name]) < np.abs(start[name])
+        assert np.array_equal(second.start[name][now], np.where(shrank, 0, start[name])[now])
+
+
+def test_frozen_weights_count_in_the_derivatives_that_later_levels_are_ranked_by(tmp_path, monkeypatch):
+    read = []
+    gradient = Derivatives.gradient
+    monkeypatch.setattr(Derivatives, 'gradient', lambda self, weights: read.append(weights) or gradient(self, weights))
+    done = experiment(tmp_path, ('frozen',), 2, **{'pruning.criterion': 'taylor', 'training.length': '30it'})
+    done.run()
+    assert weights_equal(read[-1], done.weights(runs.Run(0, 1, 'frozen')))
+    assert all(np.count_nonzero(read[-1][name]) == np.prod(shape) for name, shape in done.protocol.shapes.items())
+
+
+@pytest.mark.parametrize('branch', ['untrained', 'untrained_constant'])
+def test_what_is_never_trained_is_evaluated_as_it_starts(finished, branch):
+    run, own = runs.Run(0, 2, branch), ticket(finished, branch)
+    assert weights_equal(finished.weights(run), own.start)
+    result = storage.read_json(finished.path(run, 'result.json'))
+    assert [result[name] for name in ('start_step', 'end_step', 'early_stop_step', 'outcome')] == [0, 0, 0, 'finished']
+    (row,) = from_csv(storage.read_text(finished.path(run, 'metrics.csv')))
+    assert (row['step'], row['test_accuracy']) == (0, result['final_test_accuracy'])
+    assert storage.read_json(finished.path(run, 'timing.json'))['steps'] == 0
+
+
 def test_one_shot_prunes_the_dense_network_once(finished):
     dense = finished.weights(runs.Run(0, 0, 'ticket'))
     mask = ticket(finished, 'one_shot').mask['fc2/kernel'].ravel()
@@ -409,7 +494,7 @@ def test_early_stop_and_end_are_rows_of_their_own(tmp_path):
 def test_pruned_weights_end_at_exactly_zero(finished):
     for run in runs.wanted(finished.protocol):
         mask, arrays = finished.mask(run), finished.weights(run)
-        assert all(not np.any(arrays[name][~mask[name]]) for name in mask)
+        assert all(not np.any(arrays[name][~mask[name]]) for name in mask) is (BRANCHES[run.branch].frozen is None)
 
 
 def test_the_trainer_is_set_up_as_the_config_says(tmp_path, finished):
@@ -782,7 +867,8 @@ def test_a_digest_is_of_what_is_trained(finished):
     # After one round of pruning these are the same ticket.
     same = [digests[f'replicate_0/level_01/{branch}'] for branch in ('ticket', 'one_shot', 'continued_training')]
     assert len(set(same)) == 1
-    assert len(set(digests.values())) == len(digests) - 2 and set(map(len, digests.values())) == {64}
+    # What signed constants start from, trained or not, is the same at either level.
+    assert len(set(digests.values())) == len(digests) - 4 and set(map(len, digests.values())) == {64}
 
 
 def test_the_seconds_of_a_run_that_was_stopped_are_counted_together(tmp_path, monkeypatch):
@@ -1117,3 +1203,31 @@ def test_what_is_pruned_in_groups_is_resumed_to_the_bit(tmp_path):
             tmp_path / 'pieces/replicate_0/level_01/ticket/result.json').exists() else None).run()
     structured(tmp_path / 'pieces', *what).run()
     assert files(tmp_path / 'pieces') == files(tmp_path / 'whole')
+
+
+def test_optimal_brain_damage_predicts_what_deleting_weights_of_the_dense_network_does(tmp_path):
+    changes = {'pruning.criterion': 'obd', 'pruning.examples': 30, 'training.length': '30it',
+               'pruning.output_fraction': 0.0}
+    done = experiment(tmp_path, ('ticket',), 1, **changes)
+    done.run()
+    dense = runs.Run(0, 0, 'ticket')
+    assert [str(path.parent) for path in tmp_path.rglob('deletion.json')] == [done.path(dense)]
+    losses = storage.read_json(done.path(dense, 'deletion.json'))
+    weights = done.weights(dense)
+    assert losses['examples'] == 30 and len(losses['deleted']) == 41
+    assert losses['actual'][0] == losses['predicted'][0] == done.derivatives.loss(weights)
+    # The output layer is never pruned.
+    emptied = {**weights, **{name: np.zeros_like(weights[name]) for name in ('fc1/kernel', 'fc2/kernel')}}
+    assert losses['actual'][-1] == losses['by_magnitude'][-1] == done.derivatives.loss(emptied)
+    curvature = done.derivatives.curvature(weights)
+    assert losses['predicted'][-1] - losses['predicted'][0] == pytest.approx(sum(
+        float(np.sum(curvature[name] * weights[name]**2 / 2)) for name in ('fc1/kernel', 'fc2/kernel')), rel=1e-4)
+    assert done.pending() == [] and runs.is_finished(done.workdir, done.protocol, 0)
+    # What is lost is measured again, to the bit, and can be stopped.
+    content = storage.read_bytes(done.path(dense, 'deletion.json'))
+    storage.remove(done.path(dense, 'deletion.json'))
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, ('ticket',), 1, stop=lambda: Interrupted(15, 'stop'), **changes).run()
+    assert not storage.exists(done.path(dense, 'deletion.json'))
+    done.run()
+    assert storage.read_bytes(done.path(dense, 'deletion.json')) == content

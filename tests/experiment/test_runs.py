@@ -158,6 +158,24 @@ def test_there_is_no_line_to_or_from_a_run_without_an_end(tmp_path, end, result)
     assert runs.missing_lines(str(tmp_path), what) == []
 
 
+def test_what_deleting_weights_does_is_missing_where_optimal_brain_damage_predicts_it(tmp_path):
+    what, dense = protocol(replicates=2, **{'pruning.criterion': 'obd'}), runs.Run(1, 0, 'ticket')
+    assert runs.missing_deletions(str(tmp_path), what) == [runs.Run(0, 0, 'ticket'), dense]
+    assert runs.missing_deletions(str(tmp_path), what, 1) == [dense]
+    for run in runs.wanted(what):
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {'diverged': run.replicate == 0})
+    # There is none of a network that has diverged.
+    assert runs.missing_deletions(str(tmp_path), what) == [dense]
+    assert [runs.is_finished(str(tmp_path), what, replicate) for replicate in range(2)] == [True, False]
+    storage.write_json(storage.join(tmp_path, dense.folder, 'deletion.json'), {})
+    assert runs.missing_deletions(str(tmp_path), what) == []
+    assert runs.is_finished(str(tmp_path), what, 1)
+    assert runs.missing_deletions('none', protocol(**{'pruning.criterion': 'taylor'})) == []
+    # There is nothing to delete.
+    assert runs.missing_deletions('none', protocol(**{
+        'pruning.criterion': 'obd', 'pruning.dense_fraction': 0.0, 'pruning.output_fraction': 0.0})) == []
+
+
 def test_levels_beyond_the_last_are_left_out():
     assert folders(branches=('ticket', 'random_mask'), branch_levels=(2, 7))[-2:] == [
         'level_02/random_mask', 'level_03/ticket']
@@ -189,6 +207,7 @@ def test_steps_of_a_run():
     assert runs.run_steps(what, runs.Run(0, 2, 'ticket')) == (30, 100)
     assert runs.run_steps(what, runs.Run(0, 2, 'random_reinit')) == (0, 100)
     assert runs.run_steps(what, runs.Run(0, 2, 'fine_tuning')) == (100, 170)
+    assert runs.run_steps(what, runs.Run(0, 2, 'untrained')) == (0, 0)
 
 
 def test_an_experiment_of_too_many_trainings_is_refused_before_they_are_listed():
@@ -244,6 +263,25 @@ def test_a_plan_counts_what_is_done_and_takes_the_time_from_it(tmp_path):
     assert '(from 1 of the trainings that are done)' in plan.describe(str(tmp_path), what)
 
 
+def test_a_plan_takes_no_time_from_what_was_only_evaluated(tmp_path):
+    what = protocol(branches=('ticket', 'untrained'), branch_levels=(1,), **{'training.length': '1000it'})
+    for run, steps in ((runs.Run(0, 0, 'ticket'), 1000), (runs.Run(0, 1, 'untrained'), 0)):
+        storage.write_json(storage.join(tmp_path, run.folder, 'result.json'), {})
+        storage.write_json(storage.join(tmp_path, run.folder, 'timing.json'), {'seconds': 50.0, 'steps': steps})
+    text = plan.describe(str(tmp_path), what)
+    assert '(from 1 of the trainings that are done)' in text
+    # The tickets of three levels.
+    assert 'to train    3,000 steps' in text
+
+
+def test_a_plan_counts_frozen_weights_as_kept_on_the_disk():
+    # Two tickets, of all weights and of 80 %; the frozen one is stored whole, and has its mask, its files and its rows.
+    own, both = (re.search(r'about (\S+) MB when', plan.describe('none', protocol(
+        branches=branches, **{'pruning.levels': 1, 'training.length': '100it'}), None, 100))[1]
+        for branches in (('ticket',), ('ticket', 'frozen')))
+    assert float(both) - float(own) == pytest.approx((266_200 * (4 + 1 / 8) + 4110) / 1e6, abs=0.1)
+
+
 def test_of_many_trainings_some_say_how_long_one_takes(tmp_path, monkeypatch):
     what = protocol(**{'pruning.fraction': 0.02, 'pruning.levels': 150})
     for run in runs.wanted(what):
@@ -271,10 +309,14 @@ def test_a_plan_says_what_weights_are_ranked_by_and_what_that_takes():
             in text)
     # Three levels of ten outputs of each example; two batches, four passes over two batches, and a hundred rounds.
     assert f'\nto rank     6 networks by their derivatives, {3 * 1200 + 2 + 8 + 100:,} passes over them\n' in text
+    # The dense network has losses at 41 places of two orders, of two batches each.
+    assert f'\nto delete   weights of 1 dense networks, {1200 + 164:,} passes over them\n' in text
+    assert plan._deletion(what) == (1364, 120 * 21 / 3 + 82 * 120 / 3)
     assert plan._ranking(what, runs.Run(0, 1, 'ticket')) == (1200, 120 * 21 / 3)
     assert plan._ranking(what, runs.Run(0, 0, 'ticket')) == (0, 0.0)
     # Not counted where no derivatives are read.
-    assert 'to rank' not in plan.describe('none', protocol(**{'pruning.criterion': 'movement'}), None, 100)
+    text = plan.describe('none', protocol(**{'pruning.criterion': 'movement'}), None, 100)
+    assert 'to rank' not in text and 'to delete' not in text
 
 
 @pytest.mark.parametrize(('structure', 'said', 'densities'), [

@@ -102,7 +102,7 @@ def test_the_metadata_say_which_is_which(done, every_form):
     assert trained['config']['data']['name'] == 'digits' and trained['command'] == 'python main.py'
     assert list(trained['sizes']) == ['dense saved_model', 'dense tflite', *FORMS]
     assert list(trained) == [
-        'what', 'weights', 'run', 'level', 'density', 'kept', 'prunable', 'density_by_layer', 'test_accuracy',
+        'what', 'weights', 'run', 'branch', 'level', 'density', 'kept', 'prunable', 'density_by_layer', 'test_accuracy',
         'early_stop_step', 'early_stop_test_accuracy', 'replicates', 'accuracy_over_replicates', 'test', 'input',
         'output', 'files', 'config', 'versions', 'command', 'trained_by', 'examples', 'forms', 'latency',
         'predictions_changed', 'litert_accuracy', 'int8_errors', 'zeros_unseen', 'fixed_batch', 'keras_reads', 'shrunk',
@@ -243,6 +243,78 @@ def test_a_fresh_process_that_crashes_says_how(tmp_path):
     crash = 'import os, sys; print("INFO: ready.", file=sys.stderr, flush=True); os.abort()'
     with pytest.raises(ExportError, match='does not run in a fresh process: it ended by Aborted\\.$'):
         fresh._call([sys.executable, '-c', crash], tmp_path)
+
+
+@pytest.fixture(scope='module')
+def branches(tmp_path_factory):
+    """One level of several branches."""
+    done = experiment(tmp_path_factory.mktemp('branches'), (
+        'ticket', 'random_reinit', 'snip', 'frozen', 'frozen_by_direction', 'untrained'), 1)
+    done.run()
+    return done
+
+
+def exported(done, run, weights='trained', forms=('ticket',)):
+    return pathlib.Path(export.export_run(
+        done.workdir, runs.read_config(done.workdir), run, results.summarise(results.load_results(done.workdir)),
+        weights, command='python main.py', options=export.Options(forms, '', 0.0)))
+
+
+@pytest.mark.parametrize(('branch', 'beginning', 'beside', 'start'), [
+    ('snip', 'SNIP (the branch `snip`), trained to the end, step 60. It keeps ', '`snip` of level 1, trained',
+     'mask, W_0 and step 0,'),
+    ('frozen', 'Frozen at W_0 (the branch `frozen`), trained to the end, step 60. It trains 40,260 of 50,200 prunable '
+     'weights (80.20%); of the others 9,940 are frozen at what they were before training, and the rest are exact '
+     'zeros.',
+     '`frozen` of level 1, trained', 'mask, W_k, k and what is frozen,'),
+    ('untrained', 'Ticket, never trained (the branch `untrained`), as it is at step 0. It keeps ',
+     '`untrained` of level 1', 'mask, W_0 and step 0,')])
+def test_the_card_of_another_branch_says_which_it_is(branches, branch, beginning, beside, start):
+    run = runs.Run(0, 1, branch)
+    folder = exported(branches, run)
+    assert folder.name == f'replicate_0_level_01_{branch}_trained'
+    card = (folder / 'README.md').read_text()
+    about, result = json.loads((folder / 'ticket.json').read_text()), storage.read_json(
+        branches.path(run, 'result.json'))
+    assert f'\n\n{beginning}' in card
+    assert f'| {beside} | {result["final_test_accuracy"]:.2%} |' in card and f'`rewound.ticket` | {start}' in card
+    assert f'The branch `{branch}` (' in card and 'of an experiment of iterative magnitude pruning' in card
+    assert about['branch'] == branch and about['test_accuracy'] == pytest.approx(result['final_test_accuracy'])
+    ticket = tf_lottery.load_ticket(str(folder / 'rewound.ticket'))
+    assert (ticket.mask, ticket.step) == (branches.mask(run), result['start_step'])
+
+
+@pytest.mark.parametrize('branch', ['frozen', 'frozen_by_direction'])
+def test_the_zeros_of_a_frozen_network_are_those_that_it_has(branches, branch):
+    run = runs.Run(0, 1, branch)
+    weights, mask = branches.weights(run), branches.mask(run)
+    folder = exported(branches, run, forms=('tflite_sparse', 'ticket'))
+    pruned = {name: weights[name][~kept] for name, kept in mask.items()}
+    about = json.loads((folder / 'ticket.json').read_text())
+    assert about['kept'] == mask.kept
+    assert about['frozen'] == sum(np.count_nonzero(values) for values in pruned.values())
+    assert (about['frozen'] == mask.size - mask.kept) is (branch == 'frozen')
+    assert about['sizes']['tflite_sparse']['kept'] == sum(np.count_nonzero(weights[name]) for name in mask)
+    assert 'and its zeros are where they are in memory.' in (folder / 'README.md').read_text()
+    ticket = tf_lottery.load_ticket(str(folder / 'rewound.ticket'))
+    rewound = storage.read_arrays(storage.join(branches.workdir, 'replicate_0', 'rewind', 'rewound.npz'))
+    for name, kept in mask.items():
+        assert np.array_equal(ticket.start[name][kept], rewound[name][kept])
+        assert np.array_equal(ticket.start[name][~kept], pruned[name])
+        assert np.array_equal(ticket.frozen[name][~kept], pruned[name])
+    # As it starts, it is another network with the same pruned weights.
+    again = exported(branches, run, 'rewound')
+    assert again.name == f'replicate_0_level_01_{branch}_rewound'
+    assert json.loads((again / 'ticket.json').read_text())['frozen'] == about['frozen']
+
+
+def test_copies_are_runs_of_their_own(branches):
+    folder = exported(branches, runs.Run(0, 1, 'random_reinit', 1), forms=('tflite',))
+    assert folder.name == 'replicate_0_level_01_random_reinit_1_trained'
+    card = (folder / 'README.md').read_text()
+    assert 'At the end of training, over 2 runs (of all replicates and copies):' in card
+    result = storage.read_json(branches.path(runs.Run(0, 1, 'random_reinit', 1), 'result.json'))
+    assert f'On the 500 test images: {result["final_test_accuracy"]:.2%}.' in card
 
 
 @pytest.mark.parametrize('python, sentence', [
@@ -389,7 +461,8 @@ def test_who_deploys_gets_a_shrunk_network(done, monkeypatch, mode, weights, shr
     asked = []
     monkeypatch.setattr(export, 'export_run', lambda *arguments: asked.append(arguments[-2].shrink))
     command._export(done.workdir, types.SimpleNamespace(
-        mode=mode, weights=weights, config=settings, level=2, replicate=0, rewind_to=None, data_dir=None), 'command', 0)
+        mode=mode, weights=weights, config=settings, branch='ticket', level=2, replicate=0, rewind_to=None,
+        data_dir=None), 'command', 0)
     assert asked == [expected]
 
 

@@ -52,6 +52,18 @@ def test_a_ticket_is_read_as_it_was_written_and_within_five_percent_of_its_bound
     assert size <= 1.05 * sizes.bound(wish.mask, wish.weights) + 250
 
 
+def test_a_ticket_with_frozen_weights_is_read_as_it_was_written(tmp_path):
+    path, plain = str(tmp_path / 'ticket'), ticket(0.3)
+    wish = dataclasses.replace(plain, frozen={'fc/kernel': np.ones((300, 100), np.float32)})
+    ticket_file.save_ticket(path, wish)
+    read = ticket_file.load_ticket(path)
+    assert same(read, wish) and not same(read, plain)
+    pruned = ~wish.mask['fc/kernel']
+    assert list(read.frozen) == ['fc/kernel'] and np.all(read.frozen['fc/kernel'][pruned] == 1)
+    ticket_file.save_ticket(path, plain)
+    assert ticket_file.load_ticket(path).frozen is None
+
+
 @pytest.mark.parametrize('dtype', [
     'bool', 'int8', 'uint8', 'int32', 'uint64', 'float16', 'float64', '>f4', 'complex64', ml_dtypes.bfloat16,
     ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.int4])

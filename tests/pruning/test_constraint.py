@@ -42,6 +42,12 @@ def test_a_constraint_of_the_variables_own_sees_zeros_and_does_not_outlast_them(
     assert seen == [[1, 0]]
 
 
+def test_what_is_frozen_comes_back_whatever_moved_it():
+    variable = held([1.0, 5.0, np.nan, 8.0], [1, 0, 0, 1], lambda weight: weight + 1)
+    constraint.of(variable).frozen = tf.Variable([0.0, 0.5, -0.25, 0.0])
+    assert variable.constraint(variable).numpy().tolist() == [2, 0.5, -0.25, 9]
+
+
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16', 'float32', 'float64'])
 def test_the_constraint_keeps_the_dtype(dtype):
     variable = held(tf.ones([2], dtype), [1, 0])

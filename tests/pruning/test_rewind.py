@@ -174,3 +174,39 @@ def test_an_optimizer_that_misjudges_the_age_of_its_moments_is_warned_of(caplog,
     expected = f'{optimizer.__name__} corrects the bias of its fresh moments as if they were 3 steps old'
     assert (expected in caplog.text) == warns
     assert ('compile with tf_lottery.Adam instead' in caplog.text) == warns
+
+
+@pytest.mark.parametrize('optimizer', [
+    lambda: Adam(0.01, jit_compile=False), lambda: tf_keras.optimizers.SGD(0.1, momentum=0.9, jit_compile=False),
+    lambda: tf_keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=1, jit_compile=False)])
+def test_frozen_weights_count_in_the_forward_pass_and_no_update_moves_them(optimizer, monkeypatch):
+    said = []
+    monkeypatch.setattr(logging, 'info', lambda text, *values: said.append(text % values))
+    model = network()
+    wrapper.let_freeze(model)
+    model.compile(optimizer(), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    weights = wrapper.get_weights(model)
+    # As the dense network computes, for all weights are what they were.
+    outputs = model(IMAGES).numpy()
+    plain = ticket_of(model, 0)
+    frozen = {name: weights[name] for name in plain.mask}
+    ticket = Ticket(plain.mask, weights, 0, frozen)
+    rewinding.rewind(model, ticket, model.optimizer)
+    assert said[-1].endswith('max|w - mask*W_k - (1-mask)*frozen| = 0.')
+    assert np.array_equal(model(IMAGES).numpy(), outputs)
+    fit(model, 3, [rewinding.RewindCallback(ticket)])
+    for name, kept in ticket.mask.items():
+        trained = wrapper.get_weights(model)[name]
+        assert np.array_equal(trained[~kept], weights[name][~kept])
+        assert np.mean(trained[kept] != weights[name][kept]) > 0.9
+    # The next ticket of the same network has zeros.
+    rewinding.rewind(model, plain, model.optimizer)
+    fit(model, 1)
+    assert not any(wrapper.get_weights(model)[name][~kept].any() for name, kept in plain.mask.items())
+
+
+def test_frozen_weights_need_their_room_before_training():
+    model = compiled()
+    ticket = ticket_of(model, 0)
+    with pytest.raises(UsageError, match=r'frozen at other values than zero: call .*let_freeze\(model\) before'):
+        rewinding.rewind(model, Ticket(ticket.mask, ticket.weights, 0, ticket.weights))

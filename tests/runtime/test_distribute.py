@@ -61,7 +61,8 @@ def network():
 
 settings = Settings(batch_size=60, optimizer='adam', learning_rate=LearningRate('steps', 0.01, 30, milestones=(12, 23)),
                     momentum=0.9, weight_decay=0.05, evaluate_every=10, checkpoint_every=15, block=5, jit=False)
-trainer = fake_tasks.trainer(fake_tasks.Task(network, data__crop_pixels=1, data__flip=True), settings, strategy)
+trainer = fake_tasks.trainer(fake_tasks.Task(network, data__crop_pixels=1, data__flip=True), settings, strategy,
+                             freezes=True)
 dense, weights = wrapper.get_mask(trainer.network), wrapper.get_weights(trainer.network)
 ticket = Ticket(prune(dense, weights, dict.fromkeys(dense, 0.5), 1), weights, 3)
 trained = trainer.train(ticket, Seeds(0, 1, 2), 30)
@@ -77,6 +78,12 @@ for name, (_, weight, mask, _) in wrapper.prunable_variables(trainer.network).it
         assert np.array_equal(local_weight.numpy(), trained.weights[name]), 'weights differ between the replicas'
 assert not trained.diverged
 
+# Pruned weights that are frozen are the same on every replica, too.
+frozen = trainer.train(Ticket(ticket.mask, weights, 3, weights), Seeds(0, 1, 2), 9)
+for name, (_, weight, *_) in wrapper.prunable_variables(trainer.network).items():
+    for local_weight in strategy.experimental_local_results(weight):
+        assert np.array_equal(local_weight.numpy()[~ticket.mask[name]], weights[name][~ticket.mask[name]])
+        assert np.array_equal(local_weight.numpy(), frozen.weights[name]), 'frozen networks differ'
 # Masks that change by gradients of all replicas change alike: SameMasks asks after each update.
 growing = fake_tasks.trainer(fake_tasks.Task(network), settings, strategy, dense_gradients=True)
 regrowth = Regrowth((8, 20), tuple(dense), 0.4, 25)

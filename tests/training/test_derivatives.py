@@ -49,6 +49,18 @@ def test_the_gradient_is_that_of_the_mean_loss():
         assert array == pytest.approx(each.numpy(), rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.parametrize('normalised', [False, True])
+def test_the_loss_is_the_mean_of_the_network_as_it_is_evaluated(normalised):
+    network = dense(normalised=normalised)
+    own = derivatives(lambda: dense(normalised=normalised))
+    found = own.loss(wrapper.get_weights(network))
+    assert type(found) is float and found == pytest.approx(float(loss(network)), rel=1e-5)
+    other = dense(normalised=normalised)
+    other.layers[1].kernel.assign(3 * other.layers[1].kernel)
+    assert own.loss(wrapper.get_weights(other)) == pytest.approx(float(loss(other)), rel=1e-5)
+    assert own.loss(wrapper.get_weights(network)) == found
+
+
 def test_the_weights_are_those_that_were_given():
     one, other = dense(), dense(activation='linear')
     other.layers[1].kernel.assign(2 * other.layers[1].kernel)

@@ -55,9 +55,9 @@ def make(digits):
         if key not in made:
             own = {'crop_pixels': 1, **{name: changes.pop(name) for name in ('crop_pixels', 'flip') if name in changes}}
             task = fake_tasks.Task(network, digits, **{f'data__{name}': value for name, value in own.items()})
-            dense = changes.pop('dense_gradients', False)
+            options = {name: changes.pop(name) for name in ('dense_gradients', 'freezes') if name in changes}
             made[key] = fake_tasks.trainer(task, dataclasses.replace(SETTINGS, **changes), tf.distribute.get_strategy(),
-                                           dense)
+                                           **options)
         return made[key]
 
     return build
@@ -435,8 +435,37 @@ def test_progress_is_where_each_block_ends(make):
     assert reached == [11, 15, 20, 28, 30, 33]
 
 
-def test_a_run_must_start_before_its_end(make):
+def test_a_run_must_not_start_past_its_end(make):
     trainer = make()
-    for step in (20, 21):
-        with pytest.raises(UsageError, match=rf'a run cannot start at step {step} and end at step 20'):
-            trainer.train(half(trainer, step), SEEDS, 20)
+    with pytest.raises(UsageError, match='a run cannot start at step 21 and end at step 20'):
+        trainer.train(half(trainer, 21), SEEDS, 20)
+
+
+def test_a_run_that_starts_at_its_end_is_evaluated_and_not_trained(make):
+    trainer = make()
+    use_otherwise(trainer)
+    ticket = half(trainer)
+    trained = trainer.train(ticket, SEEDS, 0)
+    assert same(trained.weights, ticket.start)
+    (row,) = trained.rows
+    assert row['step'] == 0 and math.isnan(row['train_loss']) and not trained.diverged
+    assert {name: row[name] for name in list(row)[2:]} == trainer.evaluate()
+    assert list(row) == ['step', 'train_loss', 'validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy']
+    with pytest.raises(Interrupted):
+        trainer.train(ticket, SEEDS, 0, stop=lambda: Interrupted(15, 'stop'))
+
+
+@pytest.mark.parametrize('stop', [13, 38])
+def test_a_run_with_frozen_weights_is_resumed_to_the_same_bits(tmp_path, make, stop):
+    changes = {'optimizer': 'momentum', 'learning_rate': STEPS, 'weight_decay': 0.01}
+    trainer = make(freezes=True, **changes)
+    plain = half(trainer)
+    ticket = dataclasses.replace(plain, frozen={name: np.full_like(plain.weights[name], 0.1) for name in plain.mask})
+    whole = trainer.train(ticket, SEEDS, END)
+    for name, kept in ticket.mask.items():
+        assert np.array_equal(whole.weights[name][~kept], np.full((~kept).sum(), 0.1, np.float32))
+    interrupted(trainer, ticket, Checkpoint(tmp_path), END, stop)
+    use_otherwise(trainer)
+    assert same(trainer.train(ticket, SEEDS, END, checkpoint=Checkpoint(tmp_path)).weights, whole.weights)
+    # Room for what other tickets freeze changes no bit of one whose pruned weights are zero.
+    assert same(trainer.train(plain, SEEDS, END).weights, make(**changes).train(plain, SEEDS, END).weights)

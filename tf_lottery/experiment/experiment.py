@@ -21,7 +21,7 @@ from tf_lottery.pruning import allocation, wrapper
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA, Layer, scores
 from tf_lottery.runtime import distribute, storage
 from tf_lottery.ticket import Mask, Ticket, pack
-from tf_lottery.training import learned_masks, learning_rates
+from tf_lottery.training import deletion, learned_masks, learning_rates
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.construction import Construction
 from tf_lottery.training.derivatives import Derivatives
@@ -78,7 +78,8 @@ class Experiment:
                 'the data set': feed.fingerprint()})
         # Before anything is trained, whatever a schedule of somebody's own does.
         self.updates = MaskUpdates(protocol)
-        self.trainer = Trainer(protocol.task, feed, settings, strategy, self.updates.read_gradients)
+        self.trainer = Trainer(protocol.task, feed, settings, strategy, self.updates.read_gradients,
+                               freezes=any(BRANCHES[branch].frozen for branch in config.branches))
         # Trainers of scores, by the name of the rule that makes masks of them.
         self._learners = {}
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
@@ -143,6 +144,7 @@ class Experiment:
             self._execute(run, functools.partial(progress, run) if progress else None)
         self._connect(progress, replicate)
         self._construct(progress, replicate)
+        self._measure_deletions(replicate)
 
     def _connect(self, progress, replicate):
         """Measures the errors on the lines between copies of a subnetwork that saw different data orders."""
@@ -198,6 +200,23 @@ class Experiment:
             storage.write_json(self.path(wish.run, 'construction.json'),
                                sorted(rows, key=lambda row: (row['width'], row['way'])))
 
+    def _measure_deletions(self, replicate):
+        """Measures what deleting weights of the dense networks does to the loss, where Optimal Brain Damage ranks."""
+        missing = runs.missing_deletions(self.workdir, self.protocol, replicate)
+        missing = self._agreed(runs.wanted(self.protocol, replicate), missing)
+        if not missing:
+            return
+        stop = functools.partial(distribute.stopping, self.strategy, self._stop)
+        names = [name for name, fraction in self.protocol.fractions.items() if fraction]
+        for run in missing:
+            # Of results that are not listed yet nobody has asked how the runs ended.
+            with contextlib.suppress(LeftOutError):
+                losses = deletion.measure(self.derivatives, self.weights(run), names, stop)
+                if self._writes:
+                    storage.write_json(self.path(run, 'deletion.json'), {
+                        'examples': self.protocol.config.pruning.examples, **losses})
+        distribute.barrier(self.strategy)
+
     def _execute(self, run, progress):
         """Brings a run to its outcome; what the first worker sees of it counts."""
         began, at = time.perf_counter(), At(self, run)
@@ -247,19 +266,20 @@ class Experiment:
             self._leave_out(run, LeftOutError(str(error), runs.EMPTIED, None))
             return
         if self._writes:
-            self._save(run, trained)
+            self._save(run, ticket, trained)
             storage.write_json(self.path(run, 'timing.json'), {
                 'seconds': checkpoint.seconds, 'steps': trained.rows[-1]['step'] - ticket.step})
             storage.write_json(self.path(run, 'result.json'), {
                 **_place(run), **_density(trained.mask), **_course(self.protocol, run),
-                **_measured(trained, self.protocol.task.measures, updates.settled if updates else ticket.step),
+                **_measured(trained, self.protocol.task.measures, updates.settled if updates else None),
                 'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest})
         checkpoint.remove()
         distribute.barrier(self.strategy)
 
-    def _save(self, run, trained):
+    def _save(self, run, ticket, trained):
         storage.write_arrays(self.path(run, 'mask.npz'), trained.mask.to_arrays())
-        storage.write_arrays(self.path(run, 'weights.npz'), pack(trained.weights, trained.mask))
+        storage.write_arrays(self.path(run, 'weights.npz'), pack(
+            trained.weights, trained.mask, whole=ticket.frozen is not None))
         storage.write_text(self.path(run, 'metrics.csv'), to_csv(trained.rows))
         if self._tensorboard:
             _write_tensorboard(storage.join(self.workdir, 'tensorboard', run.folder), trained.rows)
@@ -335,14 +355,15 @@ def _course(protocol, run):
     return {'rewind_step': runs.rewind_step(protocol, run), 'start_step': start, 'end_step': end}
 
 
-def _measured(trained, measures, settled):
+def _measured(trained, measures, settled=None):
     """What training came to: at the early stop, of what came after the step `settled`, and at the end."""
     last = trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
     finite = not trained.diverged
     early = {}
     if measures.early_stop:
-        best = measures.find_early_stop([row for row in trained.rows if row['step'] > settled]) or {}
+        best = measures.find_early_stop(
+            [row for row in trained.rows if settled is None or row['step'] > settled]) or {}
         early = {f'early_stop_{name}': best.get(name) for name in ('step', *metrics)}
     return {
         'diverged': trained.diverged, 'outcome': runs.FINISHED if finite else runs.DIVERGED,
@@ -382,7 +403,7 @@ class At:
         if self._run.level == 0 and self._run.branch == 'ticket':
             return Ticket(self.dense(), self._initialised(), start)
         branch = BRANCHES[self._run.branch]
-        return Ticket(branch.mask(self), branch.weights(self), start)
+        return Ticket(branch.mask(self), branch.weights(self), start, branch.frozen(self) if branch.frozen else None)
 
     def dense(self):
         """The mask of all weights."""
@@ -454,7 +475,7 @@ class At:
         mask, weights = self.dense(), self.initial()
         # A part of a level is a round on the way to it.
         for part in (*(level * number / criterion.rounds for number in range(1, criterion.rounds)), level):
-            mask = self._ranked(criterion, mask, weights, part, None)
+            mask = self._ranked(criterion, mask, mask.apply(weights), part, None)
         return mask
 
     def shuffled(self, mask):
@@ -467,6 +488,8 @@ class At:
 
     def _ranked(self, criterion, mask, weights, level, after):
         """The mask of a level from an earlier one and the weights that are ranked: those of the run `after`.
+
+        What the earlier mask has pruned is in `weights` as the network has it, zero or frozen.
 
         Raises:
           LeftOutError: the ranking leaves a layer without weights.
@@ -487,7 +510,7 @@ class At:
         if 'draw' in criterion.reads:
             read['draw'] = self._drawn()
         for name in criterion.derivatives:
-            read[name] = getattr(self._experiment.derivatives, name)(mask.apply(weights))
+            read[name] = getattr(self._experiment.derivatives, name)(weights)
         return {name: Layer(**{kind: arrays[name][kept] for kind, arrays in read.items()})
                 for name, kept in mask.items() if self._protocol.fractions[name]}
 

@@ -15,6 +15,7 @@ from tf_lottery.experiment import claims, runs
 from tf_lottery.pruning import allocation, subset_sum
 from tf_lottery.pruning.updates import GRADUAL, SET
 from tf_lottery.runtime import storage
+from tf_lottery.training.deletion import PLACES
 
 # What is not measured here, in seconds (docs/performance.md): of an experiment its start, data, compiling, report and
 # export; of each run its ticket and files; of each step the optimizer and the loop.
@@ -78,6 +79,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     operations = steps * _operations_per_step(protocol)
     rankings = [each for each in (_ranking(protocol, run) for run in todo) if each[0]]
     passes, ranked = sum(each[0] for each in rankings), sum(each[1] for each in rankings)
+    deletions = len(runs.missing_deletions(workdir, protocol, replicate))
+    deleting = tuple(deletions * each for each in _deletion(protocol))
     config = protocol.config
     changes = sum(_changes(protocol, run) for run in todo)
     scored = collections.Counter()
@@ -114,11 +117,14 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
           if constructions else []),
         *([f'to rank     {len(rankings)} networks by their derivatives, {passes:,} passes over them']
           if rankings else []),
+        *([f'to delete   weights of {deletions} dense networks, {deleting[0]:,} passes over them']
+          if deletions else []),
         *([f'to change   {changes:,} masks while networks are trained'] if changes else []),
         *([f'to learn    masks by scores in {sum(scored[rule] for rule in _SCORE_SECONDS):,} of the steps']
           if any(scored[rule] for rule in _SCORE_SECONDS) else []),
         'time        about ' + _time(
-            workdir, protocol, done, len(todo), steps, len(missing_lines) * _line_examples(protocol) + ranked, passes,
+            workdir, protocol, done, len(todo), steps,
+            len(missing_lines) * _line_examples(protocol) + ranked + deleting[1], passes + deleting[0],
             own + sum(_construction_seconds(protocol, each) for each in constructions), examples_per_second),
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '
@@ -169,10 +175,11 @@ def _densities(protocol):
 
 
 def _bytes(protocol, run, density):
-    """The mask's bits, the weights that are left, and a row per evaluation."""
+    """The mask's bits, the weights that are left, or all where pruned ones are frozen, and a row per evaluation."""
     weights = sum(math.prod(shape) for shape in protocol.shapes.values())
     rows = _steps(protocol, run) / protocol.evaluate_every
-    return weights / 8 + 4 * weights * density + _BYTES_PER_ROW * rows + 4000
+    kept = 1 if BRANCHES[run.branch].frozen else density
+    return weights / 8 + 4 * weights * kept + _BYTES_PER_ROW * rows + 4000
 
 
 def _evaluated(protocol):
@@ -218,14 +225,25 @@ def _ranking(protocol, run):
     """
     if not run.level:
         return 0, 0.0
-    criterion, examples = protocol.criteria[BRANCHES[run.branch].criterion], protocol.config.pruning.examples
+    criterion, each = protocol.criteria[BRANCHES[run.branch].criterion], _derivatives(protocol)
+    found = [each[name] for name in criterion.derivatives]
+    return tuple(criterion.rounds * sum(numbers) for numbers in zip(*found, strict=True)) if found else (0, 0.0)
+
+
+def _derivatives(protocol):
+    """What each of the derivatives takes, as of `_ranking`: dict from its name to (int, float)."""
+    examples = protocol.config.pruning.examples
     batches = math.ceil(examples / protocol.config.training.batch_size)
     outputs = sum(weight.shape[-1] for weight in protocol.facts.weights.values() if weight.group == 'output')
     # A gradient of a gradient takes three times as long as the gradient, which comes first.
-    each = {'gradient': (batches, examples), 'flow': (4 * batches, 4 * examples), 'synaptic_flow': (1, 1),
+    return {'gradient': (batches, examples), 'flow': (4 * batches, 4 * examples), 'synaptic_flow': (1, 1),
             'curvature': (examples * outputs, examples * (1 + 2 * outputs) / 3)}
-    found = [each[name] for name in criterion.derivatives]
-    return tuple(criterion.rounds * sum(numbers) for numbers in zip(*found, strict=True)) if found else (0, 0.0)
+
+
+def _deletion(protocol):
+    """What it takes to delete the weights of a network in two orders, as of `_ranking`: (int, float)."""
+    (batches, examples), curvature = (_derivatives(protocol)[name] for name in ('gradient', 'curvature'))
+    return curvature[0] + 2 * PLACES * batches, curvature[1] + 2 * PLACES * examples / 3
 
 
 def _changes(protocol, run):
@@ -286,7 +304,8 @@ def _timings(workdir, done):
         except MissingFileError:
             # It was not trained.
             return None
-        return timing['seconds'] / timing['steps']
+        # What was only evaluated took no step.
+        return timing['seconds'] / timing['steps'] if timing['steps'] else None
 
     every = math.ceil(len(done) / _SAMPLE) or 1
     return [each for each in storage.all_at_once(seconds, done[::every]) if each is not None]

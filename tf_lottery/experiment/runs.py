@@ -8,7 +8,7 @@ import platform
 import shlex
 from importlib import metadata
 
-from tf_lottery.branches import BEGINNING, BRANCHES, END
+from tf_lottery.branches import BEGINNING, BRANCHES, END, NEVER, initial, rewound
 from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.experiment.config import MOST_COPIES, differences
 from tf_lottery.pruning.subset_sum import WAYS
@@ -166,6 +166,14 @@ class Run:
         return storage.join(replicate_folder(self.replicate), 'rewind', name)
 
 
+    @property
+    def start_weights(self):
+        """The file of the weights that training starts from, below the experiment's folder; None of made ones."""
+        if self == Run(self.replicate, 0, 'ticket') or BRANCHES[self.branch].weights is initial:
+            return self.initial_weights
+        return self.rewound_weights if BRANCHES[self.branch].weights is rewound else None
+
+
 def is_done(workdir, run):
     """Whether the run has come to an outcome: its result is written last."""
     return storage.exists(storage.join(workdir, run.folder, 'result.json'))
@@ -239,8 +247,9 @@ def _replicates(protocol, replicate):
 
 
 def is_finished(workdir, protocol, replicate):
-    """Whether all runs of a replicate are done, the lines between them measured, and its dense network constructed."""
-    return not any(missing(workdir, protocol, replicate) for missing in (pending, missing_lines, missing_constructions))
+    """Whether all runs of a replicate are done, and measured what is asked for beside them."""
+    return not any(missing(workdir, protocol, replicate) for missing in (
+        pending, missing_lines, missing_constructions, missing_deletions))
 
 
 def wanted(protocol, replicate=None):
@@ -309,10 +318,10 @@ def check_extent(protocol):
 
 
 def run_steps(protocol, run):
-    """The steps that a run starts and ends at: (int, int)."""
+    """The steps that a run starts and ends at: (int, int); equal where it is only evaluated."""
     end, rewind = protocol.end_step, rewind_step(protocol, run)
     step = BEGINNING if run == Run(run.replicate, 0, 'ticket') else BRANCHES[run.branch].step
-    return {BEGINNING: (0, end), END: (end, 2 * end - rewind)}.get(step, (rewind, end))
+    return {BEGINNING: (0, end), END: (end, 2 * end - rewind), NEVER: (0, 0)}.get(step, (rewind, end))
 
 
 def rewind_step(protocol, run):
@@ -394,3 +403,22 @@ def missing_constructions(workdir, protocol, replicate=None):
             done = {(row['width'], row['way']) for row in read_constructions(workdir, run)}
             missing += [each for each in wish if (each.width, each.way) not in done]
     return missing
+
+
+def missing_deletions(workdir, protocol, replicate=None):
+    """The dense networks on which it has not been measured what deleting weights does to the loss.
+
+    Optimal Brain Damage predicts that, and so it is measured where this is what weights are ranked by. There is none of
+    a network that has not come to an end, or of which nothing is ever pruned.
+    """
+    if protocol.config.pruning.criterion != 'obd' or not any(protocol.fractions.values()):
+        return []
+    return [run for one in _replicates(protocol, replicate) for run in _missing_deletions(workdir, one)]
+
+
+def _missing_deletions(workdir, replicate):
+    listed, dense = listing(workdir, replicate), Run(replicate, 0, 'ticket')
+    ended = storage.join(dense.folder, 'result.json') in listed
+    if ended and outcome(*read_results(workdir, [dense])) != FINISHED:
+        return []
+    return _without(workdir, [dense], 'deletion.json', listed)

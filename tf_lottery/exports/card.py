@@ -3,6 +3,7 @@
 import os
 import platform
 
+from tf_lottery.branches import BRANCHES, NEVER, initial
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports.verify import CLOSE_IN, INT8_ERROR
 from tf_lottery.pruning import structure
@@ -31,8 +32,12 @@ def write(about, words, measure=None):
 
 def _title(about):
     what = about['what'][0].upper() + about['what'][1:]
-    return (f'# {about.get("run", "A pruned model")}\n\n{what}. It keeps {about["kept"]:,} of '
-            f'{about["prunable"]:,} prunable weights ({about["density"]:.2%}); the others are exact zeros.')
+    keeps, others = 'keeps', 'the others are exact zeros'
+    if 'frozen' in about:
+        keeps, others = 'trains', (f'of the others {about["frozen"]:,} are frozen at what they were before training, '
+                                   'and the rest are exact zeros')
+    return (f'# {about.get("run", "A pruned model")}\n\n{what}. It {keeps} {about["kept"]:,} of '
+            f'{about["prunable"]:,} prunable weights ({about["density"]:.2%}); {others}.')
 
 
 def _measured(about, words, measure):
@@ -46,8 +51,13 @@ def _measured(about, words, measure):
         said.append(f'On {those} test {words.examples}: {_shown(measure, about[f"test_{measure.name}"])}.')
     if spread:
         several = 's' if about['replicates'] != 1 else ''
-        titles = {'dense': 'dense network', 'ticket': f'ticket of level {about["level"]}, trained'}
-        said += [f'At the end of training, over {about["replicates"]} replicate{several} (three seeds each):',
+        branch = about['branch']
+        own = 'ticket' if branch == 'ticket' else f'`{branch}`'
+        titles = {'dense': 'dense network', branch: f'{own} of level {about["level"]}'
+                  + (', trained' if BRANCHES[branch].step != NEVER else '')}
+        those = f'run{several} (of all replicates and copies)' if BRANCHES[branch].copies else (
+            f'replicate{several} (three seeds each)')
+        said += [f'At the end of training, over {about["replicates"]} {those}:',
                  '\n'.join(['| | mean | min | max |', '|---|---|---|---|', *(
                      f'| {titles[key]} | ' + ' | '.join(_shown(measure, value) for value in values) + ' |'
                      for key, values in spread.items())])]
@@ -65,18 +75,25 @@ def _files(about, words, measure):
         'tflite': 'float32, for LiteRT',
         'tflite_sparse': 'the same network, its weights as survivors and their places',
         'tflite_int8': 'int8 weights and activations, float32 inputs and outputs',
-        'ticket': 'mask, W_k and k, to train it again: `tf_lottery.load_ticket`',
+        'ticket': f'mask, {_start(about)}, to train it again: `tf_lottery.load_ticket`',
     }
     lines = ['## Files', '', '| file | what |', '|---|---|']
     lines += [f'| `{FORMS[form]}` | {uses[form]} |' for form in about['forms']]
     lines += ['', 'Each was loaded in a fresh process, the SavedModel without tf_lottery and Keras 2, the TFLite files '
               f'in LiteRT without TensorFlow, and run on {about["examples"]:,} examples: it predicts what the network '
-              'in memory predicted, and its zeros are where the mask says.' +
+              'in memory predicted, and its zeros are where ' +
+              ('the mask says.' if 'frozen' not in about else 'they are in memory.') +
               _exceptions(about, words, measure)]
     lines += ['', '`sha256sum -c SHA256SUMS` checks them again.', '',
               f'`serving_default` takes {about["input"]}, and returns {about["output"]}.' +
               (words.others and f' {words.others}')]
     return '\n'.join(lines)
+
+
+def _start(about):
+    """What a ticket file holds beside the mask."""
+    start = 'W_0 and step 0' if BRANCHES[about.get('branch', 'ticket')].weights is initial else 'W_k and k'
+    return start.replace(' and', ',') + ' and what is frozen' if 'frozen' in about else start
 
 
 def _exceptions(about, words, measure):
@@ -172,7 +189,7 @@ def _protocol(about, words):
         config = about['config']
         training, pruning = config['training'], config['pruning']
         lines += [
-            (words.origin and f'{words.origin} ') + f'Iterative {_by(pruning)}, '
+            (words.origin and f'{words.origin} ') + _of_branch(about['branch']) + f'terative {_by(pruning)}, '
             f'{pruning["fraction"]:.0%} of the surviving {_structure(pruning).units} per level, {pruning["scope"]}, '
             f'rewound to {pruning["rewind_to"]}; {training["length"]} of training per level with '
             f'{_optimizer(training)}, batches of {training["batch_size"]}{_precision(about["config"])}. The whole '
@@ -181,6 +198,13 @@ def _protocol(about, words):
             f'Trained by `{about["trained_by"]}`, exported by `{about["command"]}`.', '']
     versions = ', '.join(f'{name} {version}' for name, version in about['versions'].items())
     return '\n'.join([*lines, f'Versions: {versions}.'])
+
+
+def _of_branch(branch):
+    """How a sentence about an experiment of iterative pruning begins, up to the letter i."""
+    if branch == 'ticket':
+        return 'I'
+    return f'The branch `{branch}` ({BRANCHES[branch].title}; docs/guide.md says how it is made) of an experiment of i'
 
 
 def _optimizer(training):

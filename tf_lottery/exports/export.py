@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tf_lottery.branches import BRANCHES, NEVER
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.forms import FORMS
@@ -34,7 +35,7 @@ from tf_lottery.exports.subject import (
 from tf_lottery.pruning import wrapper
 from tf_lottery.runtime import keras2, storage
 from tf_lottery.tasks.task import CALIBRATION, Serving
-from tf_lottery.ticket import Ticket
+from tf_lottery.ticket import Mask, Ticket
 
 METADATA = 'ticket.json'
 CHECKSUMS = 'SHA256SUMS'
@@ -179,12 +180,13 @@ def _check_forms(forms, ticket):
 
 
 def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, command='', options=None, task=None):
-    """Writes a ticket of a finished run to `export/` in the experiment's folder.
+    """Writes the network of a finished run to `export/` in the experiment's folder.
 
     Args:
       workdir: folder of the experiment.
       stored: what `runs.read_config` returned.
-      run: runs.Run, finished.
+      run: runs.Run, finished; where it did not start from weights that the folder keeps (`Run.start_weights`), there
+        are neither rewound weights nor the form 'ticket'.
       summary: DataFrame of `results.summarise`, for the leading measure over the replicates that have it and a
         dense network.
       weights: 'trained', at the last step, or 'rewound', as the ticket starts.
@@ -210,7 +212,9 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
         raise UsageError(f'{source} {how}: choose another --level or --replicate.')
     task = task or config.restore(stored, data_dir).task
     subject = _subject(workdir, stored, run, weights, result, task, data_dir)
-    folder = storage.join(workdir, 'export', run.folder.replace('/', '_').replace('ticket', weights))
+    name = run.folder.replace('/', '_')
+    name = name.replace('ticket', weights) if run.branch == 'ticket' else f'{name}_{weights}'
+    folder = storage.join(workdir, 'export', name)
     about = _about(subject, stored, run, weights, result, summary, task, command)
     return _write(subject, folder, about, options or Options())
 
@@ -218,22 +222,27 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
 def _subject(workdir, stored, run, weights, result, task, data_dir):
     source = storage.join(workdir, run.folder)
     mask = runs.read_mask(source)
-    # What the run started from; the dense network starts from W_0.
-    rewound = storage.read_arrays(storage.join(workdir, run.rewound_weights if run.level else run.initial_weights))
-    arrays = rewound if weights == 'rewound' else runs.read_weights(source, mask)
+    values, ticket = runs.read_weights(source, mask), None
+    frozen = {name: values[name] for name in mask} if BRANCHES[run.branch].frozen else None
+    if run.start_weights:
+        start = storage.read_arrays(storage.join(workdir, run.start_weights))
+        ticket = Ticket(mask, start, result['start_step'], frozen)
+    if weights == 'rewound':
+        values = ticket.start
+    if frozen:
+        # What is zero of the network, not of the mask.
+        mask = Mask({name: values[name] != 0 for name in mask})
     network, serving = task.network(0), task.serving(data_dir)
     examples.require_dense(network)
     lending.to_full_precision(network)
     serving = dataclasses.replace(serving, inputs=_fitted(network, serving.inputs),
                                   calibration=_fitted(network, serving.calibration))
-    values = mask.apply(arrays)
     for name, variable in wrapper.variables(network).items():
         variable.assign(values[name])
     outputs = predict(network, serving.inputs)
     if serving.classifies is None:
         serving = dataclasses.replace(serving, classifies=_classifiers(network, network.output_names, outputs))
-    return Subject(network, mask, values, outputs, serving, task.measures.lead,
-                   Ticket(mask, rewound, result['start_step']), stored['config'])
+    return Subject(network, mask, values, outputs, serving, task.measures.lead, ticket, stored['config'])
 
 
 def _fitted(network, arrays):
@@ -242,18 +251,23 @@ def _fitted(network, arrays):
 
 def _about(subject, stored, run, weights, result, summary, task, command):
     measures, serving = task.measures, subject.serving
-    if weights == 'trained':
-        what = f'the ticket trained to the end, step {result["end_step"]}'
+    branch = BRANCHES[run.branch]
+    what = 'the ticket ' if run.branch == 'ticket' else f'{branch.title} (the branch `{run.branch}`), '
+    if weights == 'rewound':
+        what += f'as it starts, rewound to step {result["start_step"]}: train it before use'
+    elif branch.step == NEVER:
+        what += 'as it is at step 0'
     else:
-        what = f'the ticket as it starts, rewound to step {result["start_step"]}: train it before use'
-    rows = summary[summary['branch'] == 'ticket'].set_index('level')
+        what += f'trained to the end, step {result["end_step"]}'
+    rows = summary[summary['branch'] == run.branch].set_index('level')
     pairs = int(rows.loc[run.level, 'pairs'])
     spread = {key: [float(rows.loc[run.level, f'{half}_{measures.at_end()}_{name}']) for name in ('mean', 'min', 'max')]
-              for key, half in (('dense', 'dense'), ('ticket', 'paired')) if pairs}
+              for key, half in (('dense', 'dense'), (run.branch, 'paired')) if pairs}
     early_stop = ('early_stop_step', measures.at_early_stop()) if measures.early_stop else ()
     return {
-        'what': what, 'weights': weights, 'run': run.folder, 'level': run.level, 'density': result['density'],
-        'kept': result['kept'], 'prunable': result['size'], 'density_by_layer': result['layers'],
+        'what': what, 'weights': weights, 'run': run.folder, 'branch': run.branch, 'level': run.level,
+        'density': result['density'], 'kept': result['kept'], 'prunable': result['size'],
+        **({'frozen': _frozen(subject)} if branch.frozen else {}), 'density_by_layer': result['layers'],
         **({f'test_{measures.lead.name}': serving.score(subject.outputs)} if serving.score else {}),
         **{name: result[name] for name in early_stop},
         'replicates': pairs, f'{measures.lead.name}_over_replicates': spread, 'test': task.facts().test,
@@ -261,6 +275,11 @@ def _about(subject, stored, run, weights, result, summary, task, command):
         'config': stored['config'], 'versions': stored['versions'], 'command': command,
         'trained_by': stored.get('command'), 'examples': _count(serving.inputs),
     }
+
+
+def _frozen(subject):
+    """int, how many of the weights that a ticket has pruned are frozen at other values than zero."""
+    return sum(int(np.count_nonzero(subject.mask[name] & ~kept)) for name, kept in subject.ticket.mask.items())
 
 
 def _write(subject, folder, about, options):

@@ -2,8 +2,10 @@
 
     9 bytes   b'\x89TICKET\r\n'
     4 bytes   length of the header, little-endian
-    header    JSON, deflated: {'step': k, 'about': {...}, 'variables': [[name, dtype, shape, mask or null], ...]}
-    payload   for each variable its mask, where it has one, and then its values, the survivors only, little-endian
+    header    JSON, deflated: {'step': k, 'about': {...}, 'variables': [[name, dtype, shape, mask or null], ...]},
+              where [name, dtype, shape, mask, true] is one whose pruned weights are frozen at other values than zero
+    payload   for each variable its mask, where it has one, and then its values, the survivors only or, where pruned
+              weights are frozen, all, little-endian
     32 bytes  SHA-256 of all before
 
 A mask is coded by the gaps between the places of the rarer kind, survivors or pruned, each gap as a Golomb-Rice code:
@@ -37,14 +39,14 @@ def save_ticket(path, ticket, about=None):
 
     Args:
       path: str.
-      ticket: Ticket; weights that its mask has pruned are not kept.
+      ticket: Ticket; weights that its mask has pruned are not kept, unless they are frozen.
       about: what JSON can hold, such as the config that the ticket is trained under, or None.
 
     Raises:
       UsageError: a weight that is not a number, such as a string.
     """
-    variables, payload = [], []
-    for name, values in pack(ticket.weights, ticket.mask).items():
+    variables, payload, whole = [], [], ticket.frozen is not None
+    for name, values in pack(ticket.start, ticket.mask, whole).items():
         values = np.asarray(values)
         if not _holds_numbers(values.dtype):
             raise UsageError(f'{name} holds {values.dtype}, which is no weight: leave it out of the ticket.')
@@ -53,7 +55,7 @@ def save_ticket(path, ticket, about=None):
             shape = ticket.mask[name].shape
             mask, streams = _encode(ticket.mask[name].ravel())
             payload += streams
-        variables.append([name, values.dtype.name, shape, mask])
+        variables.append([name, values.dtype.name, shape, mask, *([True] if whole and mask else [])])
         payload.append(values.astype(values.dtype.newbyteorder('<')).tobytes())
     header = zlib.compress(json.dumps(
         {'step': int(ticket.step), 'about': about, 'variables': variables}, separators=(',', ':')).encode(), 9)
@@ -62,7 +64,7 @@ def save_ticket(path, ticket, about=None):
 
 
 def load_ticket(path):
-    """Reads the Ticket that `save_ticket` wrote; pruned weights are zero.
+    """Reads the Ticket that `save_ticket` wrote; pruned weights are zero, or what they are frozen at.
 
     Raises:
       CorruptFileError: the file is truncated, was changed after it was written, or is something else.
@@ -93,8 +95,8 @@ def _parse(content):
     start = 4 + int.from_bytes(content[:4], 'little')
     header = json.loads(zlib.decompressobj().decompress(content[4:start], _HEADER))
     payload = _Payload(content[start:])
-    masks, weights = {}, {}
-    for name, dtype, shape, mask in header['variables']:
+    masks, weights, frozen = {}, {}, []
+    for name, dtype, shape, mask, *whole in header['variables']:
         dtype = np.dtype(dtype)
         if not _holds_numbers(dtype) or any(type(size) is not int or size < 0 for size in shape):
             raise ValueError(f'{name} is {dtype} {shape}')
@@ -103,13 +105,18 @@ def _parse(content):
             raise ValueError(f'{name} has {count} weights')
         if mask is not None:
             masks[name] = _decode(payload, mask, count).reshape(shape)
-            count, shape = int(masks[name].sum()), [-1]
+            if whole == [True]:
+                frozen.append(name)
+            else:
+                count, shape = int(masks[name].sum()), [-1]
         values = np.frombuffer(payload.take(count * dtype.itemsize), dtype.newbyteorder('<'))
         weights[name] = values.astype(dtype).reshape(shape)
     if payload.left:
         raise ValueError('bytes are left over')
     masks = Mask(masks)
-    return Ticket(masks, unpack(weights, masks), int(header['step'])), header['about']
+    weights = unpack(weights, masks)
+    held = {name: weights[name] for name in frozen} or None
+    return Ticket(masks, weights, int(header['step']), held), header['about']
 
 
 def _holds_numbers(dtype):

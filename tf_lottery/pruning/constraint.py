@@ -1,4 +1,4 @@
-"""One mask per variable: a constraint that keeps a variable zero wherever its mask is."""
+"""One mask per variable: a constraint that keeps a variable zero, or frozen, wherever its mask is 0."""
 
 import sys
 import weakref
@@ -11,14 +11,16 @@ from tf_lottery.errors import UsageError
 from tf_lottery.pruning.optimizer_state import OPTIMIZERS
 
 
-def masked(value, mask):
+def masked(value, mask, frozen=None):
     """`value * mask`, and zero where `mask` is 0 even if `value` is no number there.
 
     Args:
       value: float tensor.
       mask: variable or tensor of its shape, of any dtype.
+      frozen: variable of its shape and dtype, what stands where `mask` is 0; None: zeros.
     """
-    return tf.where(tf.convert_to_tensor(mask) != 0, value, tf.zeros([], value.dtype))
+    otherwise = tf.zeros([], value.dtype) if frozen is None else tf.convert_to_tensor(frozen)
+    return tf.where(tf.convert_to_tensor(mask) != 0, value, otherwise)
 
 
 class HeldZeros:
@@ -30,13 +32,14 @@ class HeldZeros:
 
     Attributes:
       mask, threshold: tf.Variable, as in TF-MOT's wrapper; all wrappers around the variable share them.
+      frozen: tf.Variable with the values that pruned weights have instead of zero, or None.
       constraint: the constraint that the variable had before, or None: it sees zeros, and they outlast it.
       optimizers: WeakSet of the Keras optimizers that have applied it.
       listener: function that is told each optimizer that applies it for the first time, or None.
     """
 
     def __init__(self, variable, mask, threshold):
-        self.mask, self.threshold, self.constraint = mask, threshold, own(variable)
+        self.mask, self.threshold, self.frozen, self.constraint = mask, threshold, None, own(variable)
         self.optimizers, self.listener = weakref.WeakSet(), None
         self._parts = _parts(variable)
 
@@ -54,9 +57,12 @@ class HeldZeros:
         if getattr(caller, 'use_ema', False):
             # It has taken what the weight was before it was zero again, and may become the weight.
             average = caller._model_variables_moving_average[caller._index_dict[caller._var_key(weight)]]
-            average.assign(masked(tf.convert_to_tensor(average), self.mask))
-        value = masked(tf.convert_to_tensor(weight), self.mask)
-        return masked(tf.convert_to_tensor(self.constraint(value)), self.mask) if self.constraint else value
+            average.assign(self._held(average))
+        value = self._held(weight)
+        return self._held(self.constraint(value)) if self.constraint else value
+
+    def _held(self, value):
+        return masked(tf.convert_to_tensor(value), self.mask, self.frozen)
 
     def _meet(self, optimizer, weight):
         """Notes an optimizer that applies the constraint for the first time.

@@ -22,13 +22,13 @@ def rewind(model, ticket, optimizer=None, held=None, weights=None):
 
     Raises:
       UsageError: the ticket is of another model, or `optimizer` is none that can be rewound.
-      RuntimeError: a replica does not hold mask * W_k exactly.
+      RuntimeError: a replica does not hold `ticket.start` exactly.
     """
     own = wrapper.variables(model)
     if set(own) != set(ticket.weights):
         odd = sorted(set(own) ^ set(ticket.weights))[0]
         raise UsageError(f'the ticket is of another model: {odd!r} is in one of them only.')
-    wrapper.set_mask(model, ticket.mask, ticket.step)
+    wrapper.set_mask(model, ticket.mask, ticket.step, ticket.frozen)
     start = ticket.start
     for name, variable in own.items():
         variable.assign(start[name])
@@ -39,9 +39,14 @@ def rewind(model, ticket, optimizer=None, held=None, weights=None):
         optimizer_state.reset(optimizer, weights, held, ticket.step)
     difference = largest_difference(model, start)
     if difference != 0:
-        raise RuntimeError(f'rewinding failed: max|w - mask*W_k| = {difference:g} at step {ticket.step}.')
-    logging.info('Rewound to step %d at density %.2f %%: max|w - mask*W_k| = 0.', ticket.step,
-                 100 * ticket.mask.density)
+        raise RuntimeError(f'rewinding failed: max|w - {_start(ticket)}| = {difference:g} at step {ticket.step}.')
+    logging.info('Rewound to step %d at density %.2f %%: max|w - %s| = 0.', ticket.step, 100 * ticket.mask.density,
+                 _start(ticket))
+
+
+def _start(ticket):
+    """What a ticket starts from, in symbols."""
+    return 'mask*W_k' if ticket.frozen is None else 'mask*W_k - (1-mask)*frozen'
 
 
 def largest_difference(model, weights):

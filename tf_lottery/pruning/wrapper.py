@@ -142,7 +142,8 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
 
     Attributes:
       zeros_held: whether the caller promises that a pruned weight's variable is zero before the first step. Then only
-        the gradient is masked, which gives the same bits and saves a pass over the weights.
+        the gradient is masked, which gives the same bits and saves a pass over the weights; what is frozen at another
+        value (`let_freeze`) counts in the forward pass.
     """
 
     def __init__(self, layer, pruning_schedule=None, **kwargs):
@@ -506,45 +507,71 @@ def set_schedules(model, fractions, levels, steps, rewind_to):
         wrapper.pruning_schedule = IterativePruning(fraction, levels, steps, rewind_to)
 
 
-def hold_mask(model, mask):
+def let_freeze(model):
+    """Lets the pruned weights of a wrapped model be frozen at other values than zero, as `Ticket.frozen` has them.
+
+    It takes a variable of each prunable weight's shape, which has to be there before the model is compiled; from then
+    on the caller sees to the pruned weights before the first step (`PruneWithMask.zeros_held`), as `rewind` does.
+
+    Args:
+      model: a model made by `prunable`.
+    """
+    for _, weight, mask, _ in prunable_variables(model).values():
+        constraint.of(weight).frozen = tf.Variable(
+            tf.zeros(mask.shape, mask.dtype), trainable=False, aggregation=tf.VariableAggregation.MEAN)
+    for holder in wrappers(model).values():
+        holder.zeros_held = True
+
+
+def hold_mask(model, mask, frozen=None):
     """Gives a wrapped model the mask that its weights have been trained under, and leaves all else as it is.
 
     Args:
-      model: a model made by `prunable`; its pruned weights are zero already.
+      model: a model made by `prunable`; its pruned weights are zero already, or what `frozen` has.
       mask: Mask over exactly the model's prunable weights.
+      frozen: `Ticket.frozen`; None: pruned weights are zero.
 
     Raises:
-      UsageError: the mask is of another model.
+      UsageError: the mask is of another model, or pruned weights of this one cannot be frozen.
     """
     targets = prunable_variables(model)
     if {name: array.shape for name, array in mask.items()} != {
             name: tuple(weight.shape) for name, (_, weight, _, _) in targets.items()}:
         raise UsageError(f'the mask is over {sorted(mask)}, but the model\'s prunable weights are {sorted(targets)}.')
+    held = {name: constraint.of(weight) for name, (_, weight, _, _) in targets.items()}
+    if frozen and any(each.frozen is None for each in held.values()):
+        raise UsageError('the pruned weights of this ticket are frozen at other values than zero: call '
+                         'tf_lottery.pruning.wrapper.let_freeze(model) before the model is compiled.')
     for name, (_, _, variable, _) in targets.items():
         variable.assign(tf.cast(tf.constant(mask[name]), variable.dtype))
+        if held[name].frozen is not None:
+            held[name].frozen.assign(frozen[name] if frozen else tf.zeros_like(held[name].frozen))
 
 
-def set_mask(model, mask, step=0, optimizer=None):
+def set_mask(model, mask, step=0, frozen=None, optimizer=None):
     """Gives a wrapped model a new mask.
 
-    The weights pruned become exact zeros, and so do their momenta in the optimizer, which would move them on.
-    `threshold` takes the smallest magnitude that stays and `pruning_step` takes `step`, which is what TF-MOT's
-    PruningSummaries show.
+    The weights pruned become exact zeros, or what `frozen` has for them; their momenta in the optimizer, which would
+    move them on, become zeros. `threshold` takes the smallest magnitude that stays and
+    `pruning_step` takes `step`, which is what TF-MOT's PruningSummaries show.
 
     Args:
       model, mask: as in `hold_mask`, but the pruned weights may be anything.
       step: int, the training step that the mask is set at.
+      frozen: as in `hold_mask`.
       optimizer: the one that trains the model; None for that of a compiled model.
 
     Raises:
-      UsageError: the mask is of another model.
+      UsageError: see `hold_mask`.
     """
     optimizer = optimizer or model.optimizer
-    hold_mask(model, mask)
+    hold_mask(model, mask, frozen)
     for name, (wrapper, weight, _, threshold) in prunable_variables(model).items():
         # By TensorFlow, on all cores: there may be many millions of weights.
         kept, value = tf.constant(mask[name]), tf.convert_to_tensor(weight)
         threshold.assign(tf.reduce_min(tf.where(kept, tf.abs(value), np.inf)) if mask[name].any() else 0.0)
-        for held in (weight, *(optimizer_state.slots(optimizer, weight) if optimizer else ())):
-            held.assign(tf.where(kept, held, tf.zeros([], held.dtype)))
+        otherwise = tf.cast(frozen[name], value.dtype) if frozen else tf.zeros([], value.dtype)
+        weight.assign(tf.where(kept, value, otherwise))
+        for slot in optimizer_state.slots(optimizer, weight) if optimizer else ():
+            slot.assign(tf.where(kept, slot, tf.zeros([], slot.dtype)))
         wrapper.pruning_step.assign(step)

@@ -1,29 +1,25 @@
 """The report of an experiment: one HTML file with its pictures inside, the same pictures as PNG, the numbers as CSV."""
 
-import base64
 import dataclasses
-import io
 import json
-import os
 
-import jinja2
-import matplotlib
 import pandas as pd
 
 from tf_lottery.branches import BRANCHES
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import restore
-from tf_lottery.reporting import results, tables
-from tf_lottery.reporting.analysis import connectivity, construction, retraining, stability
-from tf_lottery.reporting.pictures import STYLE, curves, density, sweep, tickets
+from tf_lottery.reporting import page, results, tables
+from tf_lottery.reporting.analysis import connectivity, construction, deletion, retraining, stability
+from tf_lottery.reporting.pictures import comparison, curves, density, sweep, tickets
 from tf_lottery.reporting.pictures import connectivity as instability
 from tf_lottery.reporting.pictures import construction as widths
+from tf_lottery.reporting.pictures import deletion as damage
 from tf_lottery.reporting.pictures import retraining as methods
 from tf_lottery.reporting.pictures import stability as distances
 from tf_lottery.runtime import storage
 
 # What draws the pictures, in the order of the page: functions from runs and their summary to Pictures.
-_DRAWN_BY = (density.draw, curves.draw, tickets.draw)
+_DRAWN_BY = (density.draw, comparison.draw, curves.draw, tickets.draw)
 
 
 # Why runs were not trained, by their outcome.
@@ -42,6 +38,7 @@ class Findings:
       samples: DataFrame of `stability.samples`.
       lines: DataFrame of `connectivity.lines`.
       built: DataFrame of `construction.constructions`.
+      losses: DataFrame of `deletion.losses`.
     """
 
     experiment: dict
@@ -50,6 +47,7 @@ class Findings:
     samples: pd.DataFrame
     lines: pd.DataFrame
     built: pd.DataFrame
+    losses: pd.DataFrame
 
     @property
     def measures(self):
@@ -72,7 +70,7 @@ def find(workdir):
     experiment = runs.read_config(workdir)
     frame = results.load_results(workdir)
     return Findings(experiment, frame, results.summaries(frame), stability.samples(workdir, frame),
-                    connectivity.lines(frame), construction.constructions(frame))
+                    connectivity.lines(frame), construction.constructions(frame), deletion.losses(frame))
 
 
 def write(workdir, found):
@@ -80,7 +78,7 @@ def write(workdir, found):
 
     index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
     summary.csv with a line per branch and level (`results.summarise` without `results.paired`), and where there is
-    something to say, stability.csv, connectivity.csv and construction.csv.
+    something to say, stability.csv, connectivity.csv, construction.csv and deletion.csv.
 
     Args:
       workdir: the experiment's folder.
@@ -93,17 +91,7 @@ def write(workdir, found):
     for name, table in _csv_tables(found).items():
         if len(table):
             storage.write_text(storage.join(folder, f'{name}.csv'), table.to_csv(index=False))
-    sections = {}
-    with matplotlib.rc_context(STYLE):
-        for picture in pictures(found):
-            png = _png(picture.figure)
-            storage.write_bytes(storage.join(folder, f'{picture.name}.png'), png)
-            sections.setdefault(picture.section, []).append({
-                'alternative': picture.alternative, 'caption': picture.caption,
-                'base64': base64.b64encode(png).decode()})
-    page = storage.join(folder, 'index.html')
-    storage.write_text(page, _html(found, sections))
-    return page
+    return page.write(folder, 'report.html.j2', **_contents(found), sections=page.draw(folder, pictures(found)))
 
 
 def _csv_tables(found):
@@ -113,7 +101,8 @@ def _csv_tables(found):
                  for step, summary in found.summaries.items()]
     return {'runs': _runs_table(found.frame), 'summary': pd.concat(summaries),
             'stability': stability.table(found.frame, found.samples),
-            'connectivity': connectivity.table(found.frame, found.lines), 'construction': found.built}
+            'connectivity': connectivity.table(found.frame, found.lines), 'construction': found.built,
+            'deletion': found.losses}
 
 
 def _runs_table(frame):
@@ -123,24 +112,17 @@ def _runs_table(frame):
     return frame[own].join(layers)
 
 
-def _png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    return buffer.getvalue()
-
-
-def _html(found, sections):
-    loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    experiment, frame, measures = found.experiment, found.frame, found.measures
-    return environment.get_template('report.html.j2').render(
-        name=experiment['name'], headline=headline(found.summaries), notes=_notes(found),
-        sections=sections, blocks=_blocks(found.summaries), measures=measures,
-        titles=results.titles(measures, lambda measure: f'test {measure.title} '),
-        tables=tables.tables(found.frame, found.samples, found.lines, found.built), diverged=frame['diverged'].any(),
-        command=experiment['command'], versions=experiment['versions'],
-        config=json.dumps(experiment['config'], indent=2))
+def _contents(found):
+    """What the page says beside its pictures."""
+    experiment, measures = found.experiment, found.measures
+    return {
+        'name': experiment['name'], 'headline': headline(found.summaries), 'notes': _notes(found),
+        'blocks': _blocks(found.summaries), 'measures': measures,
+        'titles': results.titles(measures, lambda measure: f'test {measure.title} '),
+        'tables': tables.tables(found.frame, found.samples, found.lines, found.built),
+        'diverged': found.frame['diverged'].any(),
+        'command': experiment['command'], 'versions': experiment['versions'],
+        'config': json.dumps(experiment['config'], indent=2)}
 
 
 def _blocks(summaries):
@@ -240,5 +222,6 @@ def pictures(found):
         yield from distances.draw(found.samples)
     yield from instability.draw(found.lines, found.measures.lead)
     yield from widths.draw(found.built, found.measures.lead)
+    yield from damage.draw(found.losses)
     published = retraining.published(found.experiment['config'], found.measures)
     yield from methods.draw(retraining.best(found.frame), found.measures.lead, published)

@@ -116,7 +116,7 @@ class MaskUpdates(_AtStep):
         # What is no number is found at the next evaluation, which ends the training.
         if all(np.isfinite(array).all() for arrays in (weights, gradients or {}) for array in arrays.values()):
             mask = self._updates(step, wrapper.get_mask(network), weights, gradients)
-            wrapper.set_mask(network, mask, step, self.model.optimizer)
+            wrapper.set_mask(network, mask, step, optimizer=self.model.optimizer)
             self._check.on_train_begin()
         self._keep_gradients(step)
 

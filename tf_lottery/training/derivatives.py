@@ -50,6 +50,7 @@ class Derivatives:
         self._gradient_of = tf.function(self._gradient_of)
         self._flow_of = tf.function(self._flow_of)
         self._curvature_of = tf.function(self._curvature_of)
+        self._loss_of = tf.function(self._loss_of)
 
     def require(self, names):
         """Refuses derivatives that this task's networks do not have.
@@ -109,6 +110,11 @@ class Derivatives:
         return self._mean(self._curvature_of, (
             self._part(number, number + 1) for number in range(self._count)))
 
+    def loss(self, weights):
+        """The mean loss of the sample, a float, of the network as it is evaluated; arguments as of `gradient`."""
+        self._assign(weights)
+        return sum(len(part['row']) / self._count * float(self._loss_of(part)) for part in self._parts())
+
     def synaptic_flow(self, weights):
         """dR/d|w|, R the sum of the outputs for an input of ones, with the magnitudes of all variables for weights.
 
@@ -152,6 +158,9 @@ class Derivatives:
 
     def _loss(self, network, part):
         return self._task.loss(network, part, tf.constant(0))[0]
+
+    def _loss_of(self, part):
+        return self._loss(_OtherOutputs(self._network, lambda inputs: self._network(inputs, training=False)), part)
 
     def _gradient_of(self, part, temperature=1.0):
         with tf.GradientTape() as tape:

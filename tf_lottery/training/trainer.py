@@ -10,8 +10,8 @@ from absl import logging
 
 from tf_lottery.errors import UsageError
 from tf_lottery.pruning import constraint, optimizer_state, wrapper
-from tf_lottery.pruning.rewind import RewindCallback
-from tf_lottery.runtime.distribute import agree
+from tf_lottery.pruning.rewind import RewindCallback, rewind
+from tf_lottery.runtime.distribute import agree, stopping
 from tf_lottery.ticket import Mask
 from tf_lottery.training import optimizers
 from tf_lottery.training.agreement import SameMasks
@@ -224,12 +224,13 @@ class Trainer:
       strategy: a tf.distribute.Strategy.
       dense_gradients: whether masks are to change by the gradients of weights that they have pruned.
       learns: the class in `learned_masks` of masks that are to be learned instead of weights, or None.
+      freezes: bool, whether tickets come whose pruned weights are frozen at other values than zero.
 
     Raises:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, task, feed, settings, strategy, dense_gradients=False, learns=None):
+    def __init__(self, task, feed, settings, strategy, dense_gradients=False, learns=None, freezes=False):
         self.strategy, self.settings, self.task, self.feed = strategy, settings, task, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
@@ -240,6 +241,8 @@ class Trainer:
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
+            if freezes:
+                wrapper.let_freeze(self.network)
             self.model = TrainingModel(self.network, task, feed, settings,
                                        DenseGradients(self.network) if dense_gradients else None,
                                        learns(self.network) if learns else None)
@@ -270,7 +273,7 @@ class Trainer:
 
     def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None,
               updates=None, learning=None):
-        """Trains from a ticket, or goes on from its checkpoint, to step `end`.
+        """Trains from a ticket, or goes on from its checkpoint, to step `end`; one that starts there is only evaluated.
 
         Args:
           ticket: Ticket.
@@ -288,17 +291,19 @@ class Trainer:
           Trained.
 
         Raises:
-          UsageError: the ticket starts at or past `end`.
+          UsageError: the ticket starts past `end`.
           ClusterError: replicas hold different masks, or workers read different checkpoints.
           EmptiedError: an update leaves a layer without weights.
         """
-        if not 0 <= ticket.step < end:
+        if not 0 <= ticket.step <= end:
             raise UsageError(f'a run cannot start at step {ticket.step} and end at step {end}.')
+        if ticket.step == end:
+            return self._untrained(ticket, stop)
         state = self.state(updates)
         saved = checkpoint.load(state) if checkpoint else None
         if saved and not updates:
             # Masks are the ticket's, and so not in the checkpoint.
-            wrapper.hold_mask(self.network, ticket.mask)
+            wrapper.hold_mask(self.network, ticket.mask, ticket.frozen)
         start, rows = (saved.step, saved.rows) if saved else (ticket.step, [])
         agree(self.strategy, {'the step of the newest checkpoint': start})
         shift = self._shift(saved) if saved else 0
@@ -332,6 +337,16 @@ class Trainer:
         weights, mask = self.model.learned.result() if learning else (
             wrapper.get_weights(self.network), wrapper.get_mask(self.network) if updates else ticket.mask)
         return Trained(weights, rows, evaluation.diverged, mask)
+
+    def _untrained(self, ticket, stop):
+        """What a ticket is worth as it starts: Trained, with one row, whose training loss is no number."""
+        interruption = stopping(self.strategy, stop)
+        if interruption:
+            raise interruption
+        with self.strategy.scope():
+            rewind(self.network, ticket)
+            row = {'step': ticket.step, 'train_loss': math.nan, **self.evaluate()}
+        return Trained(wrapper.get_weights(self.network), [row], not math.isfinite(row['validation_loss']), ticket.mask)
 
     def _boundaries(self, start, end, others):
         """Where blocks end: at every evaluation, checkpoint and other step, and before they get too long."""

@@ -114,7 +114,7 @@ def test_every_branch_has_a_look_of_its_own(tmp_path):
     assert len(looks) == len(drawn) == len(BRANCHES) - 2
     assert [line.get_color() for line in drawn].count(drawn[0].get_color()) == 1
     # What a legend of so many branches needs comes on top of what the axes have.
-    assert figure.get_figheight() == pytest.approx(4.4 + 0.2 * (27 / 2 - 4))
+    assert figure.get_figheight() == pytest.approx(4.4 + 0.2 * ((len(drawn) + 2) / 2 - 4))
 
 
 @pytest.mark.parametrize(('branches', 'alpha'), [(list(BRANCHES)[:6], 0.15), (list(BRANCHES)[:10], 0.09)])
@@ -124,3 +124,17 @@ def test_many_bands_are_fainter_than_few(tmp_path, branches, alpha):
         save_run(str(tmp_path), branch, 1)
     axes = density.against_density(frames(tmp_path)[1], 'final_test_accuracy', 'title', 'label').axes[0]
     assert axes.collections[0].get_alpha() == pytest.approx(alpha)
+
+
+def test_what_is_never_trained_starts_from_no_dense_network_and_has_no_early_stop(tmp_path):
+    save_experiment(str(tmp_path))
+    save_run(str(tmp_path), accuracy=0.98)
+    for branch, step in (('ticket', 100), ('random_mask', 200), ('untrained', 0)):
+        save_run(str(tmp_path), branch, 1, step=step, accuracy=0.97)
+    drawn = {picture.name: picture for picture in density.draw(*frames(tmp_path))}
+    at_end, steps = (lines(drawn[name].figure) for name in ('accuracy_at_end', 'early_stop_step'))
+    title = BRANCHES['untrained'].title
+    assert list(at_end['Random mask'].get_xdata()) == pytest.approx([100, 80])
+    assert list(at_end[title].get_xdata()) == pytest.approx([80])
+    assert title not in steps and title not in drawn['early_stop_step'].alternative
+    assert title in drawn['accuracy_at_end'].alternative

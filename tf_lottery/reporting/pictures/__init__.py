@@ -16,11 +16,12 @@ INK, GREY, GRID = '#1f2430', '#6b7280', '#e5e7eb'
 # Okabe and Ito's colours, which colour-blind readers tell apart, and three more.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#882255', '#999933', '#332288')
 _MARKERS = 'os^DvPX<>'
-# Lines that are dashed, dotted, and both.
-_BROKEN = ((0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+# Lines that are dashed, dotted, and both; then of longer dashes, with two dots and with three.
+_BROKEN = ((0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (8, 1.5)), (0, (5, 1.2, 1, 1.2, 1, 1.2)),
+           (0, (5, 1.2, 1, 1.2, 1, 1.2, 1, 1.2)))
 
 # So many letters fit above and beside a figure, and beside one panel of several; longer names get further lines.
-_LETTERS, _LETTERS_BESIDE_PANEL = 36, 22
+TITLE_LETTERS, _LETTERS_BESIDE_PANEL = 36, 22
 
 STYLE = {
     'font.size': 10.5, 'text.color': INK, 'axes.labelcolor': INK, 'xtick.color': INK, 'ytick.color': INK,
@@ -55,8 +56,8 @@ def look(number):
     """The colour, marker and line of the branch or layer with a number: as arguments of `Axes.plot`.
 
     The first nine are solid lines with filled markers, each of a colour of its own. Further ones have hollow markers
-    and share the colours of the others but not of number 0, which all are compared with: eight are dashed, eight
-    dotted, and eight both.
+    and share the colours of the others but not of number 0, which all are compared with: eight for each kind of broken
+    line.
     """
     again = number - len(COLOURS)
     if again < 0:
@@ -75,7 +76,8 @@ def level_colours(levels):
 def spread(levels, count):
     """At most `count` of the levels, spread evenly, the lowest and the highest among them: int array, ascending."""
     levels = np.unique(levels)
-    return levels[np.unique(np.linspace(0, len(levels) - 1, count).round().astype(int))]
+    places = np.linspace(0, len(levels) - 1, count) if len(levels) else np.array([])
+    return levels[np.unique(places.round().astype(int))]
 
 
 def canvas(title, below, beside):
@@ -83,7 +85,7 @@ def canvas(title, below, beside):
     # Narrow, so that the letters are still readable when a phone shrinks it to its width.
     figure = Figure(figsize=(5.2, 4.4), layout='constrained')
     axes = figure.subplots()
-    axes.set(title=textwrap.fill(title, _LETTERS), xlabel=below, ylabel=textwrap.fill(beside, _LETTERS))
+    axes.set(title=textwrap.fill(title, TITLE_LETTERS), xlabel=below, ylabel=textwrap.fill(beside, TITLE_LETTERS))
     return figure, axes
 
 
@@ -121,7 +123,7 @@ def panels(count):
 
 def entitle(panel, title, beside):
     """Sets the title of one of several panels, and what stands beside it."""
-    panel.set(title=textwrap.fill(title, _LETTERS), ylabel=textwrap.fill(beside, _LETTERS_BESIDE_PANEL))
+    panel.set(title=textwrap.fill(title, TITLE_LETTERS), ylabel=textwrap.fill(beside, _LETTERS_BESIDE_PANEL))
 
 
 def errorbars(axes, places, means, spread, branch, **changes):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import ticker
 
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, NEVER
 from tf_lottery.reporting import pictures, results
 
 # Few enough to tell apart and to name.
@@ -31,8 +31,10 @@ def draw(frame, summary):
               'mean of all of these.' if results.lacks_pairs(summary) else '')
     if (summary['n'][summary['level'] > 0] > 0).any():
         for name, column, title, beside, caption in _compared(results.judged_by(summary)):
+            # What is never trained has no step to stop at.
+            shown = summary if column != 'early_stop_step' else summary[~summary['branch'].map(_is_never_trained)]
             yield pictures.Picture(
-                name, against_density(summary, column, title, beside), _describe(summary, column, title),
+                name, against_density(shown, column, title, beside), _describe(shown, column, title),
                 f'{caption} Lines are means, bands reach from the lowest to the highest run; an arrow says how far a '
                 f'line goes that leaves the picture.{judged}', 'How tickets train')
     tickets = frame[frame['branch'] == 'ticket']
@@ -58,6 +60,10 @@ def _compared(measures):
         ago = ', however long ago the early stop was' if measures.early_stop else ''
         yield (f'{measure.name}_at_end', measures.at_end(measure), f'Test {measure.title} at the end of training',
                measure.axis(), f'At the last step{ago}.{better}')
+
+
+def _is_never_trained(branch):
+    return BRANCHES[branch].step == NEVER
 
 
 def _describe(summary, column, title):
@@ -103,7 +109,8 @@ def against_density(summary, column, title, beside):
             name += f' (↓ {rows["mean"].min():{form}})'
         if rows['mean'].max() > top:
             name += f' (↑ {rows["mean"].max():{form}})'
-        if branch != 'ticket':
+        # The dense network of those that are never trained would be W_0.
+        if branch != 'ticket' and not _is_never_trained(branch):
             rows = pd.concat([dense, rows])
         look = pictures.look(number)
         axes.fill_between(rows['density'], rows['min'], rows['max'], color=look['color'], alpha=faint, linewidth=0)
