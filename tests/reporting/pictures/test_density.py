@@ -129,7 +129,8 @@ def test_many_bands_are_fainter_than_few(tmp_path, branches, alpha):
 def test_what_is_never_trained_starts_from_no_dense_network_and_has_no_early_stop(tmp_path):
     save_experiment(str(tmp_path))
     save_run(str(tmp_path), accuracy=0.98)
-    for branch, step in (('ticket', 100), ('random_mask', 200), ('untrained', 0)):
+    # Tables have the untrained one between others.
+    for branch, step in (('ticket', 100), ('random_mask', 200), ('untrained', 0), ('rigl', 150)):
         save_run(str(tmp_path), branch, 1, step=step, accuracy=0.97)
     drawn = {picture.name: picture for picture in density.draw(*frames(tmp_path))}
     at_end, steps = (lines(drawn[name].figure) for name in ('accuracy_at_end', 'early_stop_step'))
@@ -138,3 +139,4 @@ def test_what_is_never_trained_starts_from_no_dense_network_and_has_no_early_sto
     assert list(at_end[title].get_xdata()) == pytest.approx([80])
     assert title not in steps and title not in drawn['early_stop_step'].alternative
     assert title in drawn['accuracy_at_end'].alternative
+    assert 'RigL: 150 at ' in drawn['early_stop_step'].alternative

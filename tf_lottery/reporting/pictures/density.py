@@ -32,7 +32,8 @@ def draw(frame, summary):
     if (summary['n'][summary['level'] > 0] > 0).any():
         for name, column, title, beside, caption in _compared(results.judged_by(summary)):
             # What is never trained has no step to stop at.
-            shown = summary if column != 'early_stop_step' else summary[~summary['branch'].map(_is_never_trained)]
+            shown = summary if column != 'early_stop_step' else summary[
+                ~summary['branch'].map(_is_never_trained)].reset_index(drop=True)
             yield pictures.Picture(
                 name, against_density(shown, column, title, beside), _describe(shown, column, title),
                 f'{caption} Lines are means, bands reach from the lowest to the highest run; an arrow says how far a '
