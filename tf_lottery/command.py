@@ -354,8 +354,8 @@ def _branch_and_copy(options, protocol):
     if not key:
         raise UsageError(f'--branch={options.branch} asks for a copy of a branch that is trained once: give '
                          f'--branch={branch}.')
-    if not copy.isdecimal() or int(copy) >= protocol.config[key]:
-        last = protocol.config[key] - 1
+    last = protocol.config[key] - 1
+    if copy not in map(str, range(last + 1)):
         raise UsageError(f'--branch={options.branch} is no copy that is trained, by {key}={last + 1}: give '
                          f'--branch={branch}:0' + (f' to --branch={branch}:{last}.' if last else '.'))
     return branch, int(copy)

@@ -226,6 +226,11 @@ def test_the_card_compares_replicates_with_their_own_dense_networks(done):
         'dense': [dense['final_test_accuracy']] * 3, 'ticket': [ticket['final_test_accuracy']] * 3}
 
 
+def test_a_ticket_as_it_starts_needs_no_trained_weights(done, monkeypatch):
+    monkeypatch.setattr(runs, 'read_weights', None)
+    assert written(done, 'rewound', forms=('ticket',)).endswith('level_02_rewound')
+
+
 def test_a_level_that_is_not_there_is_told(done):
     with pytest.raises(UsageError, match='level_07/ticket has not finished: choose another --level or --replicate'):
         written(done, 'trained', level=7)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from fake_runs import LANGUAGE, REGRESSION, save_experiment, save_run
 
-from tf_lottery.errors import UsageError
-from tf_lottery.experiment import config
+from tf_lottery.errors import StorageError, UsageError
+from tf_lottery.experiment import config, runs
 from tf_lottery.reporting import comparison
 from tf_lottery.runtime import storage
 
@@ -28,7 +28,7 @@ def save(folder, name, finals, criterion='magnitude', densities=(0.8, 0.64), mea
 def criteria(tmp_path):
     """Three criteria, of which one prunes to nearly the densities of the others, and in another way."""
     save(tmp_path, 'first', (0.9, 0.92, 0.8))
-    save(tmp_path, 'deeper/second', (0.9, 0.94, 0.7), 'obd', examples=500)
+    save(tmp_path, 'second', (0.9, 0.94, 0.7), 'obd', examples=500)
     save(tmp_path, 'third', (0.9, 0.91, 0.85), 'han', (0.79, 0.63), scope='global')
     return str(tmp_path)
 
@@ -38,7 +38,7 @@ def test_names_are_what_tells_experiments_apart(criteria):
     assert (found.keys, found.others) == (['pruning.criterion'], ['pruning.scope', 'pruning.examples'])
     assert found.title == 'Criteria at the same density'
     assert dict(zip(found.frame['experiment'], found.frame['name'], strict=True)) == {
-        'deeper/second': 'obd', 'first': 'magnitude', 'third': 'han'}
+        'second': 'obd', 'first': 'magnitude', 'third': 'han'}
 
 
 def test_as_many_keys_name_an_experiment_as_are_needed(tmp_path):
@@ -75,13 +75,13 @@ def test_the_page_holds_picture_table_commands_and_what_else_differs(criteria):
     page = re.sub(r'base64,[^"]*', '', storage.read_text(path))
     for text in ('At 79.0 to 80.0 % of the weights obd does best, with 94.50 %; at 63.0 to 64.0 % of the weights han '
                  'does best, with 85.50 %.', 'differ in more than their names say: pruning.scope, pruning.examples.',
-                 '<h3>deeper/second</h3>\n<pre>python deeper/second</pre>', '<td>92.50 [92.00, 93.00]</td>',
+                 '<h3>second</h3>\n<pre>python second</pre>', '<td>92.50 [92.00, 93.00]</td>',
                  'At 63.0 to 64.0 % of the weights: han 85.5 %, magnitude 80.5 %, obd 70.5 %.'):
         assert text in page
     rows = pd.read_csv(f'{criteria}/report/comparison.csv')
     assert len(rows) == 9 and list(rows)[:3] == ['name', 'experiment', 'branch']
     own = rows[(rows['name'] == 'obd') & (rows['level'] == 1)].iloc[0]
-    assert (own['experiment'], own['n'], own['rewind_step']) == ('deeper/second', 2, 0)
+    assert (own['experiment'], own['n'], own['rewind_step']) == ('second', 2, 0)
     assert own['final_test_accuracy_mean'] == pytest.approx(0.945)
 
 
@@ -144,3 +144,25 @@ def test_of_levels_at_nearly_one_density_the_first_counts(criteria):
     own = found.shown[found.shown['name'] == 'movement']
     assert list(own['level']) == [1]
     assert ('movement', '60.50 [60.00, 61.00]') in comparison.table(found).rows
+
+
+def test_what_cannot_be_read_beside_the_experiments_is_none(criteria, monkeypatch):
+    there = runs.is_claimed
+
+    def claimed(folder):
+        if folder.endswith('/locked'):
+            raise StorageError(f'cannot look for {folder}/config.json: you may not read it.')
+        return there(folder)
+
+    storage.write_text(f'{criteria}/locked/config.json', '')
+    monkeypatch.setattr(runs, 'is_claimed', claimed)
+    assert comparison.below(criteria) == [f'{criteria}/{name}' for name in ('first', 'second', 'third')]
+    assert comparison.below(f'{criteria}/none') == comparison.below(f'{criteria}/first/config.json') == []
+
+
+def test_experiments_on_another_file_system_are_found(files):
+    save('gs://bucket/runs', 'one', (0.9, 0.8, 0.7))
+    save('gs://bucket/runs', 'two', (0.9, 0.8, 0.6), 'obd')
+    assert comparison.below('gs://bucket/runs') == ['gs://bucket/runs/one', 'gs://bucket/runs/two']
+    assert comparison.write('gs://bucket/runs', comparison.find('gs://bucket/runs')) == (
+        'gs://bucket/runs/report/index.html')

@@ -222,8 +222,12 @@ def export_run(workdir, stored, run, summary, weights='trained', data_dir=None, 
 def _subject(workdir, stored, run, weights, result, task, data_dir):
     source = storage.join(workdir, run.folder)
     mask = runs.read_mask(source)
-    values, ticket = runs.read_weights(source, mask), None
-    frozen = {name: values[name] for name in mask} if BRANCHES[run.branch].frozen else None
+    values = frozen = ticket = None
+    # Who wants the ticket as it starts may have deleted what it was trained to.
+    if weights == 'trained' or BRANCHES[run.branch].frozen:
+        values = runs.read_weights(source, mask)
+    if BRANCHES[run.branch].frozen:
+        frozen = {name: values[name] for name in mask}
     if run.start_weights:
         start = storage.read_arrays(storage.join(workdir, run.start_weights))
         ticket = Ticket(mask, start, result['start_step'], frozen)

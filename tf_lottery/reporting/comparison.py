@@ -1,13 +1,14 @@
 """Several experiments side by side: what differs between them, and which does best at the same density."""
 
 import dataclasses
+import itertools
 import json
 import math
 
 import pandas as pd
 
 from tf_lottery.branches import BRANCHES
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import StorageError, UsageError
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import EXTENT, VALUES, flatten, restored
 from tf_lottery.reporting import page, pictures, results
@@ -26,12 +27,12 @@ class Findings:
     """What is compared.
 
     Attributes:
-      experiments: dict from the folder of an experiment, relative to that of all, to what its config.json holds.
+      experiments: dict from the name of an experiment's folder to what its config.json holds.
       keys: list of str, the keys of the configs whose values are the names.
       others: list of str, the other keys that differ.
       frame: DataFrame with the rows of `results.summarise` of all experiments at each rewinding step, and `experiment`,
-        its folder, `rewind_step`, `name`, and `place`, equal for the rows at one of the densities that are compared, in
-        falling order of density; NaN for all other rows.
+        the name of its folder, `rewind_step`, `name`, and `place`, equal for the rows at one of the densities that are
+        compared, in falling order of density; NaN for all other rows.
       measures: Measures, what all are judged by.
       unfinished: list of the folders of experiments without a finished run.
     """
@@ -55,15 +56,24 @@ class Findings:
 
 
 def below(folder):
-    """The folders of the experiments below a folder that is none itself: list of str."""
-    return sorted(storage.folders_with('config.json', folder)) if storage.exists(folder) else []
+    """The folders of the experiments that lie in a folder: list of str."""
+    inner = [storage.join(folder, name) for name in sorted(storage.list_below(folder, 1))]
+    return list(itertools.compress(inner, storage.all_at_once(_is_experiment, inner)))
+
+
+def _is_experiment(folder):
+    try:
+        return runs.is_claimed(folder)
+    except StorageError:
+        # Beside the experiments there may be what nobody else may read.
+        return False
 
 
 def find(folder):
     """Reads the runs that several experiments have finished so far.
 
     Args:
-      folder: what holds their folders, at any depth.
+      folder: what holds their folders.
 
     Returns:
       Findings.

@@ -76,3 +76,11 @@ def test_a_dense_network_that_has_not_finished_is_no_line(tmp_path):
     save_run(str(tmp_path), diverged=True)
     (picture,) = comparison.draw(*frames(tmp_path))
     assert 'Dashed' not in picture.caption and len(picture.figure.axes[0].containers) == 3
+
+
+def test_what_is_infinite_leaves_the_picture(tmp_path):
+    (picture,) = comparison.draw(*saved(
+        tmp_path, {'ticket': 0.1, 'random_reinit': 0.3, 'random_mask': float('inf')}, levels=(1,), measures=REGRESSION))
+    (axes,) = picture.figure.axes
+    assert [text.get_text() for text in axes.texts] == ['inf →']
+    picture.figure.savefig(io.BytesIO(), format='png')

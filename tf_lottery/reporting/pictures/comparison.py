@@ -117,7 +117,11 @@ def _dots(title, panels, measure, dense):
 
 def _span(rows, measure, dense):
     """From where to where a panel reaches, in the unit of the measure: around the best, as far as there are rows."""
-    reference = [dense['mean']] if dense else []
+    reference = [dense['mean']] if dense and np.isfinite(dense['mean']) else []
+    # A perplexity may be infinite.
+    rows = rows[np.isfinite(rows[list(results.STATISTICS)]).all(axis=1)]
+    if rows.empty:
+        return 0, 1
     means = np.array([*rows['mean'], *reference])
     best = means.max() if measure.higher else means.min()
     reach = _REACH * max(abs(best - other) for other in (np.median(rows['mean']), *reference))
