@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl, pruning_utils
 
-from tf_lottery.errors import EmptiedError, UsageError
+from tf_lottery.errors import EmptiedError, UsageError, shown
 from tf_lottery.pruning import allocation, structure
 from tf_lottery.ticket import Mask
 
@@ -163,13 +163,13 @@ def test_what_does_not_come_out_is_refused_with_a_remedy_that_works(name, shapes
 
 
 @pytest.mark.parametrize('name', ['2:2', '0:4', '4:2', '2/4', 'block_4', 'block_1x1', 'block_0x4', 'block_4x4x4',
-                                  'channel', '', 4, 'channels '])
+                                  'channel', '', 4, 'channels ', '\uff12:4', '02:4'])
 def test_a_structure_that_there_is_not_is_refused(name):
     with pytest.raises(UsageError) as error:
         structure.find(name, 'structure')
     assert str(error.value) == (
-        f"structure is {name!r}: give 'channels', M of each N weights as in '2:4', blocks of more than one weight as "
-        "in 'block_4x4', or None for single weights.")
+        f"structure is {shown(name)}: give 'channels', M of each N weights as in '2:4', blocks of more than one weight "
+        "as in 'block_4x4', or None for single weights.")
 
 
 NAMES = ('channels', 'block_2x3', 'block_4x1', '1:4', None)

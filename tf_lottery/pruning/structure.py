@@ -13,6 +13,9 @@ from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning import allocation
 from tf_lottery.ticket import Mask
 
+# How large a group may be along an axis.
+_NUMBER = '([1-9][0-9]{0,2})'
+
 
 class Weights:
     """Single weights, each a group of its own.
@@ -293,12 +296,13 @@ def find(name, key='pruning.structure'):
     """
     if name is None:
         return Weights()
-    if name == 'channels':
+    text = name if isinstance(name, str) else ''
+    if text == 'channels':
         return Channels()
-    found = re.fullmatch(r'(\d{1,3}):(\d{1,3})|block_(\d{1,4})x(\d{1,4})', name) if isinstance(name, str) else None
+    found = re.fullmatch(f'{_NUMBER}:{_NUMBER}|block_{_NUMBER}x{_NUMBER}', text)
     if found:
         kept, of, rows, columns = (int(number or 0) for number in found.groups())
-        if 0 < kept < of:
+        if kept < of:
             return SomeOfEach(kept, of)
         if rows * columns > 1:
             return Blocks(rows, columns)
