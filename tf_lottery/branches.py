@@ -283,12 +283,12 @@ BRANCHES = {
     'rigl': _sparse('RigL', sparse, updates.RIGL),
     # Zhou et al., 1905.01067, section 5.
     'supermask': _learned('Supermask', SUPERMASK, initial),
-    'supermask_constant': _learned('Supermask, constants', SUPERMASK, constant_signs),
-    'supermask_rescaled': _learned('Supermask, rescaled', SUPERMASK, initial, rescales=True),
-    'supermask_rescaled_constant': _learned('Supermask, rescaled constants', SUPERMASK, constant_signs, rescales=True),
+    'supermask_constant': _learned('Supermask, S.C.', SUPERMASK, constant_signs),
+    'supermask_rescaled': _learned('Supermask, DWR', SUPERMASK, initial, rescales=True),
+    'supermask_rescaled_constant': _learned('Supermask, S.C., DWR', SUPERMASK, constant_signs, rescales=True),
     'supermask_trained': _trained_on('Supermask, trained', 'supermask'),
     # Ramanujan et al., 1911.13299.
     'edge_popup': _learned('Edge-popup', EDGE_POPUP, kaiming_constant),
-    'edge_popup_normal': _learned('Edge-popup, Kaiming normal', EDGE_POPUP, kaiming_normal),
+    'edge_popup_normal': _learned('Edge-popup, normal', EDGE_POPUP, kaiming_normal),
     'edge_popup_trained': _trained_on('Edge-popup, trained', 'edge_popup'),
 }
