@@ -1,7 +1,7 @@
 """The branches of an experiment: which mask, which weights and which step each one trains from.
 
 Everything that a lottery-ticket paper compares is another choice of the three, so a new branch is a line in BRANCHES.
-The functions get the place they are asked about (`experiment.At`: a level above 0 of a replicate), for level 0 is the
+The functions get the place they are asked about (`place.At`: a level above 0 of a replicate), for level 0 is the
 dense network, which all branches share.
 """
 
@@ -152,8 +152,8 @@ class Branch:
 
     Attributes:
       title: how tables and pictures call it.
-      mask: function from an `experiment.At` to a Mask.
-      weights: function from an `experiment.At` to a mapping from name to array.
+      mask: function from a `place.At` to a Mask.
+      weights: function from a `place.At` to a mapping from name to array.
       step: BEGINNING, REWINDING_STEP, END or NEVER.
       chain: the branch whose networks of all lower levels this one is made from; None where the dense network is
         enough.
@@ -165,7 +165,7 @@ class Branch:
       learns: what is learned instead of weights, one of `LEARNED`; None where the weights are.
       rescales: whether the weights under a learned mask are divided by the share of them that it keeps.
       source: the branch at the same level whose result this one starts from; None where there is none.
-      frozen: function from an `experiment.At` to what pruned weights keep for ever, as `Ticket.frozen`; None where they
+      frozen: function from a `place.At` to what pruned weights keep for ever, as `Ticket.frozen`; None where they
         are zero.
     """
 

@@ -27,7 +27,8 @@ from tf_lottery.errors import (
 )
 from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.claims import Claims
-from tf_lottery.experiment.experiment import At, Experiment, _write_tensorboard, replicate_seeds
+from tf_lottery.experiment.experiment import Experiment, _write_tensorboard
+from tf_lottery.experiment.place import At, replicate_seeds
 from tf_lottery.pruning import updates, wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.initialisations import noisy
