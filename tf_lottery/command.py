@@ -330,7 +330,7 @@ def _export(workdir, options, command_line, replicate, summaries=None, task=None
     # Researchers go on from what a run ends with, and from rewound weights.
     deploys = options.mode == 'export' and options.weights == 'trained'
     how = export.Options(forms, wish.litert_python, wish.latency_seconds,
-                         config.shrinks(protocol, wish.shrink, deploys))
+                         protocol.shrinks(wish.shrink, deploys))
     folder = export.export_run(workdir, stored, run, summaries[step], options.weights, options.data_dir, command_line,
                                how, protocol.task)
     own = '' if branch == 'ticket' else f'{options.branch}, '

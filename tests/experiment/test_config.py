@@ -373,9 +373,9 @@ def test_the_channels_of_the_output_layer_are_never_pruned():
 def test_an_export_shrinks_unless_that_takes_a_structure_apart():
     for what, by_default in ((criteria(), True), (criteria(structure='channels'), True),
                              (criteria(structure='2:4', levels=3), False), (criteria(structure='block_4x4'), False)):
-        assert [config.shrinks(what, None, otherwise) for otherwise in (True, False)] == [by_default, False]
-        assert config.shrinks(what, False, True) is False
-    assert config.shrinks(criteria(structure='channels'), True, False) is True
+        assert [what.shrinks(None, otherwise) for otherwise in (True, False)] == [by_default, False]
+        assert what.shrinks(False, True) is False
+    assert criteria(structure='channels').shrinks(True, False) is True
 
 
 def test_a_structure_is_a_part_of_an_experiments_identity():

@@ -15,10 +15,10 @@ from ml_collections import config_dict
 from tf_lottery import steps, tasks, values
 from tf_lottery.branches import BRANCHES, LEARNED
 from tf_lottery.errors import UsageError, in_one_line, shown
+from tf_lottery.experiment import checks
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
-from tf_lottery.runtime import elsewhere
 from tf_lottery.tasks.task import GROUPS, Facts
 from tf_lottery.training import OPTIMIZERS, SCHEDULES
 
@@ -218,6 +218,17 @@ class Protocol:
         """The Task; of an experiment that is read from its folder it is looked for when it is first asked for."""
         return self.find_task()
 
+    def shrinks(self, wish, otherwise):
+        """Whether an export shrinks: as is wished, and where nothing is, `otherwise` unless a structure would be lost.
+
+        Raises:
+          UsageError: it is wished where it would take the structure apart.
+        """
+        if wish and self.structure.rigid:
+            raise UsageError('export.shrink is True, which leaves out rows and columns of weights, and so takes '
+                             f'pruning.structure={self.config.pruning.structure!r} apart: leave export.shrink out.')
+        return otherwise and not self.structure.rigid if wish is None else wish
+
     @property
     def multiplications(self):
         """int, by prunable weights, that the dense network takes for an example."""
@@ -240,13 +251,6 @@ MOST_COPIES = 10_000
 
 # numpy mixes a seed with other numbers as 32-bit words: seed 2**32 of replicate 0 would be seed 0 of replicate 1.
 _LARGEST_SEED = 2**32 - 1
-
-# Fine-tuning goes on from the end for as many steps again, and from step 2**30 on the random numbers of
-# `augmentation.crop_and_flip` would be those of other steps.
-_LONGEST = 2**29
-
-# The lists of a run's evaluations, and of the blocks of steps between them, stay in memory.
-_PIECES = 1_000_000
 
 
 # The random weights of an input lie in memory at once.
@@ -423,13 +427,7 @@ def check(config, data_dir=None, task=None):
         raise UsageError(f'training.batch_size is {training.batch_size}, and {facts.about} has {facts.train} examples '
                          'to train on: give a smaller batch.')
     protocol = _protocol(config, facts, lambda: task)
-    _check_criteria(protocol)
-    _check_updates(protocol)
-    _check_learned(protocol)
-    _check_construction(protocol)
-    _check_steps(protocol)
-    _check_rates(protocol)
-    _check_structure(protocol)
+    checks.check(protocol, defaults())
     return protocol
 
 
@@ -452,158 +450,6 @@ def _protocol(config, facts, find_task):
         config, find_task, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
         scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense, update_every,
         int(config.sparse.until * end), {rule: steps.parse(config[rule].warmup, per_epoch) for rule in LEARNED})
-
-
-def _check_criteria(protocol):
-    """Refuses what the criteria of an experiment do not read, or cannot have."""
-    pruning, facts = protocol.config.pruning, protocol.facts
-    if pruning.criterion == 'han' and pruning.scope != 'global':
-        raise UsageError("pruning.criterion is 'han', which differs from 'magnitude' between layers only: give "
-                         "pruning.scope='global', or pruning.criterion='magnitude'.")
-    if not any(criterion.samples for criterion in protocol.criteria.values()):
-        if pruning.examples != defaults().pruning.examples:
-            readers = [name for name, criterion in {**CRITERIA, **BEFORE_TRAINING}.items() if criterion.samples]
-            raise UsageError(f'pruning.examples is {pruning.examples}, which neither pruning.criterion='
-                             f'{pruning.criterion!r} nor a branch reads: leave it out, or choose the criterion '
-                             f'{" or ".join(repr(name) for name in readers if name in CRITERIA)} or a branch '
-                             f'{" or ".join(repr(name) for name in readers if name in BEFORE_TRAINING)}.')
-    elif pruning.examples > facts.train:
-        raise UsageError(f'pruning.examples is {pruning.examples}, and {facts.about} has {facts.train} examples to '
-                         'train on: give as many or fewer.')
-
-
-# The branches that read the keys of `sparse`.
-_READERS = {'distribution': ('static', 'set', 'rigl'), 'update_every': ('gradual', 'set', 'rigl'),
-            'drop': ('set', 'rigl'), 'until': ('gradual', 'rigl'), 'schedule': ('gradual',)}
-# What a schedule of one's own says itself.
-_OF_SCHEDULES = ('update_every', 'until')
-
-
-def _check_updates(protocol):
-    """Refuses what no branch reads of how networks are sparse while they are trained, and what cannot be."""
-    config, default, end = protocol.config, defaults().sparse, protocol.end_step
-    own_schedule = config.sparse.schedule is not None
-
-    def readers(key):
-        return [branch for branch in _READERS[key] if branch in config.branches
-                and not (branch == 'gradual' and own_schedule and key in _OF_SCHEDULES)]
-
-    for key, branches in _READERS.items():
-        if config.sparse[key] != default[key] and not readers(key):
-            why = ('sparse.schedule says itself' if own_schedule and key in _OF_SCHEDULES
-                   else 'no branch of this experiment reads')
-            raise UsageError(f'sparse.{key} is {shown(config.sparse[key])}, which {why}: leave it out, or choose the '
-                             f'branch {" or ".join(map(repr, branches))}.')
-    if readers('update_every') and protocol.update_every < 1:
-        raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}: give one step or more.')
-    for name, last, branches in (('the end of training', end, readers('update_every')),
-                                 (f'sparse.until={config.sparse.until}', protocol.update_until, readers('until'))):
-        if branches and protocol.update_every >= last:
-            raise UsageError(f'sparse.update_every is {config.sparse.update_every!r}, so that {branches[0]!r} would '
-                             f'change no mask before {name}, step {last}: give fewer steps.')
-    if readers('distribution'):
-        for level in protocol.branch_levels:
-            allocation.distributed_counts(protocol.shapes, protocol.fractions, level, config.pruning.scope,
-                                          config.sparse.distribution)
-    if own_schedule and protocol.branch_levels:
-        # TensorFlow must not have begun here.
-        elsewhere.call('tf_lottery.pruning.schedules:check', config.sparse.schedule, sorted({
-            1 - allocation.level_density(fraction, level) for fraction in protocol.fractions.values() if fraction
-            for level in (protocol.branch_levels[0], protocol.branch_levels[-1])}), end)
-
-
-def _check_learned(protocol):
-    """Refuses how masks are learned where none is, and a warm-up that is too long."""
-    config, default = protocol.config, defaults()
-    for rule in LEARNED:
-        branches = [name for name, branch in BRANCHES.items() if rule in (
-            branch.learns, branch.source and BRANCHES[branch.source].learns)]
-        if set(branches) & set(config.branches) and protocol.score_warmup_steps[rule] >= protocol.end_step:
-            raise UsageError(f'{rule}.warmup is {config[rule].warmup!r}: it must end before training does, at step '
-                             f'{protocol.end_step}.')
-        for key in () if set(branches) & set(config.branches) else config[rule]:
-            if config[rule][key] != default[rule][key]:
-                raise UsageError(f'{rule}.{key} is {shown(config[rule][key])}, which no branch of this experiment '
-                                 f'reads: leave it out, or choose the branch {" or ".join(map(repr, branches))}.')
-
-
-def _check_construction(protocol):
-    """Refuses the construction of networks that are not dense; the order of their layers is looked at later."""
-    widths = tuple(protocol.config.construction.widths)
-    for name, shape in protocol.shapes.items() if widths else ():
-        if len(shape) != 2:
-            raise UsageError(f'construction.widths is {widths}, which is for a chain of dense layers with relu between '
-                             f'them, and the weight {name} of {protocol.facts.about} has the shape {shape}: give '
-                             'construction.widths=(), or another network.')
-
-
-def _check_structure(protocol):
-    """Refuses counts that do not come out, and what would take a structure apart."""
-    pruning, form = protocol.config.pruning, protocol.structure
-    loose = [branch for branch in protocol.config.branches
-             if BRANCHES[branch].updates or BRANCHES[branch].learns or BRANCHES[branch].source or branch == 'static']
-    if pruning.structure is not None and loose:
-        raise UsageError(f'pruning.structure is {pruning.structure!r}, and the masks of the branch {loose[0]!r} are of '
-                         'single weights: leave out one of them.')
-    if pruning.structure == 'channels':
-        if pruning.output_fraction:
-            raise UsageError(f'pruning.output_fraction is {pruning.output_fraction:g}, but the channels of the output '
-                             "layer are the answers, which pruning.structure='channels' leaves alone: give "
-                             '--config.pruning.output_fraction=0.')
-        weights = protocol.facts.weights
-        structure.require_channels(
-            {name for name, weight in weights.items() if weight.channels}, protocol.fractions,
-            lambda name: f'give --config.pruning.{weights[name].group}_fraction=0')
-    # Refused before anything is trained.
-    shrinks(protocol, protocol.config.export.shrink, False)
-    form.check(protocol.shapes, protocol.fractions, protocol.levels, pruning.scope)
-
-
-def shrinks(protocol, wish, otherwise):
-    """Whether an export shrinks: as is wished, and where nothing is, `otherwise` unless a structure would be lost.
-
-    Raises:
-      UsageError: it is wished where it would take the structure apart.
-    """
-    if wish and protocol.structure.rigid:
-        raise UsageError('export.shrink is True, which leaves out rows and columns of weights, and so takes '
-                         f'pruning.structure={protocol.config.pruning.structure!r} apart: leave export.shrink out.')
-    return otherwise and not protocol.structure.rigid if wish is None else wish
-
-
-def _check_steps(protocol):
-    """Refuses a training that is too long, or in too many pieces."""
-    training, end = protocol.config.training, protocol.end_step
-    if end > _LONGEST:
-        raise UsageError(f'training.length is {training.length!r}, {end:,} steps: give at most {_LONGEST:,}.')
-    for key, length in (('evaluate_every', protocol.evaluate_every), ('checkpoint_every', protocol.checkpoint_every),
-                        ('block', training.block)):
-        if end / length > _PIECES:
-            raise UsageError(f'training.{key} is {training[key]!r}, which makes more than {_PIECES:,} pieces of '
-                             f'{end:,} steps: give {math.ceil(end / _PIECES)} or more steps.')
-
-
-def _check_rates(protocol):
-    """Refuses rates that are right for themselves, but not once they are scaled and follow the schedule."""
-    training, first, last = protocol.config.training, protocol.learning_rate, protocol.final_learning_rate
-    if training.schedule == 'exponential' and not last:
-        raise UsageError('training.final_learning_rate is 0, which an exponential schedule never comes to: give a '
-                         'number above 0.')
-    _check_rate('training.learning_rate, scaled to the batch,', first)
-    if last:
-        _check_rate('training.final_learning_rate, scaled to the batch,', last)
-    if training.schedule == 'steps':
-        _check_rate('the learning rate after all of training.milestones', first * training.drop**len(
-            training.milestones))
-    if training.schedule == 'exponential':
-        _check_rate('training.final_learning_rate / training.learning_rate', last / first)
-
-
-def _check_rate(name, rate):
-    rounded = values.in_float32(rate)
-    if not 0 < rounded < math.inf:
-        raise UsageError(f'{name} is {rate:g}, which float32 takes for {rounded:g}: choose rates and factors nearer to '
-                         '1.')
 
 
 # What an optimizer has, unless it is that of a task of one's own.
