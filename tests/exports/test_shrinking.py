@@ -187,8 +187,8 @@ def test_a_constant_that_stays_for_another_reader_keeps_its_weights():
     ('lenet_300_100', {'fc1': 60, 'fc2': 20}, 0.3),
     # Of the 13 that are kept, and one that stands in for what is constant.
     ('conv2', {'conv1': 14, 'conv2': 13, 'fc1': 51, 'fc2': 51}, 0.1),
-    # Within blocks as many. A sum keeps each channel that one of its terms has (3 and 13 each), and what stands in where
-    # it is read.
+    # Within blocks as many. A sum keeps each channel that one of its terms has (3 and 13 each), and what stands in
+    # where it is read.
     ('resnet20', {'stage1_block2_conv1': 4, 'stage3_block3_conv1': 14, 'conv1': 9, 'stage3_block3_conv2': 38}, 0.2)])
 def test_channels_that_were_pruned_are_gone(name, left, most):
     shape = (8, 8, 1 if name.startswith('lenet') else 3)
