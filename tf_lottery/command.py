@@ -193,11 +193,17 @@ def _run(workdir, protocol, options, command_line):
         # The first worker looks after the folder: one that refused it before they meet would keep the others waiting.
         _train(workdir, protocol, options)
         return
-    runs.claim(workdir, protocol, command_line)
-    with Claims(workdir, protocol, options.replicate) as claims:
-        # The other workers of a cluster wait to be told that there is nothing to do, too.
-        if claims.take() is not None or distribute.is_cluster(options.strategy):
-            _train(workdir, protocol, options, claims)
+    new = runs.claim(workdir, protocol, command_line)
+    try:
+        with Claims(workdir, protocol, options.replicate) as claims:
+            # The other workers of a cluster wait to be told that there is nothing to do, too.
+            if claims.take() is not None or distribute.is_cluster(options.strategy):
+                _train(workdir, protocol, options, claims)
+    except UsageError:
+        # Some things are known of a network that has been built only; the remedy is to work in the same folder.
+        if new:
+            runs.disclaim(workdir)
+        raise
     left = claims.left()
     if options.replicate in left:
         raise UsageError(f'replicate {options.replicate} of {workdir} is being trained by '

@@ -561,3 +561,19 @@ def test_the_remedy_for_a_replicate_that_there_is_not_is_one():
 def test_a_folder_without_an_experiment_is_told(tmp_path):
     with pytest.raises(UsageError, match='holds no experiment: run one first'):
         runs.read_config(str(tmp_path))
+
+
+def test_a_folder_is_free_again_where_its_experiment_was_refused_before_it_began(tmp_path):
+    refused, other = protocol(), protocol(**{'pruning.criterion': 'movement'})
+    assert runs.claim(str(tmp_path), refused, 'python main.py')
+    assert not runs.claim(str(tmp_path), refused, 'python main.py')
+    with locks.lock(str(tmp_path / 'replicate_0')):
+        pass
+    with pytest.raises(UsageError, match='holds another experiment'):
+        runs.check_same(str(tmp_path), other)
+    runs.disclaim(str(tmp_path))
+    assert runs.claim(str(tmp_path), other, 'python main.py')
+    # Once anything of it lies there it stays.
+    storage.write_json(str(tmp_path / 'replicate_0' / 'rewind' / 'initial.npz'), {})
+    runs.disclaim(str(tmp_path))
+    assert runs.is_claimed(str(tmp_path))

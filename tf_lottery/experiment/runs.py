@@ -38,7 +38,7 @@ def check_same(workdir, protocol):
     """
     path = storage.join(workdir, _CONFIG)
     if not storage.exists(path):
-        if set(storage.list_folder(workdir)) - locks.NAMES:
+        if not _is_untouched(workdir):
             raise UsageError(f'{workdir} holds files that are not of an experiment: choose another --workdir.')
         return
     stored = storage.read_json(path)
@@ -54,10 +54,20 @@ def check_same(workdir, protocol):
                          'have changed since. Choose another --workdir.')
 
 
+def _is_untouched(workdir):
+    """Whether nothing of an experiment lies in a folder but its config and locks: no training of it has begun."""
+    names = set(storage.list_folder(workdir)) - locks.NAMES - {_CONFIG}
+    return all(name.startswith(replicate_folder('')) and set(
+        storage.list_folder(storage.join(workdir, name))) <= locks.NAMES for name in names)
+
+
 def claim(workdir, protocol, command):
     """Makes a folder the experiment's own: writes the whole config, the versions and the command to config.json.
 
     A job that joins others with the same config and versions leaves the file, and so the first one's command, alone.
+
+    Returns:
+      bool, whether the folder was no experiment's before.
 
     Raises:
       UsageError: see `check_same`.
@@ -73,11 +83,21 @@ def claim(workdir, protocol, command):
         return {key: stored.get(key) for key in own} == json.loads(json.dumps(own))
 
     if is_there():
-        return
+        return False
     with locks.lock(workdir, wait=True):
         # Another job may have written it before the folder was locked.
-        if not is_there():
-            storage.write_json(storage.join(workdir, _CONFIG), {**own, 'command': command})
+        if is_there():
+            return False
+        new = not is_claimed(workdir)
+        storage.write_json(storage.join(workdir, _CONFIG), {**own, 'command': command})
+        return new
+
+
+def disclaim(workdir):
+    """Takes `claim` back of an experiment that was refused before anything of it was trained."""
+    with locks.lock(workdir, wait=True):
+        if _is_untouched(workdir):
+            storage.remove(storage.join(workdir, _CONFIG))
 
 
 def versions():
