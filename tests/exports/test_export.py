@@ -254,7 +254,7 @@ def test_a_fresh_process_that_crashes_says_how(tmp_path):
 def branches(tmp_path_factory):
     """One level of several branches."""
     done = experiment(tmp_path_factory.mktemp('branches'), (
-        'ticket', 'random_reinit', 'snip', 'frozen', 'frozen_by_direction', 'untrained'), 1)
+        'ticket', 'random_reinit', 'snip', 'frozen', 'frozen_by_direction', 'untrained', 'supermask'), 1)
     done.run()
     return done
 
@@ -273,7 +273,9 @@ def exported(done, run, weights='trained', forms=('ticket',)):
      'zeros.',
      '`frozen` of level 1, trained', 'mask, W_k, k and what is frozen,'),
     ('untrained', 'Ticket, never trained (the branch `untrained`), as it is at step 0. It keeps ',
-     '`untrained` of level 1', 'mask, W_0 and step 0,')])
+     '`untrained` of level 1', 'mask, W_0 and step 0,'),
+    ('supermask', 'Supermask (the branch `supermask`), its mask learned to step 60, its weights as they were drawn. It '
+     'keeps ', '`supermask` of level 1, trained', 'mask, W_0 and step 0,')])
 def test_the_card_of_another_branch_says_which_it_is(branches, branch, beginning, beside, start):
     run = runs.Run(0, 1, branch)
     folder = exported(branches, run)

@@ -261,6 +261,8 @@ def _about(subject, stored, run, weights, result, summary, task, command):
         what += f'as it starts, rewound to step {result["start_step"]}: train it before use'
     elif branch.step == NEVER:
         what += 'as it is at step 0'
+    elif branch.learns:
+        what += f'its mask learned to step {result["end_step"]}, its weights as they were drawn'
     else:
         what += f'trained to the end, step {result["end_step"]}'
     rows = summary[summary['branch'] == run.branch].set_index('level')
