@@ -147,6 +147,17 @@ def test_headline(tmp_path, tickets, sentence):
     assert report.headline({0: frames(tmp_path)[1]}) == sentence
 
 
+def test_headline_of_branches_without_a_ticket(tmp_path):
+    save_experiment(str(tmp_path), levels=2)
+    save_run(str(tmp_path), step=7100, accuracy=0.979)
+    for branch, level, accuracy in (('edge_popup', 1, 0.94), ('edge_popup', 2, 0.92), ('rigl', 1, 0.96)):
+        save_run(str(tmp_path), branch, level, step=300, accuracy=accuracy)
+    assert report.headline({0: frames(tmp_path)[1]}) == (
+        'There is no winning ticket among the branches. Of the dense network: its validation loss is lowest at step '
+        "7,100, with 97.90 % test accuracy. At the end of training 'RigL' is best of the others, with 96.00 % test "
+        'accuracy at 80.0 % of the weights.')
+
+
 @pytest.mark.parametrize(('step', 'sentence'), [
     (4900, 'The smallest winning ticket keeps 80.0 % of the weights (level 1): its validation loss is lowest at step '
            '4,900, with 98.20 % test accuracy; that of the dense network of the same replicates (1 of 2) at step '

@@ -160,6 +160,10 @@ def _outcome(summary):
     own = f'its {early} is {lowest}' if early else 'it ends'
     theirs = 'that of the dense network' if early else 'the dense network'
     if tickets.empty:
+        others = summary[(summary['level'] > 0) & (summary['n'] > 0)]
+        if len(others):
+            return (f'There is no winning ticket among the branches. Of the dense network: {own} '
+                    f'{_reached(dense, "dense", measures)}. {_best(others, measures)}')
         return f'Only the dense network has finished: {own} {_reached(dense, "dense", measures)}.'
     if winner is None:
         same = results.lacks_pairs(summary)
@@ -171,6 +175,15 @@ def _outcome(summary):
     return (f'The smallest winning ticket keeps {results.percent(winner["density"])} % of the weights (level '
             f'{winner["level"]}): {own} {_reached(winner, "paired", measures)}; {theirs} '
             f'{which}{_reached(winner, "dense", measures)}.')
+
+
+def _best(rows, measures):
+    """Which of some rows of a summary is best where training ends: a sentence."""
+    column = f'{measures.at_end()}_mean'
+    best = rows.loc[rows[column].idxmax() if measures.lead.higher else rows[column].idxmin()]
+    return (f'At the end of training {BRANCHES[best["branch"]].title!r} is best of the others, with '
+            f'{measures.lead.with_unit(best[column])} test {measures.lead.title} at {results.percent(best["density"])} % '
+            'of the weights.')
 
 
 def _reached(row, half, measures):

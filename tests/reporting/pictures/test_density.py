@@ -126,6 +126,20 @@ def test_many_bands_are_fainter_than_few(tmp_path, branches, alpha):
     assert axes.collections[0].get_alpha() == pytest.approx(alpha)
 
 
+def test_without_tickets_all_branches_are_in_the_picture(tmp_path):
+    save_experiment(str(tmp_path), levels=2)
+    save_run(str(tmp_path), accuracy=0.98)
+    for branch, accuracy in (('edge_popup', 0.6), ('edge_popup_trained', 0.9)):
+        save_run(str(tmp_path), branch, 1, accuracy=accuracy)
+    figure = density.against_density(frames(tmp_path)[1], 'final_test_accuracy', 'title', 'label')
+    bottom, top = figure.axes[0].get_ylim()
+    assert bottom < 60 < 98 < top
+    # Scores are trained and weights are not: its line does not begin at the dense network.
+    drawn = lines(figure)
+    assert list(drawn['Edge-popup'].get_xdata()) == pytest.approx([80])
+    assert list(drawn['Edge-popup, trained'].get_xdata()) == pytest.approx([100, 80])
+
+
 def test_what_is_never_trained_starts_from_no_dense_network_and_has_no_early_stop(tmp_path):
     save_experiment(str(tmp_path))
     save_run(str(tmp_path), accuracy=0.98)

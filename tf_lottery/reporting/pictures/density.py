@@ -94,7 +94,10 @@ def against_density(summary, column, title, beside):
         density=100 * summary['density'],
         **{statistic: scale * summary[f'{column}_{statistic}'] for statistic in results.STATISTICS})
     tickets = drawn[drawn['branch'] == 'ticket']
-    bottom, top = pictures.focus((tickets['min'].min(), tickets['max'].max()), (drawn['min'].min(), drawn['max'].max()))
+    bottom, top = everything = drawn['min'].min(), drawn['max'].max()
+    # Without tickets of several levels all branches count as much.
+    if tickets['level'].any():
+        bottom, top = pictures.focus((tickets['min'].min(), tickets['max'].max()), everything)
     form = f'.{digits}f' if measure else ',.0f'
     figure, axes = pictures.canvas(title, 'weights remaining (%)', beside)
     dense = tickets[tickets['level'] == 0]
@@ -110,8 +113,8 @@ def against_density(summary, column, title, beside):
             name += f' (↓ {rows["mean"].min():{form}})'
         if rows['mean'].max() > top:
             name += f' (↑ {rows["mean"].max():{form}})'
-        # The dense network of those that are never trained would be W_0.
-        if branch != 'ticket' and not _is_never_trained(branch):
+        # The dense network of those whose weights are never trained would be W_0.
+        if branch != 'ticket' and not _is_never_trained(branch) and not BRANCHES[branch].learns:
             rows = pd.concat([dense, rows])
         look = pictures.look(number)
         axes.fill_between(rows['density'], rows['min'], rows['max'], color=look['color'], alpha=faint, linewidth=0)
