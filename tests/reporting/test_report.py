@@ -151,7 +151,7 @@ def test_headline_of_branches_without_a_ticket(tmp_path):
     save_experiment(str(tmp_path), levels=2)
     save_run(str(tmp_path), step=7100, accuracy=0.979)
     for branch, level, accuracy in (('edge_popup', 1, 0.94), ('edge_popup', 2, 0.92), ('rigl', 1, 0.96)):
-        save_run(str(tmp_path), branch, level, step=300, accuracy=accuracy)
+        save_run(str(tmp_path), branch, level, step=300, final=accuracy)
     assert report.headline({0: frames(tmp_path)[1]}) == (
         'There is no winning ticket among the branches. Of the dense network: its validation loss is lowest at step '
         "7,100, with 97.90 % test accuracy. At the end of training 'RigL' is best of the others, with 96.00 % test "

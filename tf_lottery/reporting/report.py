@@ -182,8 +182,8 @@ def _best(rows, measures):
     column = f'{measures.at_end()}_mean'
     best = rows.loc[rows[column].idxmax() if measures.lead.higher else rows[column].idxmin()]
     return (f'At the end of training {BRANCHES[best["branch"]].title!r} is best of the others, with '
-            f'{measures.lead.with_unit(best[column])} test {measures.lead.title} at {results.percent(best["density"])} % '
-            'of the weights.')
+            f'{measures.lead.with_unit(best[column])} test {measures.lead.title} at {results.percent(best["density"])} '
+            '% of the weights.')
 
 
 def _reached(row, half, measures):

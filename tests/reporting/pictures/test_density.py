@@ -128,9 +128,9 @@ def test_many_bands_are_fainter_than_few(tmp_path, branches, alpha):
 
 def test_without_tickets_all_branches_are_in_the_picture(tmp_path):
     save_experiment(str(tmp_path), levels=2)
-    save_run(str(tmp_path), accuracy=0.98)
+    save_run(str(tmp_path), final=0.98)
     for branch, accuracy in (('edge_popup', 0.6), ('edge_popup_trained', 0.9)):
-        save_run(str(tmp_path), branch, 1, accuracy=accuracy)
+        save_run(str(tmp_path), branch, 1, final=accuracy)
     figure = density.against_density(frames(tmp_path)[1], 'final_test_accuracy', 'title', 'label')
     bottom, top = figure.axes[0].get_ylim()
     assert bottom < 60 < 98 < top
