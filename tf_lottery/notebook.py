@@ -73,11 +73,14 @@ def _settings(task, workdir, keys):
 
 
 def _whole_name(key):
-    """The whole name of a key of the config that is given by its last part."""
+    """The whole name of a key of the config that is given by its last part; of several, the one of `training`."""
     if '.' in key:
         config.check_key(key)
         return key
     known = [name for name in config.VALUES if name.rpartition('.')[2] == key]
+    if f'training.{key}' in known:
+        # Scores that are trained instead of weights have a learning rate, too.
+        return f'training.{key}'
     if len(known) > 1:
         raise UsageError(f'several keys of the config end in {key!r}: give one of '
                          f'{", ".join(shown({name: ...}) for name in known)} by **.')
