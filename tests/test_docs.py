@@ -147,9 +147,13 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 
 
 def takes_long(line):
-    """Whether only a slow test runs a command: further arms of a config train as its first, VGG-19 takes minutes."""
+    """Whether only a slow test runs a command: further arms of a config train as its first, convolutions take long.
+
+    One config of them is run, for all that it prints, and two devices on one page of the two.
+    """
     (name,) = re.findall(r'--config=(configs/\w+\.py):', line) or (None,)
-    return 'vgg19' in line or 'configs/imagenet' in line or (
+    convolutions = 'configs/cifar10_' in line and 'rewinding' not in line
+    return convolutions or 'configs/imagenet' in line or 'runs/two_devices' in line or (
         bool(name) and line != next(other for other in MAINS if f'--config={name}' in other))
 
 

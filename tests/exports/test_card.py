@@ -15,7 +15,8 @@ from tf_lottery.tasks.task import Words
 # What ticket.json says of a run, whatever its task.
 RUN = {
     'what': 'the ticket trained to the end, step 40', 'weights': 'trained', 'run': 'replicate_0/level_03/ticket',
-    'branch': 'ticket', 'level': 3, 'density': 0.516, 'kept': 25919, 'prunable': 50200, 'density_by_layer': {'fc1/kernel': 0.512},
+    'branch': 'ticket', 'level': 3, 'density': 0.516, 'kept': 25919, 'prunable': 50200,
+    'density_by_layer': {'fc1/kernel': 0.512},
     'replicates': 2, 'test': 10_000, 'input': 'inputs: float32 [n, 3]', 'output': 'outputs: float32 [n, 1]',
     'config': {'pruning': {'fraction': 0.2, 'scope': 'layerwise', 'rewind_to': '0it'},
                'training': {'length': '40it', 'optimizer': 'adam', 'learning_rate': 0.0012, 'batch_size': 60,

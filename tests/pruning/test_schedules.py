@@ -188,3 +188,38 @@ def test_stock_tfmot_prunes_after_as_many_steps_to_as_many_weights():
     for step, counts in found.items():
         reached = course[max(at for at in course if at <= step)]
         assert counts == {name: keep_count(each, 1 - reached) for name, each in size.items()}, step
+
+
+OWN = """
+from tensorflow_model_optimization.sparsity.keras import ConstantSparsity
+
+
+def right(sparsity, steps):
+    return ConstantSparsity(sparsity, begin_step=steps // 2)
+
+
+def half(sparsity, steps):
+    return ConstantSparsity(sparsity / 2, begin_step=1)
+
+
+def late(sparsity, steps):
+    return ConstantSparsity(sparsity, begin_step=steps + 1)
+
+
+def broken(sparsity, steps):
+    return 1 / 0
+"""
+
+
+def test_a_schedule_of_ones_own_comes_to_what_it_is_given(tmp_path):
+    path = tmp_path / 'own_schedules.py'
+    path.write_text(OWN)
+    assert schedules.own_prunings(f'{path}:right', 0.25, 20) == {9: 0.25}
+    for name, sentence in (
+            ('half', 'ends at a sparsity of 0.125 where it is given 0.25: have it prune to that before the last of the '
+                     '20 steps.'),
+            ('late', 'ends at a sparsity of 0 where it is given 0.25: have it prune'),
+            ('broken', r'line 18 of .* ends in ZeroDivisionError \(division by zero\): mend it, or give another'),
+            ('rigt', "has no rigt, which sparse.schedule=.* names: did you mean 'right'?")):
+        with pytest.raises(UsageError, match=sentence):
+            schedules.check(f'{path}:{name}', [0.25], 20)
