@@ -577,3 +577,16 @@ def test_a_folder_is_free_again_where_its_experiment_was_refused_before_it_began
     storage.write_json(str(tmp_path / 'replicate_0' / 'rewind' / 'initial.npz'), {})
     runs.disclaim(str(tmp_path))
     assert runs.is_claimed(str(tmp_path))
+
+
+def test_a_plan_counts_what_changes_and_what_is_learned_and_ranks_for_neither(tmp_path):
+    text = plan.describe(str(tmp_path), protocol(
+        branches=('gradual', 'set', 'rigl', 'static', 'edge_popup', 'edge_popup_trained', 'supermask'),
+        branch_levels=(1, 3), replicates=1, **{'training.length': '1000it', 'pruning.criterion': 'taylor'}),
+        examples_per_second=1000)
+    # Two levels each: gradual pruning and RigL change until step 750 of 1,000, SET until its end.
+    assert 'to change   46 masks while networks are trained\n' in text
+    assert 'to learn    masks by scores in 4,000 of the steps\n' in text
+    assert 'to rank' not in text
+    # 1,000 steps of the dense network and of 14 others.
+    assert 'to train    15,000 steps, ' in text

@@ -23,7 +23,7 @@ class Start:
       density: float in (0, 1), of the level.
       counts: mapping from the name of each weight that has scores to how many of them the level keeps.
       seed: int, of the first scores and of whatever is drawn on the way.
-      rescales: bool, whether what is kept is multiplied by the share of its layer that is, to the power of -1.
+      rescales: bool, whether what is kept is divided by the share of its layer that is.
     """
 
     density: float
