@@ -146,14 +146,16 @@ MAINS = [line for line in commands() if line.startswith(MAIN) and line not in ON
 MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 
 
-def takes_long(line):
-    """Whether only a slow test runs a command: further arms of a config train as its first, convolutions take long.
+# Networks of convolutions, experiments of a dozen branches that other tests train, and two devices, which another page
+# has as well.
+LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
+        'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/stability', 'runs/two_devices')
 
-    One config of them is run, for all that it prints, and two devices on one page of the two.
-    """
+
+def takes_long(line):
+    """Whether only a slow test runs a command, as further arms of a config, which train as its first."""
     (name,) = re.findall(r'--config=(configs/\w+\.py):', line) or (None,)
-    convolutions = 'configs/cifar10_' in line and 'rewinding' not in line
-    return convolutions or 'configs/imagenet' in line or 'runs/two_devices' in line or (
+    return any(part in line for part in LONG) or (
         bool(name) and line != next(other for other in MAINS if f'--config={name}' in other))
 
 
