@@ -8,28 +8,13 @@ Expected  As on MNIST: magnitude increase is as good as magnitude or better, and
 """
 
 from tf_lottery import config as base
-from tf_lottery.configs import cifar10_conv
-from tf_lottery.pruning.criteria import CRITERIA
-
-ARMS = tuple(CRITERIA)
+from tf_lottery.configs import cifar10_conv, mnist_criteria
 
 
 def get_config(arm='magnitude'):
-    base.check_arm('configs/cifar10_criteria.py', arm, ARMS)
+    base.check_arm('configs/cifar10_criteria.py', arm, mnist_criteria.ARMS)
     config = cifar10_conv.get_config('conv4')
     config.name = f'cifar10_criteria_{arm}'
     config.training.length = '34ep'
-    config.pruning.criterion = arm
-    config.pruning.levels = 24
-    if arm in ('taylor', 'obd'):
-        config.pruning.examples = 1000
-    if arm == 'han':
-        # It ranks over the whole network, at one fraction.
-        config.pruning.scope = 'global'
-        config.pruning.conv_fraction = None
-        config.pruning.output_fraction = None
-    config.branches = ('ticket',)
-    config.branch_levels = ()
-    config.reinits = 1
     config.replicates = 3
-    return config
+    return mnist_criteria.ranked_by(config, arm)

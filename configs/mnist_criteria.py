@@ -21,13 +21,20 @@ def get_config(arm='magnitude'):
     base.check_arm('configs/mnist_criteria.py', arm, ARMS)
     config = mnist_lenet.get_config()
     config.name = f'mnist_criteria_{arm}'
-    config.pruning.criterion = arm
+    return ranked_by(config, arm)
+
+
+def ranked_by(config, criterion):
+    """Makes an experiment of a config that has tickets alone, by a criterion."""
+    config.pruning.criterion = criterion
     # Zhou et al. prune 24 times.
     config.pruning.levels = 24
-    if arm in ('taylor', 'obd'):
+    if criterion in ('taylor', 'obd'):
         config.pruning.examples = 1000
-    if arm == 'han':
+    if criterion == 'han':
+        # It ranks over the whole network, at one fraction.
         config.pruning.scope = 'global'
+        config.pruning.conv_fraction = None
         config.pruning.output_fraction = None
     config.branches = ('ticket',)
     config.branch_levels = ()

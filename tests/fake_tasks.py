@@ -7,6 +7,18 @@ from tf_lottery.tasks.images import ImageTask, examples
 from tf_lottery.training.feeds import MemoryFeed
 
 
+def network():
+    """Small, and with everything that a checkpoint must hold: kernels, biases, batch-norm statistics."""
+    import tf_keras
+
+    dense, seed = tf_keras.layers.Dense, tf_keras.initializers.GlorotNormal
+    return tf_keras.Sequential([
+        tf_keras.layers.Flatten(input_shape=(8, 8, 1), name='flatten'),
+        dense(12, use_bias=False, kernel_initializer=seed(1), name='fc'),
+        tf_keras.layers.BatchNormalization(name='norm'), tf_keras.layers.ReLU(name='relu'),
+        dense(10, kernel_initializer=seed(2), name='output')])
+
+
 class Task(ImageTask):
     """The task of an image network that a test builds.
 

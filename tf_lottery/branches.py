@@ -183,6 +183,11 @@ class Branch:
     source: str | None = None
     frozen: Callable | None = None
 
+    @property
+    def ranks(self):
+        """Whether its mask is what a ranking of weights leaves."""
+        return self.mask not in (dense, sparse, learned)
+
 
 def _sparse(title, mask, rule=None):
     """A branch of a network that comes to the density of the level while it is trained, or starts at it."""

@@ -8,7 +8,7 @@ import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
+from fake_tasks import network
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -23,15 +23,6 @@ SEEDS = Seeds(initialisation=0, order=1, augmentation=2)
 SETTINGS = Settings(batch_size=60, optimizer='momentum', learning_rate=1.0, momentum=0.9, evaluate_every=20,
                     checkpoint_every=15, block=8, jit=False, weight_decay=1e-3)
 COUNTS = {'fc/kernel': 256, 'output/kernel': 30}
-
-
-def network():
-    dense, seed = tf_keras.layers.Dense, tf_keras.initializers.GlorotNormal
-    return tf_keras.Sequential([
-        tf_keras.layers.Flatten(input_shape=(8, 8, 1), name='flatten'),
-        dense(12, use_bias=False, kernel_initializer=seed(1), name='fc'),
-        tf_keras.layers.BatchNormalization(name='norm'), tf_keras.layers.ReLU(name='relu'),
-        dense(10, kernel_initializer=seed(2), name='output')])
 
 
 @pytest.mark.parametrize('jit', [False, True])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from fake_tasks import network
 from hypothesis import strategies as st
 
 from tf_lottery import steps
@@ -33,16 +34,6 @@ END = 50
 # Drops at the very steps that runs are rewound to below.
 STEPS = LearningRate('steps', 0.1, END, milestones=(10, 22, 40), drop=0.5)
 COSINE = LearningRate('cosine', 0.01, END, final_learning_rate=0.001, warmup_steps=30)
-
-
-def network():
-    """Small, and with everything that a checkpoint must hold: kernels, biases, batch-norm statistics."""
-    dense, seed = tf_keras.layers.Dense, tf_keras.initializers.GlorotNormal
-    return tf_keras.Sequential([
-        tf_keras.layers.Flatten(input_shape=(8, 8, 1), name='flatten'),
-        dense(12, use_bias=False, kernel_initializer=seed(1), name='fc'),
-        tf_keras.layers.BatchNormalization(name='norm'), tf_keras.layers.ReLU(name='relu'),
-        dense(10, kernel_initializer=seed(2), name='output')])
 
 
 @pytest.fixture(scope='module')

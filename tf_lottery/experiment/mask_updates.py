@@ -1,5 +1,6 @@
 """How the masks of an experiment's runs change while their networks are trained."""
 
+import functools
 import math
 
 from tf_lottery.branches import BRANCHES
@@ -19,8 +20,11 @@ class MaskUpdates:
     def __init__(self, protocol):
         self._protocol = protocol
         self._rules = {BRANCHES[branch].updates for branch in protocol.config.branches}
-        gradual = updates.GRADUAL in self._rules
-        self._gradual = {level: self._to(level) for level in protocol.branch_levels} if gradual else {}
+        # Half a second for each level, and only for those that are trained.
+        self._gradual = functools.cache(self._to)
+        if updates.GRADUAL in self._rules and protocol.config.sparse.schedule is not None:
+            for level in protocol.branch_levels:
+                self._gradual(level)
 
     @property
     def read_gradients(self):
@@ -38,7 +42,7 @@ class MaskUpdates:
         if rule is None:
             return None
         if rule == updates.GRADUAL:
-            return self._gradual[run.level]
+            return self._gradual(run.level)
         protocol, drop = self._protocol, self._protocol.config.sparse.drop
         names = tuple(name for name, fraction in protocol.fractions.items() if fraction)
         until = protocol.update_until if rule == updates.RIGL else None

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import threadpoolctl
 
-from tf_lottery import branches
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import MissingFileError
 from tf_lottery.experiment import claims, runs
@@ -26,13 +25,10 @@ _EXPERIMENT_SECONDS, _RUN_SECONDS, _STEP_SECONDS = 19, 0.1, 1.5e-4
 _WEIGHT_SECONDS = 5e-9
 
 # Of changing a mask between two steps, and of making one from scores at each step, per weight.
-_UPDATE_SECONDS, _SCORE_SECONDS = 6e-8, {'edge_popup': 6e-9, 'supermask': 6e-9}
+_UPDATE_SECONDS, _SCORE_SECONDS = 6e-8, 6e-9
 # Of a weight that is made of random products: of a step of the search for the best subset, of a product, and of it for
 # an example.
 _SEARCH_SECONDS, _PRODUCT_SECONDS, _RUN_PRODUCT_SECONDS = 5e-8, 1e-8, 1e-10
-
-# The masks that no ranking is asked for.
-_NOT_RANKED = (branches.dense, branches.sparse, branches.learned)
 
 # Of the time of matrix products on one core, what several cores cannot share.
 _SERIAL = 0.4
@@ -87,11 +83,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     deleting = tuple(deletions * each for each in _deletion(protocol))
     config = protocol.config
     changes = sum(_changes(protocol, run) for run in todo)
-    scored = collections.Counter()
-    for run in todo:
-        scored[BRANCHES[run.branch].learns] += _steps(protocol, run)
-    own = sum(_sizes(protocol).values()) * (changes * _UPDATE_SECONDS + sum(
-        scored[rule] * each for rule, each in _SCORE_SECONDS.items()))
+    scored = sum(_steps(protocol, run) for run in todo if BRANCHES[run.branch].learns)
+    own = sum(_sizes(protocol).values()) * (changes * _UPDATE_SECONDS + scored * _SCORE_SECONDS)
     lines = [
         f'{config.name}: {protocol.facts.about}, {protocol.end_step:,} steps a run of batch '
         f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
@@ -124,8 +117,7 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         *([f'to delete   weights of {deletions} dense networks, {deleting[0]:,} passes over them']
           if deletions else []),
         *([f'to change   {changes:,} masks while networks are trained'] if changes else []),
-        *([f'to learn    masks by scores in {sum(scored[rule] for rule in _SCORE_SECONDS):,} of the steps']
-          if any(scored[rule] for rule in _SCORE_SECONDS) else []),
+        *([f'to learn    masks by scores in {scored:,} of the steps'] if scored else []),
         'time        about ' + _time(
             workdir, protocol, done, len(todo), steps,
             len(missing_lines) * _line_examples(protocol) + ranked + deleting[1], passes + deleting[0],
@@ -227,7 +219,7 @@ def _ranking(protocol, run):
 
     The passes over the network, and as many examples as take as long in training.
     """
-    if not run.level or BRANCHES[run.branch].mask in _NOT_RANKED:
+    if not run.level or not BRANCHES[run.branch].ranks:
         return 0, 0.0
     criterion, each = protocol.criteria[BRANCHES[run.branch].criterion], _derivatives(protocol)
     found = [each[name] for name in criterion.derivatives]

@@ -185,7 +185,6 @@ class Run:
         name = 'rewound.npz' if self.rewind is None else f'rewound_{self.rewind}.npz'
         return storage.join(replicate_folder(self.replicate), 'rewind', name)
 
-
     @property
     def start_weights(self):
         """The file of the weights that training starts from, below the experiment's folder; None of made ones."""

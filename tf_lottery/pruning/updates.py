@@ -5,6 +5,7 @@ so that a run that was resumed goes on with the same masks.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 
@@ -32,7 +33,7 @@ class Gradual:
     fractions: Mapping
     reads_gradients = False
 
-    @property
+    @functools.cached_property
     def steps(self):
         """tuple of int, increasing: after so many steps of training the mask changes."""
         return tuple(sorted(self.counts))

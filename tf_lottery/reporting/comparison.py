@@ -17,7 +17,6 @@ from tf_lottery.reporting.tables import Table
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import Measures
 
-_DENSITIES = 3
 # Densities that are equal but for the rounding of layers: a fraction of each other.
 _SAME = 0.05
 
@@ -170,7 +169,7 @@ def _places(rows):
     places = rows['density'].map(numbers)
     counts = rows['experiment'].groupby(places).nunique()
     common = counts.index[(counts == counts.max()) & (counts > 1)]
-    chosen = rows.assign(place=places.astype(float))[places.isin(pictures.spread(common, _DENSITIES))]
+    chosen = rows.assign(place=places.astype(float))[places.isin(pictures.spread(common, comparison.DENSITIES))]
     # An experiment that prunes little may come by a density twice.
     return chosen.drop_duplicates(['name', 'place'])['place']
 

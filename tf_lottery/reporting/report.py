@@ -180,7 +180,7 @@ def _outcome(summary):
 def _best(rows, measures):
     """Which of some rows of a summary is best where training ends: a sentence."""
     column = f'{measures.at_end()}_mean'
-    best = rows.loc[rows[column].idxmax() if measures.lead.higher else rows[column].idxmin()]
+    best = rows.loc[measures.lead.gain(rows[column], 0).idxmax()]
     return (f'At the end of training {BRANCHES[best["branch"]].title!r} is best of the others, with '
             f'{measures.lead.with_unit(best[column])} test {measures.lead.title} at {results.percent(best["density"])} '
             '% of the weights.')

@@ -28,7 +28,7 @@ def checksum(masks):
 
 
 class SameMasks(tf_keras.callbacks.Callback):
-    """Stops every worker with a sentence, at the start of `fit`, where two replicas hold different masks.
+    """Stops every worker with a sentence where two replicas hold different masks: when `fit` starts, and when asked.
 
     Args:
       strategy: a tf.distribute.Strategy.
@@ -54,6 +54,9 @@ class SameMasks(tf_keras.callbacks.Callback):
         self._checksums = every
 
     def on_train_begin(self, logs=None):
+        self.check()
+
+    def check(self):
         if self._strategy.num_replicas_in_sync == 1:
             return
         checksums = gather(self._strategy, self._checksums())

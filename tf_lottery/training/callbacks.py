@@ -93,12 +93,12 @@ class MaskUpdates(_AtStep):
     Args:
       trainer: Trainer.
       updates: as in `pruning.updates`.
-      check: agreement.SameMasks.
+      same_masks: agreement.SameMasks.
     """
 
-    def __init__(self, trainer, updates, check):
+    def __init__(self, trainer, updates, same_masks):
         super().__init__()
-        self._trainer, self._updates, self._check = trainer, updates, check
+        self._trainer, self._updates, self._same_masks = trainer, updates, same_masks
 
     def on_train_begin(self, logs=None):
         step = int(self.model.optimizer.iterations.numpy())
@@ -117,7 +117,7 @@ class MaskUpdates(_AtStep):
         if all(np.isfinite(array).all() for arrays in (weights, gradients or {}) for array in arrays.values()):
             mask = self._updates(step, wrapper.get_mask(network), weights, gradients)
             wrapper.set_mask(network, mask, step, optimizer=self.model.optimizer)
-            self._check.on_train_begin()
+            self._same_masks.check()
         self._keep_gradients(step)
 
     def _keep_gradients(self, step):

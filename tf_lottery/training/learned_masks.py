@@ -11,6 +11,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tf_lottery.branches import EDGE_POPUP, SUPERMASK
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask
 
@@ -110,9 +111,8 @@ class LearnedMask:
         for name, score in self.scores.items():
             self._scored[name].assign(name in start.counts)
             self._kept[name].assign(start.counts.get(name, score.shape.num_elements()))
-            first = self._first(rng, score.shape, start.density)
             if anew:
-                score.assign(first)
+                score.assign(self._first(rng, score.shape, start.density))
 
     def result(self):
         """Returns what was learned: the weights of all variables, multiplied, and the Mask."""
@@ -184,4 +184,4 @@ class EdgePopup(LearnedMask):
 
 
 # By the names that branches have for them.
-RULES = {'supermask': Supermask, 'edge_popup': EdgePopup}
+RULES = {SUPERMASK: Supermask, EDGE_POPUP: EdgePopup}

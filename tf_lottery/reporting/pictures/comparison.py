@@ -11,7 +11,7 @@ from tf_lottery.reporting import pictures, results
 
 # Fewer are seen as well in the pictures against density.
 _FEWEST = 3
-_DENSITIES = 3
+DENSITIES = 3
 # The best is at least a quarter of the width from the median or from the dense network: who is farther behind leaves
 # the picture.
 _REACH = 4
@@ -33,7 +33,7 @@ def draw(frame, summary):
     branches = rows.groupby('level')['branch'].nunique()
     if len(branches) and branches.max() >= _FEWEST:
         # Where most of them were trained.
-        levels = pictures.spread(branches.index[branches == branches.max()], _DENSITIES)
+        levels = pictures.spread(branches.index[branches == branches.max()], DENSITIES)
         rows = rows[rows['level'].isin(levels)]
         order = list(BRANCHES)
         shown = columns(rows, measures).assign(
