@@ -7,8 +7,8 @@ Command   python main.py --config=configs/supermasks.py:conv4
 Command   python main.py --config=configs/supermasks.py:conv6
 Cost      `:lenet` 7.9 million steps of 250 examples, for a GPU; the others for a GPU: 18 trainings, 81 million images
           each
-Expected  On MNIST 95.3 % with initial weights, 98.0 % with rescaled signed constants; on CIFAR-10 65.4, 66.0, 72.5 and
-          76.5 % with the rescaled signed constants of Conv-2, 4 and 6 (section 5).
+Expected  On MNIST 95.3 % with initial weights, and more with rescaled signed constants; with those 66.0, 72.5 and
+          76.5 % on CIFAR-10 by Conv-2, 4 and 6 (section 5).
 """
 
 from tf_lottery import config as base
