@@ -129,11 +129,11 @@ def _transfer(protocol, default):
         raise UsageError(f'the branch {chosen[0]!r} takes from another experiment, and sources is empty: give its '
                          "folder, as in sources=('runs/mnist',), or leave out the branch.")
     if config.sources and not chosen:
-        raise UsageError(f'sources is {tuple(config.sources)}, from which no branch of this experiment takes anything: '
-                         f'leave it out, or choose the branch {" or ".join(map(repr, takers))}.')
+        raise UsageError(f'sources is {tuple(config.sources)}, from which no branch of this experiment takes '
+                         f'anything: leave it out, or choose the branch {" or ".join(map(repr, takers))}.')
     if chosen and len(protocol.rewind_steps) > 1:
-        raise UsageError(f'pruning.rewind_to is {config.pruning.rewind_to!r}, and what is taken from sources is rewound '
-                         'there: give one step.')
+        raise UsageError(f'pruning.rewind_to is {config.pruning.rewind_to!r}, and what is taken from sources is '
+                         'rewound there: give one step.')
     readers = [name for name in chosen if BRANCHES[name].weights is taken]
     for key in ('start', 'own'):
         if config.transfer[key] != default.transfer[key] and not readers:

@@ -12,7 +12,7 @@ import threadpoolctl
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import MissingFileError
 from tf_lottery.experiment import claims, runs
-from tf_lottery.pruning import allocation, subset_sum
+from tf_lottery.pruning import subset_sum
 from tf_lottery.pruning.updates import GRADUAL, SET
 from tf_lottery.runtime import storage
 from tf_lottery.training.deletion import PLACES

@@ -26,8 +26,8 @@ class Source:
       about: str, what was trained on what there.
       shapes: {weight name: shape}, what its masks are over.
       step: int, the rewinding step k of its tickets.
-      level: int, the level that a ticket file is trained at, for it holds one ticket; None of an experiment, which has a
-        ticket of each level and replicate.
+      level: int, the level that a ticket file, which holds one ticket, is trained at; None of an experiment, which has
+        one of each level and replicate.
     """
 
     path: str
@@ -102,8 +102,8 @@ def find(protocol, promised):
     for path in protocol.config.sources:
         name = name_of(path)
         if name in found:
-            raise UsageError(f'sources names {found[name].path} and {path}, which are both called {name!r}, as the runs '
-                             'that take from them would be: rename one of the two.')
+            raise UsageError(f'sources names {found[name].path} and {path}, which are both called {name!r}, as the '
+                             'runs that take from them would be: rename one of the two.')
         found[name] = _source(path, protocol, promised.get(path))
         _check(found[name], protocol)
     return found
@@ -190,14 +190,15 @@ def _check(source, protocol):
                          'network.')
     if len(source.missing(protocol.shapes)) == len(protocol.shapes):
         name, shape = next(iter(protocol.shapes.items()))
-        raise UsageError(f'sources names {source.path}, none of whose weights has the shape that it has here ({name} is '
-                         f'{source.shapes[name]} there and {shape} here): give a source of the same network.')
+        raise UsageError(f'sources names {source.path}, none of whose weights has the shape that it has here ({name} '
+                         f'is {source.shapes[name]} there and {shape} here): give a source of the same network.')
     if config.transfer.start == 'source' and source.step >= protocol.end_step:
         raise UsageError(f'sources names {source.path}, whose tickets start at step {source.step:,}, and training here '
-                         f"ends at step {protocol.end_step:,}: give a longer training.length, or transfer.start='anew'.")
+                         f'ends at step {protocol.end_step:,}: give a longer training.length, or '
+                         "transfer.start='anew'.")
     if source.level is not None and 'transferred_weights' in config.branches:
-        raise UsageError(f'sources names {source.path}, a ticket file, which does not keep the weights that are pruned: '
-                         "leave out the branch 'transferred_weights', or give the folder of the experiment.")
+        raise UsageError(f'sources names {source.path}, a ticket file, which does not keep the weights that are '
+                         "pruned: leave out the branch 'transferred_weights', or give the folder of the experiment.")
 
 
 def identities(protocol):
@@ -253,8 +254,8 @@ def _checksum(path, name):
 def _require_same(path, name, before, now):
     if before != now:
         what = f'{name} of {path}' if name else path
-        raise UsageError(f'{what}, a source of this experiment, has changed since tickets were first taken from it: put '
-                         'it back as it was, or choose another --workdir.')
+        raise UsageError(f'{what}, a source of this experiment, has changed since tickets were first taken from it: '
+                         'put it back as it was, or choose another --workdir.')
 
 
 # What is said of a ticket that cannot be taken.

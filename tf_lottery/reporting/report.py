@@ -223,8 +223,8 @@ def _owned(frame):
 
 
 def _own(branch, names):
-    return (f'{BRANCHES[branch].title}: that source has {", ".join(names)} in no such shape, so that here they are dense '
-            'and of this experiment itself (transfer.own).')
+    return (f'{BRANCHES[branch].title}: that source has {", ".join(names)} in no such shape, so that here they are '
+            'dense and of this experiment itself (transfer.own).')
 
 
 def _missing(experiment, done):
