@@ -46,7 +46,7 @@ def defaults():
     config.training.momentum = 0.9
     config.training.rho = 0.9
     config.training.epsilon = 1e-7
-    # Whether epsilon is added to the root of the corrected mean square, as PyTorch does, where papers took it from there.
+    # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
     config.training.epsilon_outside = False
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
