@@ -301,6 +301,6 @@ class At:
 
     def _initialised(self):
         """W_0 of this replicate, written down for the branches and analyses that need it."""
-        weights = wrapper.get_weights(self._protocol.task.network(self.seeds.initialisation))
+        weights = wrapper.get_weights(self._protocol.task.initial(self.seeds.initialisation))
         self._experiment.write(self._run.initial_weights, weights)
         return weights
