@@ -74,7 +74,8 @@ def test_a_file_on_a_remote_file_system(tmp_path, files):
     ('none.keras', '^model.weights is {path}, which is not there: give a file that save or save_weights'),
     ('text.keras', '^model.weights is {path}, which Keras cannot read as weights of this network'),
     ('other.keras', r'^model.weights is {path}, none of whose variables \(other/kernel, other/bias, output/kernel, '
-     r'...\) has the name and the shape of one of the network \(fc1/kernel, fc1/bias, fc2/kernel, ...\): give a model with'),
+     r'...\) has the name and the shape of one of the network \(fc1/kernel, fc1/bias, fc2/kernel, ...\): give a model '
+     'with layers of the same names.$'),
     ('other.weights.h5', '^model.weights is {path}, which Keras cannot read as weights of this network')])
 def test_what_gives_no_weights_is_refused(tmp_path, name, sentence):
     path = str(tmp_path / name)
