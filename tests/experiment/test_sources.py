@@ -44,7 +44,7 @@ def task(classes, units=8, name='fc'):
 TASKS = {classes: task(classes) for classes in (2, 3)}
 
 
-def protocol(classes=3, own=None, promised=None, **changes):
+def chosen(**changes):
     settings = config.defaults()
     settings.task = ':toy'
     settings.training.length = f'{STEPS}it'
@@ -56,7 +56,11 @@ def protocol(classes=3, own=None, promised=None, **changes):
     settings.pruning.levels = 2
     settings.replicates = 1
     settings.update_from_flattened_dict(changes)
-    return config.check(settings, task=own or TASKS[classes], promised=promised)
+    return settings
+
+
+def protocol(classes=3, own=None, **changes):
+    return config.check(chosen(**changes), task=own or TASKS[classes])
 
 
 def experiment(workdir, classes=3, stop=None, **changes):
@@ -349,12 +353,16 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(source, target, tmp_path):
 
 
 def test_sources_that_will_be_there_are_planned(source):
-    what = protocol(2, branches=('ticket',))
-    planned = protocol(branches=('transferred',), sources=('runs/none',), promised={'runs/none': what})
-    assert planned.sources['none'] == sources.Source(
-        'runs/none', what.facts.about, {'fc/kernel': (6, 8), 'output/kernel': (8, 2)}, REWIND)
+    promised = {'runs/none': protocol(2, branches=('ticket',))}
+
+    def planned(**changes):
+        alone = config.check_alone(chosen(branches=('transferred',), sources=('runs/none',), **changes), task=TASKS[3])
+        return sources.find(alone, promised)
+
+    assert planned() == {'none': sources.Source('runs/none', "the model 'toy'", {
+        'fc/kernel': (6, 8), 'output/kernel': (8, 2)}, REWIND)}
     with pytest.raises(UsageError, match='replicates is 2, and runs/none, which sources names, has replicates=1'):
-        protocol(branches=('transferred',), sources=('runs/none',), promised={'runs/none': what}, replicates=2)
+        planned(replicates=2)
 
 
 def test_branches_of_sources_are_called_by_both_and_look_different():

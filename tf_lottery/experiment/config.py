@@ -134,6 +134,9 @@ def defaults():
     # The density that a report of several experiments has its map of sources and targets at; None is the lowest that
     # they have in common.
     config.transfer.density = config_dict.placeholder(float)
+    # A config of several experiments, each of which takes tickets from the others: by the name of each the keys that
+    # it changes, nested as here (`matrix.members`). An experiment has none.
+    config.matrix = config_dict.ConfigDict()
     # Reinitialisations per ticket.
     config.reinits = 1
     # Further data orders that the branches '..._reordered' train each subnetwork on.
@@ -428,15 +431,13 @@ def _check_values(section, expected, prefix=''):
             VALUES[name](name, value)
 
 
-def check(config, data_dir=None, task=None, promised=None):
+def check(config, data_dir=None, task=None):
     """Checks every value of a config that can be checked without training.
 
     Args:
       config: ConfigDict.
       data_dir: where TFDS keeps data sets, some of which are described by their own files.
       task: Task, where there is one already that `config.task` only names; None to find it.
-      promised: {path: Protocol} of sources that will have been trained when their tickets are taken, and need not be
-        there yet.
 
     Returns:
       Protocol.
@@ -444,6 +445,12 @@ def check(config, data_dir=None, task=None, promised=None):
     Raises:
       UsageError: the first value found that cannot be used, with the remedy.
     """
+    protocol = check_alone(config, data_dir, task)
+    return dataclasses.replace(protocol, sources=sources.find(protocol))
+
+
+def check_alone(config, data_dir=None, task=None):
+    """As `check`, but for what the config's `sources` are; the Protocol has none."""
     _check_values(config, defaults())
     training = config.training
     _check_readers(training)
@@ -462,7 +469,7 @@ def check(config, data_dir=None, task=None, promised=None):
                          'to train on: give a smaller batch.')
     protocol = _protocol(config, facts, lambda: task)
     checks.check(protocol, defaults())
-    return dataclasses.replace(protocol, sources=sources.find(protocol, promised or {}))
+    return protocol
 
 
 def _protocol(config, facts, find_task):

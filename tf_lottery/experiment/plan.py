@@ -211,10 +211,10 @@ def _ranked_by(protocol):
 
 def _taken(protocol, name):
     """A source of tickets, and what of the network it has in no such shape, in words."""
-    source = protocol.sources[name]
+    source, anew = protocol.sources[name], protocol.config.transfer.start == 'anew'
     own = source.missing(protocol.shapes)
     kept = f'; dense and {_OWN[protocol.config.transfer.own]}, for it has other shapes: {", ".join(own)}' if own else ''
-    return f'{name}: {source.path}, {source.about}, from step {source.step:,}{kept}'
+    return f'{name}: {source.path}, {source.about}, from step {0 if anew else source.step:,}{kept}'
 
 
 # What is said of weights that a source of tickets has in no such shape, by `transfer.own`.

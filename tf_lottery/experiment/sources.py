@@ -85,12 +85,13 @@ def name_of(path):
     return folder.rpartition('/')[2] if stem == 'rewound' and folder else stem
 
 
-def find(protocol, promised):
+def find(protocol, promised=None):
     """What an experiment may take tickets from, checked as far as can be without reading them.
 
     Args:
       protocol: config.Protocol, without sources.
-      promised: {path: Protocol} of experiments that will have been trained before tickets are taken.
+      promised: {path: Protocol} of experiments that will have been trained before tickets are taken, and need not be
+        there yet.
 
     Returns:
       dict from name to Source.
@@ -104,7 +105,7 @@ def find(protocol, promised):
         if name in found:
             raise UsageError(f'sources names {found[name].path} and {path}, which are both called {name!r}, as the '
                              'runs that take from them would be: rename one of the two.')
-        found[name] = _source(path, protocol, promised.get(path))
+        found[name] = _source(path, protocol, (promised or {}).get(path))
         _check(found[name], protocol)
     return found
 
