@@ -116,13 +116,13 @@ def test_one_command_plans_and_trains_all_and_a_second_job_waits_for_the_first(t
     other = locks.lock(str(tmp_path / 'a' / 'replicate_0'))
     other.__enter__()
     monkeypatch.setattr(command, 'time', types.SimpleNamespace(sleep=lambda _: other.__exit__(None, None, None)))
-    # It would take longer than all else here.
-    monkeypatch.setattr(command, '_export', lambda *arguments: None)
+    # Their own reports and exports would take longer than all else here.
+    monkeypatch.setattr(command, '_finish', lambda workdir, *others: print(f'finished {workdir}'))
     command.run(options(tmp_path, settings, jit='off'), 'python main.py')
     printed = capsys.readouterr().out
     assert printed.count('Waiting for the tickets that others are to take: a: replicate 0 (process') == 1
-    assert [line for line in printed.splitlines() if line.startswith('Report')] == [
-        f'Report  {tmp_path}/{place}report/index.html' for place in ('a/', 'b/', '')]
+    assert [line for line in printed.splitlines() if line.startswith(('Report', 'finished'))] == [
+        f'finished {tmp_path}/a', f'finished {tmp_path}/b', f'Report  {tmp_path}/report/index.html']
     result = storage.read_json(f'{tmp_path}/b/replicate_0/level_01/transferred_from_a/result.json')
     assert result['outcome'] == 'finished'
     assert 'sources' not in storage.read_json(f'{tmp_path}/a/config.json')
