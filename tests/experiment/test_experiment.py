@@ -45,7 +45,8 @@ EVALUATED = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accura
 
 # Those whose masks change while they are trained ask for steps at which they do.
 CHANGING = tuple(branch for branch, row in BRANCHES.items() if row.updates)
-STAYING = tuple(branch for branch in BRANCHES if branch not in CHANGING)
+# Those that take from another experiment are in test_sources.py.
+STAYING = tuple(branch for branch, row in BRANCHES.items() if branch not in CHANGING and not row.transfers)
 # Those that are trained under the mask that they start with, or are the source of their own.
 LEARNED = tuple(branch for branch, row in BRANCHES.items() if row.learns)
 
