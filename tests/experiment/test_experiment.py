@@ -156,7 +156,7 @@ def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, bran
     own, winner = finished.mask(runs.Run(0, 2, branch)), ticket(finished, 'ticket').mask
     expected = {name: int(kept.sum()) for name, kept in winner.items()}
     assert own.kept == sum(expected.values())
-    elsewhere = branch in ANYWHERE or branch == 'static'
+    elsewhere = branch in ANYWHERE or branch in ('static', 'random_global')
     assert ({name: int(kept.sum()) for name, kept in own.items()} == expected) is not elsewhere
 
 
@@ -255,7 +255,7 @@ def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finishe
     after = ticket(finished, branch)
     draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
                        'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3', 'static',
-                       'edge_popup_normal',
+                       'edge_popup_normal', 'random_global',
                        'random_reinit_signs', 'reshuffled', 'reshuffled_signs', 'constant',
                        *(each for each in ANYWHERE if '_' in each))
     assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws

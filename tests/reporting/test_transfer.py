@@ -57,7 +57,7 @@ def test_the_table_has_a_column_for_each_target(folder):
     assert table.header == ('trained', 'on a', 'on b')
     assert table.rows == [
         ('Dense network', '90.00', '70.00'), ('Winning ticket', '92.00', '72.00'),
-        ('Random ticket, shuffled globally', '80.00', '-'), ('Transferred from a', '-', '74.00'),
+        ('Random ticket, global', '80.00', '-'), ('Transferred from a', '-', '74.00'),
         ('Mask from a', '-', '60.00'), ('Transferred from b', '93.00', '-')]
 
 
@@ -66,7 +66,7 @@ def test_the_map_has_own_tickets_where_a_target_is_a_source(folder):
     rows = what.chosen[what.chosen['branch'] != 'transferred_mask_from_a']
     means, better = pictures._cells(rows, what.measures)
     assert list(means.index) == ['a', 'b']
-    assert list(means) == ['of a', 'of b', 'Random ticket, shuffled globally']
+    assert list(means) == ['of a', 'of b', 'Random ticket, global']
     assert means.fillna(-1).to_numpy().tolist() == [[0.91, 0.88, 0.5], [0.73, 0.71, -1]]
     assert better[:, :2].round(6).tolist() == [[0, -3], [2, 0]]
 
