@@ -261,7 +261,8 @@ def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finishe
     assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
     # A shuffled mask and new weights are each drawn.
     assert (before.mask == after.mask) is not (
-        branch in ('random_mask', 'random_mask_reordered', 'random_sparse', 'static') or branch.endswith('_shuffled'))
+        branch in ('random_mask', 'random_mask_reordered', 'random_sparse', 'static',
+                                                  'random_global') or branch.endswith('_shuffled'))
 
 
 CHANGES = {'sparse.update_every': '20it', 'sparse.until': 0.7}
