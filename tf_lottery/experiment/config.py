@@ -34,7 +34,8 @@ def defaults():
     """Returns a config with every key and its default; experiments in configs/ change what differs."""
     config = config_dict.ConfigDict()
     config.name = 'lottery'
-    # A task of one's own, as 'rainfall.py:task' or 'package.module:task'; None is image classification.
+    # A kind of task of tasks/__init__.py, or one's own as 'rainfall.py:task' or 'package.module:task'; None is image
+    # classification.
     config.task = config_dict.placeholder(str)
 
     config.training = config_dict.ConfigDict()
@@ -45,6 +46,8 @@ def defaults():
     config.training.momentum = 0.9
     config.training.rho = 0.9
     config.training.epsilon = 1e-7
+    # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
+    config.training.epsilon_outside = False
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
@@ -75,6 +78,8 @@ def defaults():
     config.pruning.dense_fraction = config_dict.placeholder(float)
     config.pruning.output_fraction = config_dict.placeholder(float)
     config.pruning.scope = 'layerwise'
+    # 'all' is whatever is trained, biases too.
+    config.pruning.variables = 'kernels'
     # What trained weights are ranked by: pruning/criteria.py has the formulas.
     config.pruning.criterion = 'magnitude'
     # Training examples that the derivatives come from which some criteria, here and before training, ask for.
@@ -288,13 +293,14 @@ _GROUP_FRACTION = values.optional(values.number(
 VALUES = {
     **tasks.VALUES,
     'name': values.text('give the experiment a name, in one line'),
-    'task': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
+    'task': values.optional(values.text('give a kind of task, or FILE.py:NAME or PACKAGE.MODULE:NAME')),
     'training.length': _LENGTH,
     'training.batch_size': values.whole(1),
     'training.optimizer': values.one_of(_OPTIMIZERS),
     'training.momentum': _DECAY,
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
+    'training.epsilon_outside': values.switch,
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,
@@ -313,6 +319,7 @@ VALUES = {
         'give the share of weights pruned per level, between 0 and 1 (0.2 in the papers)'),
     **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in GROUPS},
     'pruning.scope': values.one_of(allocation.SCOPES),
+    'pruning.variables': values.one_of(allocation.VARIABLES),
     'pruning.criterion': values.one_of(tuple(CRITERIA)),
     'pruning.examples': values.whole(1),
     'pruning.structure': _structure,
@@ -416,10 +423,9 @@ def check(config, data_dir=None, task=None):
         raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
     if config.connectivity.points == 1:
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
-    if config.task is not None:
-        tasks.require_unread(config)
+    tasks.require_unread(config)
     task = task or tasks.find(config, data_dir)
-    facts = task.facts()
+    facts = task.facts(config.pruning.variables)
     if training.optimizer == 'own':
         # Refused now, where the task has none.
         task.require_optimizer()
@@ -543,7 +549,7 @@ def restore(stored, data_dir=None, task=None):
         return _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
     # It is older than other tasks than images.
     task = task or tasks.find(config, data_dir)
-    return _protocol(config, task.facts(), lambda: task)
+    return _protocol(config, task.facts(config.pruning.variables), lambda: task)
 
 
 def differences(old, new):

@@ -33,12 +33,12 @@ class Settings:
 
     Attributes:
       batch_size: int, examples per step over all replicas.
-      optimizer, learning_rate, momentum, rho, epsilon: as in `optimizers.build`.
+      optimizer, learning_rate, momentum, rho, epsilon, epsilon_outside: as in `optimizers.build`.
       evaluate_every, checkpoint_every: int, steps.
       block: int, the steps that one call of the compiled program takes at most.
       jit: bool, whether XLA compiles the training and evaluation steps.
-      weight_decay: float, L2 on the prunable weights: weight_decay * w is added to the gradient of the loss before the
-        optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
+      weight_decay: float, L2 on kernels and embeddings: weight_decay * w is added to the gradient of the loss before
+        the optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
     """
 
     batch_size: int
@@ -51,6 +51,7 @@ class Settings:
     jit: bool
     rho: float = 0.9
     epsilon: float = 1e-7
+    epsilon_outside: bool = False
     weight_decay: float = 0.0
 
 
@@ -109,11 +110,16 @@ class TrainingModel(tf_keras.Model):
         return [*self.learned.scores.values()] if self.learned else self.network.trainable_variables
 
     @property
+    def step(self):
+        """The variable that counts what the lengths of training are given in."""
+        return self.optimizer.iterations if self.feed.count is None else self.feed.count
+
+    @property
     def _decayed(self):
         """The ids of those that weight decay pulls at."""
         if self.learned:
             return {id(score) for score in self.trained}
-        return {id(weight) for _, weight, *_ in wrapper.prunable_variables(self.network).values()}
+        return wrapper.kernels(self.network)
 
     @property
     def _scales(self):
@@ -225,19 +231,21 @@ class Trainer:
       dense_gradients: whether masks are to change by the gradients of weights that they have pruned.
       learns: the class in `learned_masks` of masks that are to be learned instead of weights, or None.
       freezes: bool, whether tickets come whose pruned weights are frozen at other values than zero.
+      variables: which of the network's are pruned, one of `allocation.VARIABLES`.
 
     Raises:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, task, feed, settings, strategy, dense_gradients=False, learns=None, freezes=False):
+    def __init__(self, task, feed, settings, strategy, dense_gradients=False, learns=None, freezes=False,
+                 variables='kernels'):
         self.strategy, self.settings, self.task, self.feed = strategy, settings, task, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
             raise UsageError(f'training.batch_size is {settings.batch_size}, which does not divide among {replicas} '
                              'replicas: give a multiple of their number.')
         with strategy.scope():
-            self.network = wrapper.prunable(task.network(0), task.skip)
+            self.network = wrapper.prunable(task.network(0), task.skip, variables)
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
@@ -247,7 +255,7 @@ class Trainer:
                                        DenseGradients(self.network) if dense_gradients else None,
                                        learns(self.network) if learns else None)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
-                                         settings.epsilon)
+                                         settings.epsilon, settings.epsilon_outside)
             optimizer.build(self.model.trained)
             if learns:
                 self.model.learned.step = optimizer.iterations
@@ -258,14 +266,16 @@ class Trainer:
             # Mixed float16 has put a loss scale around it.
             self._fresh = optimizer_state.state(self.model.optimizer)
             self._same_masks = SameMasks(strategy, self.network)
+        self._fresh_feed = {name: variable.numpy() for name, variable in feed.state.items()}
         self._evaluators = feed.evaluators(self.network)
 
     def state(self, updates=None):
         """All variables that training changes, in a fixed order; masks are among them where there are `updates`."""
         masks = [mask for _, _, mask, _ in wrapper.prunable_variables(self.network).values()] if updates else []
         scores = self.model.trained if self.model.learned else []
+        count = [] if self.feed.count is None else [self.feed.count]
         return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
-                *self.model.mean_loss.variables, *masks, *scores]
+                *self.model.mean_loss.variables, *masks, *scores, *self.feed.state.values(), *count]
 
     def evaluate(self, splits=('validation', 'test')):
         """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}."""
@@ -280,7 +290,7 @@ class Trainer:
           seeds: Seeds; order and augmentation are functions of these and the step.
           end: int, the step to stop at.
           keep_at: the steps whose weights are wanted, each an int.
-          keep: function that takes such a step and the weights there.
+          keep: function that takes such a step, and the weights and the feed's state there.
           checkpoint: checkpoints.Checkpoint to resume from and to save to, or None.
           stop: function that returns an exception to raise once everything is saved, or None to go on; or None.
           progress: function that takes the step that each block ends at, or None.
@@ -315,13 +325,14 @@ class Trainer:
             if not saved:
                 for variable in self.model.mean_loss.variables:
                     variable.assign(tf.zeros_like(variable))
+                self._begin_feed(ticket)
             evaluation = Evaluation(self, rows, end)
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self._fresh, self.model.trained)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
                 self._same_masks,
                 evaluation,
-                *([Keep(keep_at, keep)] if keep_at else []),
+                *([Keep(keep_at, keep, self.feed.state)] if keep_at else []),
                 *([MaskUpdates(self, updates, self._same_masks)] if updates else []),
                 SaveAndStop(self, checkpoint, state, rows, stop, shift),
                 *([Progress(progress)] if progress else []),
@@ -331,12 +342,19 @@ class Trainer:
                 together = tf_keras.callbacks.CallbackList(callbacks, model=self.model)
                 # Keras would warn that evaluating takes longer than training, which is how it is meant.
                 together._check_timing = False
-                with self.feed.explained(seeds, lambda: int(self.model.optimizer.iterations.numpy()) + shift):
+                with self.feed.explained(seeds, lambda: int(self.model.step.numpy()) + shift):
                     self.model.fit(self.feed.training(seeds, boundaries, shift), epochs=1, verbose=0,
                                    callbacks=together, steps_per_epoch=None if self.feed.blocks else end - start)
         weights, mask = self.model.learned.result() if learning else (
             wrapper.get_weights(self.network), wrapper.get_mask(self.network) if updates else ticket.mask)
         return Trained(weights, rows, evaluation.diverged, mask)
+
+    def _begin_feed(self, ticket):
+        """Puts what the feed holds where a ticket starts."""
+        for name, variable in self.feed.state.items():
+            variable.assign((ticket.state or self._fresh_feed)[name])
+        if self.feed.count is not None:
+            self.feed.count.assign(ticket.step)
 
     def _untrained(self, ticket, stop):
         """What a ticket is worth as it starts: Trained, with one row, whose training loss is no number."""
