@@ -3,7 +3,7 @@
 import math
 
 from tf_lottery import values
-from tf_lottery.branches import BRANCHES, LEARNED
+from tf_lottery.branches import BRANCHES, LEARNED, taken
 from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
@@ -31,6 +31,7 @@ def check(protocol, default):
     _updates(protocol, default)
     _learned(protocol, default)
     _construction(protocol)
+    _transfer(protocol, default)
     _steps(protocol)
     _rates(protocol)
     _structure(protocol)
@@ -123,13 +124,34 @@ def _construction(protocol):
                              'construction.widths=(), or another network.')
 
 
+def _transfer(protocol, default):
+    """Refuses branches without a source of tickets, sources that no branch takes from, and what nobody reads of it."""
+    config = protocol.config
+    takers = [name for name, branch in BRANCHES.items() if branch.transfers]
+    chosen = [name for name in takers if name in config.branches]
+    if chosen and not config.sources:
+        raise UsageError(f'the branch {chosen[0]!r} takes from another experiment, and sources is empty: give its '
+                         "folder, as in sources=('runs/mnist',), or leave out the branch.")
+    if config.sources and not chosen:
+        raise UsageError(f'sources is {tuple(config.sources)}, from which no branch of this experiment takes '
+                         f'anything: leave it out, or choose the branch {" or ".join(map(repr, takers))}.')
+    if chosen and len(protocol.rewind_steps) > 1:
+        raise UsageError(f'pruning.rewind_to is {config.pruning.rewind_to!r}, and what is taken from sources is '
+                         'rewound there: give one step.')
+    readers = [name for name in chosen if BRANCHES[name].weights is taken]
+    for key in ('start', 'own'):
+        if config.transfer[key] != default.transfer[key] and not readers:
+            raise UsageError(f'transfer.{key} is {config.transfer[key]!r}, which no branch of this experiment reads: '
+                             "leave it out, or choose the branch 'transferred' or 'transferred_weights'.")
+
+
 def _structure(protocol):
     """Refuses counts that do not come out, and what would take a structure apart."""
     pruning, form = protocol.config.pruning, protocol.structure
     if pruning.variables == 'all' and pruning.structure is not None:
         raise UsageError(f"pruning.variables is 'all', and pruning.structure={pruning.structure!r} is for kernels: "
                          'leave out one of them.')
-    loose = [branch for branch in protocol.config.branches if not BRANCHES[branch].ranks]
+    loose = [branch for branch in protocol.config.branches if BRANCHES[branch].loose]
     if pruning.structure is not None and loose:
         raise UsageError(f'pruning.structure is {pruning.structure!r}, and the masks of the branch {loose[0]!r} are of '
                          'single weights: leave out one of them.')

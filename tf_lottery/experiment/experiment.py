@@ -89,6 +89,11 @@ class Experiment:
         return Derivatives(self.protocol.task, self.trainer.feed.drawn(config.pruning.examples),
                            config.training.batch_size, self.strategy, config.pruning.variables)
 
+    @functools.cached_property
+    def checksums(self):
+        """What config.json has of the sources of tickets: dict from name to a dict with their `files`."""
+        return runs.read_config(self.workdir)['sources']
+
     def _trainer_of(self, run):
         """The Trainer of a run: one for all that train weights, and one for each rule by which masks are learned."""
         rule = BRANCHES[run.branch].learns
@@ -245,7 +250,7 @@ class Experiment:
     def _train(self, run, at, ticket, progress, began):
         _, end = runs.run_steps(self.protocol, run)
         dense = run.level == 0 and run.branch == 'ticket'
-        updates, learning = self.updates.of(run, at.seed), at.learning()
+        updates, learning, own = self.updates.of(run, at.seed), at.learning(), at.own()
         digest = ticket.digest(identity(self.protocol.config), dataclasses.astuple(at.seeds), *(
             dataclasses.asdict(each) for each in (updates, learning) if each))
         checkpoint = Checkpoint(self.path(run), self._writes, digest, began)
@@ -266,7 +271,8 @@ class Experiment:
             storage.write_json(self.path(run, 'result.json'), {
                 **_place(run), **_density(trained.mask), **_course(self.protocol, run),
                 **_measured(trained, self.protocol.task.measures, updates.settled if updates else None),
-                'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest})
+                'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest,
+                **({'own': own} if own else {})})
         checkpoint.remove()
         distribute.barrier(self.strategy)
 

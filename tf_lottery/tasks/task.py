@@ -163,6 +163,10 @@ class Task(abc.ABC):
     def network(self, seed):
         """Returns a dense `tf_keras` model, not wrapped, with its initial weights W_0, a function of the seed."""
 
+    def initial(self, seed):
+        """Returns the network that training starts from: that of `network`, unless it has been trained before."""
+        return self.network(seed)
+
     @abc.abstractmethod
     def require_optimizer(self):
         """Refuses `training.optimizer='own'` where the task has no optimizer of its own.
