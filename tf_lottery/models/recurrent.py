@@ -53,13 +53,14 @@ class LSTM(tf_keras.layers.Layer):
         # The loop reads one step after the other.
         values = tf.transpose(values, [1, 0, 2])
         steps = tf.shape(values)[0]
+        enters = tf.TensorArray(precision, steps).unstack(values)
         found = tf.TensorArray(precision, steps, element_shape=hidden.shape)
 
         def body(step, hidden, cell, found):
-            gates = values[step] + tf.matmul(tf.cast(hidden, precision), recurrent)
-            enters, stays, new, leaves = tf.split(tf.cast(gates, tf.float32), 4, axis=-1)
-            cell = tf.sigmoid(stays) * cell + tf.sigmoid(enters) * tf.tanh(new)
-            hidden = tf.sigmoid(leaves) * tf.tanh(cell)
+            gates = enters.read(step) + tf.matmul(tf.cast(hidden, precision), recurrent)
+            adds, keeps, new, shows = tf.split(tf.cast(gates, tf.float32), 4, axis=-1)
+            cell = tf.sigmoid(keeps) * cell + tf.sigmoid(adds) * tf.tanh(new)
+            hidden = tf.sigmoid(shows) * tf.tanh(cell)
             return step + 1, hidden, cell, found.write(step, tf.cast(hidden, precision))
 
         _, hidden, cell, found = tf.while_loop(
