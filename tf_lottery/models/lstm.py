@@ -37,7 +37,7 @@ def biases(vocabulary, units, layers):
     return {**shapes, 'output/bias': ('output', (vocabulary,))}
 
 
-def state_shapes(units, layers):
+def state_widths(units, layers):
     """Returns {name: int} of what is carried from one window of a text to the next, in the order of the inputs."""
     return {f'{kind}{number}': units for number in range(1, layers + 1) for kind in ('hidden', 'cell')}
 
@@ -58,7 +58,7 @@ def build(vocabulary, units, layers, embedding, tied, dropout, place, scale, see
       precision: the Keras dtype policy; states and scores are float32 under each.
 
     Returns:
-      A `tf_keras` model from [words int32 [n, steps], and the `state_shapes` float32 [n, units]] to [scores float32
+      A `tf_keras` model from [words int32 [n, steps], and the `state_widths` float32 [n, units]] to [scores float32
       [n, steps, vocabulary] of the word after each, and the states after the last].
     """
     import tf_keras
@@ -73,7 +73,7 @@ def build(vocabulary, units, layers, embedding, tied, dropout, place, scale, see
         return Dropout(dropout, name=f'dropout{number}', dtype=precision)(values) if dropout else values
 
     words = tf_keras.Input((None,), dtype='int32', name='words')
-    states = [tf_keras.Input((width,), name=name) for name, width in state_shapes(units, layers).items()]
+    states = [tf_keras.Input((width,), name=name) for name, width in state_widths(units, layers).items()]
     kinds = {True: TiedWords, False: tf_keras.layers.Embedding}
     table = kinds[tied](vocabulary, embedding, uniform(0), name='embedding', dtype=precision)
     values, after = table(words), []

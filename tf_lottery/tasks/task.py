@@ -42,6 +42,7 @@ class Facts:
       train, validation, test: int, the examples of each split; `train` is without those that are held out.
       compiles: bool, whether XLA pays for the network on a CPU.
       compilable: bool, whether XLA can compile all that is trained and judged by.
+      data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
     about: str
@@ -51,6 +52,11 @@ class Facts:
     test: int
     compiles: bool
     compilable: bool = True
+    data: str = dataclasses.field(default='', compare=False)
+
+    def are_of(self, other):
+        """Whether these are facts of the same task: of the same examples, too, where both know them."""
+        return self == other and (self.data == other.data or not (self.data and other.data))
 
     def to_json(self):
         """A dict that JSON can hold; `from_json` reads it."""
