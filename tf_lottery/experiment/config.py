@@ -459,7 +459,7 @@ def _protocol(config, facts, find_task):
 
 
 # What an optimizer has, unless it is that of a task of one's own.
-_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup')
+_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup', 'clip_norm')
 
 
 def _check_readers(training):
