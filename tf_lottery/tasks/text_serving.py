@@ -116,6 +116,23 @@ class Reader:
                 'next_word': tf.argmax(then, axis=-1)}
 
 
+def _numbers(words):
+    """A function from strings to the numbers that they have in a vocabulary, int32, without a table of TensorFlow's.
+
+    A table would have to hang on the network, which no other form of it could then be made of.
+    """
+    prints = tf.strings.to_hash_bucket_fast(words, 2**62).numpy()
+    order = np.argsort(prints).astype(np.int32)
+    unknown = words.index(UNKNOWN)
+
+    def numbers(strings):
+        place = tf.searchsorted(prints[order], tf.strings.to_hash_bucket_fast(strings, 2**62))
+        found = tf.gather(order, tf.minimum(place, len(words) - 1))
+        return tf.where(tf.gather(tf.constant(words), found) == strings, found, unknown)
+
+    return numbers
+
+
 def _of_numbers(reader, network):
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name='words')])
     def numbers(words):
@@ -125,14 +142,12 @@ def _of_numbers(reader, network):
 
 
 def _of_text(reader, network):
-    # A SavedModel holds what hangs on the model.
-    network.vocabulary = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(
-        tf.constant(reader.words), tf.range(len(reader.words), dtype=tf.int32)), reader.words.index(UNKNOWN))
+    numbers = _numbers(reader.words)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name='text')])
     def strings(text):
         words = tf.strings.split(tf.strings.regex_replace(text, '\n', f' {END} '))
-        rows = tf.ragged.map_flat_values(network.vocabulary.lookup, words).to_tensor(-1)
+        rows = tf.ragged.map_flat_values(numbers, words).to_tensor(-1)
         found = reader.read(network, rows)
         return {**found, 'next_word': tf.gather(tf.constant(reader.words), found['next_word'])}
 
