@@ -7,34 +7,33 @@ The networks of Zaremba et al. (1409.2329), section 4.1, and of Yu et al. (1906.
 PLACES = ('between', 'around')
 
 
-def prunable_shapes(vocabulary, units, layers, embedding, tied, steps):
+def prunable_shapes(vocabulary, units, layers, embedding, tied, steps, variables='kernels'):
     """Returns what can be pruned, known without TensorFlow.
 
     Args:
       vocabulary, units, layers, embedding: int, as of `build`.
       tied: bool.
       steps: int, the words of a row of a batch, which is an example.
+      variables: 'kernels', or 'all' for biases, too.
 
     Returns:
       {name of the weight: (group, shape, places)} in the order of the layers.
     """
-    # A table's rows are looked up, which multiplies nothing.
+    # The rows of a table are looked up, which multiplies nothing.
     shapes = {'embedding/embeddings': ('output', (vocabulary, embedding), steps) if tied else (
         'dense', (vocabulary, embedding), 0)}
+    if tied:
+        shapes['embedding/bias'] = 'output', (vocabulary,), 0
     width = embedding
     for number in range(1, layers + 1):
         shapes[f'lstm{number}/kernel'] = 'dense', (width, 4 * units), steps
         shapes[f'lstm{number}/recurrent_kernel'] = 'dense', (units, 4 * units), steps
+        shapes[f'lstm{number}/bias'] = 'dense', (4 * units,), 0
         width = units
     if not tied:
         shapes['output/kernel'] = 'output', (units, vocabulary), steps
-    return shapes
-
-
-def biases(vocabulary, units, layers):
-    """Returns {name: (group, shape)} of the biases, in the order of the layers."""
-    shapes = {f'lstm{number}/bias': ('dense', (4 * units,)) for number in range(1, layers + 1)}
-    return {**shapes, 'output/bias': ('output', (vocabulary,))}
+        shapes['output/bias'] = 'output', (vocabulary,), 0
+    return {name: known for name, known in shapes.items() if variables == 'all' or not name.endswith('/bias')}
 
 
 def state_widths(units, layers):

@@ -111,14 +111,14 @@ class LanguageModel(Task):
         """The arguments of `lstm.prunable_shapes` but for the last."""
         return self._size.vocabulary, self._own.units, self._own.layers, self._embedding, self._own.tied
 
-    def facts(self):
+    def facts(self, variables='kernels'):
         size, batch, steps = self._size, self._training.batch_size, self._own.steps
         windows = size.train // batch // steps
         if not windows:
             raise UsageError(f'training.batch_size is {batch} and language_model.steps {steps}, and {self._own.data} '
                              f'has {size.train:,} words to train on, fewer than a step takes: give fewer of them.')
         weights = {name: Weight(*known, channels=False) for name, known in lstm.prunable_shapes(
-            *self._form, steps).items()}
+            *self._form, steps, variables).items()}
         return Facts(f'an LSTM of {self._own.layers} x {self._own.units} on {self._own.data}', weights,
                      batch * windows, math.ceil(size.validation / steps), math.ceil(size.test / steps), compiles=False,
                      data=size.digest)
