@@ -41,6 +41,12 @@ def get_config(arm='small'):
     else:
         use_values_of_zaremba(config, arm)
     prune_as_yu(config)
+    if arm == 'small':
+        # Two levels of the paper's at a time.
+        config.pruning.fraction = 0.36
+        config.pruning.levels = 8
+        config.branch_levels = (2, 4, 6)
+        config.replicates = 2
     return config
 
 
