@@ -97,7 +97,8 @@ class Experiment:
         if rule not in self._learners:
             how = self.protocol.config[rule]
             settings = dataclasses.replace(
-                self._settings, optimizer='momentum', momentum=how.momentum, weight_decay=how.weight_decay, clip_norm=None,
+                self._settings, optimizer='momentum', momentum=how.momentum, weight_decay=how.weight_decay,
+                clip_norm=None,
                 learning_rate=learning_rates.build(
                     how.schedule, how.learning_rate, self.protocol.score_warmup_steps[rule],
                     end_step=self.protocol.end_step))

@@ -45,7 +45,7 @@ class Judge(evaluation.Judge):
         return tuple(sums)
 
     def add_from(self, network, batch, sums):
-        """As `add`; returns (loss, words, states after the last word), where `batch` may have `states` to start from."""
+        """As `add`, and the states after the last word; `batch` may have `states` to start from."""
         scores, *after = network(self._inputs(batch), training=False)
         words = batch['words'][:, 1:]
         loss, count = sums
