@@ -48,6 +48,8 @@ def defaults():
     config.training.epsilon = 1e-7
     # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
     config.training.epsilon_outside = False
+    # The norm of all gradients together to which longer ones are shortened; None is none.
+    config.training.clip_norm = config_dict.placeholder(float)
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
@@ -324,6 +326,7 @@ VALUES = {
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
     'training.epsilon_outside': values.switch,
+    'training.clip_norm': values.optional(_POSITIVE),
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,
@@ -494,7 +497,7 @@ def _protocol(config, facts, find_task):
 
 
 # What an optimizer has, unless it is that of a task of one's own.
-_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup')
+_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup', 'clip_norm')
 
 
 def _check_readers(training):

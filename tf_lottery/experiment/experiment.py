@@ -59,7 +59,7 @@ class Experiment:
         self._settings = settings = Settings(
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
-            epsilon_outside=training.epsilon_outside,
+            epsilon_outside=training.epsilon_outside, clip_norm=training.clip_norm,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
         feed = protocol.task.feed(settings, strategy, data_dir)
@@ -103,6 +103,7 @@ class Experiment:
             how = self.protocol.config[rule]
             settings = dataclasses.replace(
                 self._settings, optimizer='momentum', momentum=how.momentum, weight_decay=how.weight_decay,
+                clip_norm=None,
                 learning_rate=learning_rates.build(
                     how.schedule, how.learning_rate, self.protocol.score_warmup_steps[rule],
                     end_step=self.protocol.end_step))

@@ -55,7 +55,7 @@ def check_same(workdir, protocol):
         same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
         raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
                          f'--workdir{same}.')
-    if 'facts' in stored and Facts.from_json(stored['facts']) != protocol.facts:
+    if 'facts' in stored and not Facts.from_json(stored['facts']).are_of(protocol.facts):
         raise UsageError(f'{workdir} holds another experiment: the weights or the examples of {protocol.facts.about} '
                          'have changed since. Choose another --workdir.')
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_lottery.runtime.distribute import local_copies, per_replica
 from tf_lottery.steps import per_epoch
 from tf_lottery.training.evaluation import Evaluator, StreamEvaluator, length
-from tf_lottery.training.order import block_dataset, quiet_options, step_dataset
+from tf_lottery.training.order import batch_indices, block_dataset, quiet_options, step_dataset
 
 # Examples that several replicas evaluate at a time.
 _BATCH = 1000
@@ -28,6 +28,30 @@ class Feed:
     """
 
     state, count = types.MappingProxyType({}), None
+
+
+def drawn_steps(seeds, boundaries, examples, settings, strategy, draw):
+    """What `fit` takes of examples in memory: blocks of steps on one replica, single ones on several.
+
+    Args:
+      seeds: trainer.Seeds.
+      boundaries: increasing list of int, the steps where blocks end.
+      examples: int.
+      settings: trainer.Settings.
+      strategy: a tf.distribute.Strategy.
+      draw: as in `order.block_dataset`.
+    """
+    sizes = examples, settings.batch_size, draw
+    if strategy.num_replicas_in_sync == 1:
+        return block_dataset(seeds.order, boundaries, min(settings.block, settings.evaluate_every), *sizes)
+    steps = step_dataset(seeds.order, boundaries[0], boundaries[-1], settings.block, *sizes)
+
+    def own(host, hosts):
+        rows = settings.batch_size // hosts
+        return steps.map(lambda element: {
+            name: value[host * rows:(host + 1) * rows] for name, value in element.items()})
+
+    return per_replica(strategy, own, settings.batch_size)
 
 
 class MemoryFeed(Feed):
@@ -68,18 +92,7 @@ class MemoryFeed(Feed):
           shift: int, by how many steps the examples are ahead of those: 0 unless the number of hosts changed.
         """
         del shift
-        sizes = (self.examples, self._settings.batch_size)
-        if self.blocks:
-            block = min(self._settings.block, self._settings.evaluate_every)
-            return block_dataset(seeds.order, boundaries, block, *sizes)
-        steps = step_dataset(seeds.order, boundaries[0], boundaries[-1], self._settings.block, *sizes)
-
-        def own(host, hosts):
-            rows = self._settings.batch_size // hosts
-            return steps.map(lambda element: {
-                name: value[host * rows:(host + 1) * rows] for name, value in element.items()})
-
-        return per_replica(self._strategy, own, self._settings.batch_size)
+        return drawn_steps(seeds, boundaries, self.examples, self._settings, self._strategy, batch_indices)
 
     def batch(self, element, seed):
         """In the training step, the batch of a single step of an element of `training`.
