@@ -39,7 +39,7 @@ class Adam(tf_keras.optimizers.Adam):
         return {**super().get_config(), 'adaptive_epsilon': self.adaptive_epsilon}
 
 
-def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
+def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7, beta_2=0.999):
     """Builds an optimizer by name.
 
     'momentum' is v <- momentum * v - rate * g, w <- w + v. 'rmsprop' is TensorFlow's own form, with epsilon inside the
@@ -55,6 +55,7 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
       momentum: float, used by 'momentum' and 'rmsprop'.
       rho: float, used by 'rmsprop'.
       epsilon: float, used by 'adam' and 'rmsprop'.
+      beta_2: float, used by 'adam'; its beta_1 is 0.9.
 
     Returns:
       A `tf_keras.optimizers.Optimizer` that is not itself compiled: the training step around it is.
@@ -65,7 +66,7 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
     if callable(name):
         return name()
     if name == 'adam':
-        return Adam(learning_rate, epsilon=epsilon, jit_compile=False)
+        return Adam(learning_rate, beta_2=beta_2, epsilon=epsilon, jit_compile=False)
     if name == 'sgd':
         return tf_keras.optimizers.SGD(learning_rate, jit_compile=False)
     if name == 'momentum':
