@@ -58,7 +58,7 @@ class Experiment:
         optimizer = protocol.task.optimizer if training.optimizer == 'own' else training.optimizer
         self._settings = settings = Settings(
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
-            momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
+            momentum=training.momentum, rho=training.rho, epsilon=training.epsilon, beta_2=training.beta_2,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
         feed = protocol.task.feed(settings, strategy, data_dir)
@@ -339,12 +339,14 @@ def _measured(trained, measures, settled=None):
     """What training came to: at the early stop, of what came after the step `settled`, and at the end."""
     last = trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
+    ending = [measure.name for measure in measures.each if measure.ends]
+    known = [name for name in metrics if name.partition('_')[2] not in ending]
     finite = not trained.diverged
     early = {}
     if measures.early_stop:
         best = measures.find_early_stop(
             [row for row in trained.rows if settled is None or row['step'] > settled]) or {}
-        early = {f'early_stop_{name}': best.get(name) for name in ('step', *metrics)}
+        early = {f'early_stop_{name}': best.get(name) for name in ('step', *known)}
     return {
         'diverged': trained.diverged, 'outcome': runs.FINISHED if finite else runs.DIVERGED,
         **early,

@@ -84,7 +84,7 @@ def search(form, network, beam=1):
             tokens = tf.where(here[..., 0], last[:, None], tokens)
             return place + 1, last, tokens, scores, lengths, ended, extended
 
-        _, _, tokens, scores, lengths, *_ = tf.while_loop(going_on, turn, start)
+        _, _, tokens, scores, *_ = tf.while_loop(going_on, turn, start)
         # The best by length stands first.
         tokens = tf.reshape(tokens, [sentences, beam, longest])[:, 0]
         return tokens, scores[:, 0]

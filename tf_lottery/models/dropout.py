@@ -57,7 +57,8 @@ class Dropout(tf_keras.layers.Layer):
         if uniform is None:
             return tf.nn.dropout(inputs, self.rate)
         static = inputs.shape[1:].is_fully_defined()
-        dropped = uniform(inputs.shape[1:] if static else tf.unstack(tf.shape(inputs))[1:]) < tf.constant(round(self.rate * 2**32), tf.uint32)
+        drawn = uniform(inputs.shape[1:] if static else tf.unstack(tf.shape(inputs))[1:])
+        dropped = drawn < tf.constant(round(self.rate * 2**32), tf.uint32)
         return tf.where(dropped, tf.zeros_like(inputs), inputs / (1 - self.rate))
 
     def get_config(self):

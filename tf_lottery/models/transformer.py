@@ -102,7 +102,7 @@ def parts(form, network):
 
 
 class Parts:
-    """What a Transformer computes by its layers: on Keras's symbols when it is built, and on tensors when it translates.
+    """What a Transformer computes by its layers: on Keras's symbols as it is built, and on tensors as it translates.
 
     Args:
       form: Form.

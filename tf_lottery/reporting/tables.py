@@ -47,16 +47,16 @@ def tables(frame, samples, lines, built):
             ('rewound to', 'weights (%)', 'data order, L2', 'pruning, L2', 'data order, degrees', 'pruning, degrees',
              lead.axis(f'{lead.title} of the full network'), lead.axis(lead.title)),
             [_stability_row(row, lead) for row in rows]))
-    rows = connectivity.table(frame, lines).to_dict('records')
+    rows, walked = connectivity.table(frame, lines).to_dict('records'), results.judged_by(frame).on_the_way
     if rows:
-        points = f', in {lead.points}' if lead.points else ''
+        points = f', in {walked.points}' if walked.points else ''
         made.append(Table(
             'Linear mode connectivity',
-            f'How much higher the {lead.error_title} is on the line between two copies than at them{points}: mean and '
-            f'range. {_meanings(lead)}Batch-norm statistics are those of {lines["examples"].iloc[0]:,} training '
+            f'How much higher the {walked.error_title} is on the line between two copies than at them{points}: mean and '
+            f'range. {_meanings(walked)}Batch-norm statistics are those of {lines["examples"].iloc[0]:,} training '
             'examples, computed anew at every place on the line.',
             ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
-             lead.axis(lead.title), *connectivity.verdicts(lead)), [_connectivity_row(row, lead) for row in rows]))
+             walked.axis(walked.title), *connectivity.verdicts(walked)), [_connectivity_row(row, walked) for row in rows]))
     if len(built):
         made.append(_construction(built, lead))
     return made

@@ -62,7 +62,7 @@ class Evaluation(_AtStep):
         if not due and (math.isfinite(logs['loss']) or has_workers(self._trainer.strategy)):
             return
         mean_loss = self._trainer.model.mean_loss
-        row = {'step': step, 'train_loss': float(mean_loss.result()), **self._trainer.evaluate()}
+        row = {'step': step, 'train_loss': float(mean_loss.result()), **self._trainer.evaluate(ends=step == self._end)}
         mean_loss.reset_state()
         self._rows.append(row)
         if not (math.isfinite(row['train_loss']) and math.isfinite(row['validation_loss'])):

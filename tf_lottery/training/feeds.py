@@ -29,6 +29,11 @@ class Feed:
 
     state, count = types.MappingProxyType({}), None
 
+    def final_evaluators(self, network):
+        """As `evaluators`, of the measures that are known at the end of training only (`Measure.ends`)."""
+        del network
+        return {}
+
 
 class MemoryFeed(Feed):
     """Examples that fit into memory, a copy on each device.

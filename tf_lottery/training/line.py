@@ -24,7 +24,7 @@ class Line:
         self._trainer = trainer
         self.examples = length(examples)
         task, jit = trainer.task, trainer.settings.jit
-        self._measure = task.measures.lead
+        self._measure = task.measures.on_the_way
         self._training = Evaluator(trainer.network, examples, task.judge(), jit)
         self._norms = [layer for layer in trainer.network.submodules
                        if isinstance(layer, tf_keras.layers.BatchNormalization)]

@@ -33,7 +33,7 @@ class Settings:
 
     Attributes:
       batch_size: int, examples per step over all replicas.
-      optimizer, learning_rate, momentum, rho, epsilon: as in `optimizers.build`.
+      optimizer, learning_rate, momentum, rho, epsilon, beta_2: as in `optimizers.build`.
       evaluate_every, checkpoint_every: int, steps.
       block: int, the steps that one call of the compiled program takes at most.
       jit: bool, whether XLA compiles the training and evaluation steps.
@@ -51,6 +51,7 @@ class Settings:
     jit: bool
     rho: float = 0.9
     epsilon: float = 1e-7
+    beta_2: float = 0.999
     weight_decay: float = 0.0
 
 
@@ -252,7 +253,7 @@ class Trainer:
                                        DenseGradients(self.network) if dense_gradients else None,
                                        learns(self.network) if learns else None)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
-                                         settings.epsilon)
+                                         settings.epsilon, settings.beta_2)
             optimizer.build(self.model.trained)
             if learns:
                 self.model.learned.step = optimizer.iterations
@@ -264,7 +265,7 @@ class Trainer:
             self._fresh = optimizer_state.state(self.model.optimizer)
             self._same_masks = SameMasks(strategy, self.network)
         self._fresh_feed = {name: variable.numpy() for name, variable in feed.state.items()}
-        self._evaluators = feed.evaluators(self.network)
+        self._evaluators, self._final_evaluators = feed.evaluators(self.network), feed.final_evaluators(self.network)
 
     def state(self, updates=None):
         """All variables that training changes, in a fixed order; masks are among them where there are `updates`."""
@@ -274,9 +275,17 @@ class Trainer:
         return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
                 *self.model.mean_loss.variables, *masks, *scores, *self.feed.state.values(), *count]
 
-    def evaluate(self, splits=('validation', 'test')):
-        """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}."""
-        return {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
+    def evaluate(self, splits=('validation', 'test'), ends=False):
+        """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}.
+
+        Args:
+          splits: names of splits.
+          ends: bool, whether training ends here, so that `Measure.ends` is measured, too.
+        """
+        found = {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
+        finals = self._final_evaluators if ends else {}
+        return found | {f'{name}_{measure}': value for name in splits if name in finals
+                        for measure, value in finals[name]().items()}
 
     def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None,
               updates=None, learning=None):
@@ -360,7 +369,7 @@ class Trainer:
             raise interruption
         with self.strategy.scope():
             rewind(self.network, ticket)
-            row = {'step': ticket.step, 'train_loss': math.nan, **self.evaluate()}
+            row = {'step': ticket.step, 'train_loss': math.nan, **self.evaluate(ends=True)}
         return Trained(wrapper.get_weights(self.network), [row], not math.isfinite(row['validation_loss']), ticket.mask)
 
     def _boundaries(self, start, end, others):
