@@ -107,7 +107,8 @@ class PairFeed(Feed):
         return element
 
     def evaluators(self, network):
-        return {name: BatchEvaluator(network, self._evaluation(name), self._judge, self._settings.jit)
+        signature = dict.fromkeys(('source', 'target'), tf.TensorSpec([None, None], tf.int32))
+        return {name: BatchEvaluator(network, self._evaluation(name), self._judge, self._settings.jit, signature)
                 for name in ('validation', 'test')}
 
     def final_evaluators(self, network):

@@ -24,11 +24,20 @@ def cross_entropy(logits, target, smoothing=0.0):
     Returns:
       float32 scalar, in nats.
     """
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
-    if smoothing:
-        spread = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
-        losses = (1 - smoothing) * losses + smoothing * spread
-    return tf.reduce_sum(tf.where(target != PADDING, losses, 0.0))
+    @tf.custom_gradient
+    def losses(logits):
+        chances = tf.nn.log_softmax(logits)
+        said = tf.gather(chances, target, batch_dims=2)
+        spread = tf.reduce_mean(chances, -1) if smoothing else 0.0
+
+        def gradient(upstream):
+            # TensorFlow's own takes three times as long, for so large an output.
+            wanted = (1 - smoothing) * tf.one_hot(target, logits.shape[-1]) + smoothing / logits.shape[-1]
+            return upstream[..., None] * (tf.nn.softmax(logits) - wanted)
+
+        return -(1 - smoothing) * said - smoothing * spread, gradient
+
+    return tf.reduce_sum(tf.where(target != PADDING, losses(logits), 0.0))
 
 
 def tokens(target):
