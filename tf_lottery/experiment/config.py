@@ -48,6 +48,8 @@ def defaults():
     config.training.epsilon = 1e-7
     # Read by 'adam': how long it remembers the squares of gradients.
     config.training.beta_2 = 0.999
+    # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
+    config.training.epsilon_outside = False
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
@@ -299,6 +301,7 @@ VALUES = {
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
     'training.beta_2': _DECAY,
+    'training.epsilon_outside': values.switch,
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,

@@ -58,7 +58,8 @@ class Experiment:
         optimizer = protocol.task.optimizer if training.optimizer == 'own' else training.optimizer
         self._settings = settings = Settings(
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
-            momentum=training.momentum, rho=training.rho, epsilon=training.epsilon, beta_2=training.beta_2,
+            momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
+            epsilon_outside=training.epsilon_outside, beta_2=training.beta_2,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
         feed = protocol.task.feed(settings, strategy, data_dir)

@@ -3,10 +3,10 @@
 # The names that `optimizers.build` and `learning_rates.build` know, each with those keys of config.training that not
 # all of them read; here, so that a config is checked without TensorFlow.
 OPTIMIZERS = {
-    'adam': ('epsilon', 'beta_2'),
+    'adam': ('epsilon', 'epsilon_outside', 'beta_2'),
     'sgd': (),
     'momentum': ('momentum',),
-    'rmsprop': ('momentum', 'rho', 'epsilon'),
+    'rmsprop': ('momentum', 'rho', 'epsilon', 'epsilon_outside'),
 }
 SCHEDULES = {
     'constant': (),
