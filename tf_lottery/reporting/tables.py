@@ -47,19 +47,24 @@ def tables(frame, samples, lines, built):
             ('rewound to', 'weights (%)', 'data order, L2', 'pruning, L2', 'data order, degrees', 'pruning, degrees',
              lead.axis(f'{lead.title} of the full network'), lead.axis(lead.title)),
             [_stability_row(row, lead) for row in rows]))
-    rows, walked = connectivity.table(frame, lines).to_dict('records'), results.judged_by(frame).on_the_way
+    rows = connectivity.table(frame, lines).to_dict('records')
     if rows:
-        points = f', in {walked.points}' if walked.points else ''
-        made.append(Table(
-            'Linear mode connectivity',
-            f'How much higher the {walked.error_title} is on the line between two copies than at them{points}: mean and '
-            f'range. {_meanings(walked)}Batch-norm statistics are those of {lines["examples"].iloc[0]:,} training '
-            'examples, computed anew at every place on the line.',
-            ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
-             walked.axis(walked.title), *connectivity.verdicts(walked)), [_connectivity_row(row, walked) for row in rows]))
+        made.append(_connectivity(rows, lines, results.judged_by(frame).on_the_way))
     if len(built):
         made.append(_construction(built, lead))
     return made
+
+
+def _connectivity(rows, lines, measure):
+    points = f', in {measure.points}' if measure.points else ''
+    return Table(
+        'Linear mode connectivity',
+        f'How much higher the {measure.error_title} is on the line between two copies than at them{points}: mean and '
+        f'range. {_meanings(measure)}Batch-norm statistics are those of {lines["examples"].iloc[0]:,} training '
+        'examples, computed anew at every place on the line.',
+        ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
+         measure.axis(measure.title), *connectivity.verdicts(measure)),
+        [_connectivity_row(row, measure) for row in rows])
 
 
 def _meanings(measure):

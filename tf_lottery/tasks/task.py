@@ -77,14 +77,17 @@ class Signature:
       answers: function from the outputs of the network, {output: array [n, ...]}, to {name: array}: what the signature
         has to return.
       inputs: {argument: array [n, ...]}, what the network takes of `examples`; None for the inputs of Serving.
+      in_memory: function from the network to what `answers` returns, of a signature that runs the network many times;
+        then `answers` and `inputs` are not read.
       largest: {name: name of an answer of [n, classes]}, what the signature returns beside the answers: the place of
         the largest element of each.
     """
 
     serve: Callable
     examples: Mapping
-    answers: Callable
+    answers: Callable | None = None
     inputs: Mapping | None = None
+    in_memory: Callable | None = None
     largest: Mapping = dataclasses.field(default_factory=dict)
 
 
@@ -124,6 +127,7 @@ class Serving:
       described: {'input': str, 'output': str}, what goes in and comes out of 'serving_default', and whatever else
         ticket.json is to say of the signatures; {} to describe the tensors of the network.
       words: Words.
+      files: {name: bytes}, what else stands in the folder of an export, for whoever calls a signature.
     """
 
     inputs: Mapping
@@ -133,6 +137,7 @@ class Serving:
     signatures: Mapping = dataclasses.field(default_factory=dict)
     described: Mapping = dataclasses.field(default_factory=dict)
     words: Words = Words()
+    files: Mapping = dataclasses.field(default_factory=dict)
 
 
 class Task(abc.ABC):

@@ -54,7 +54,7 @@ class Line:
 
         Returns:
           dict of lists of float with a value per point: `position` (0 is `first`, 1 is `second`), `train_error` and
-          `test_error` (`Measure.error` of the task's leading measure).
+          `test_error` (`Measure.error` of the task's `Measures.on_the_way`).
 
         Source: 1912.05671, section 2.
         """
