@@ -10,6 +10,9 @@ from tf_lottery.errors import UsageError, in_one_line
 # The numbers of what is no text; attention.PADDING is the first.
 PADDING, BEGIN, END, UNKNOWN = range(4)
 
+# The file that a model is kept in, in the folder of an experiment and in that of an export.
+SUBWORDS = 'subwords.model'
+
 # Sentences that are learned from, at most: of more, these many at random, always the same.
 _SENTENCES = 1_000_000
 

@@ -80,6 +80,8 @@ class Experiment:
         if protocol.derivatives:
             self.derivatives.require(protocol.derivatives)
         self._construction = Construction(protocol.task, data_dir) if config.construction.widths else None
+        if self._writes:
+            runs.keep_files(workdir, feed.files)
 
     @functools.cached_property
     def derivatives(self):

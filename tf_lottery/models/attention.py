@@ -68,7 +68,8 @@ class NotPadding(tf_keras.layers.Layer):
     """Which places of sentences, int32 [n, length], hold a sub-word: bool [n, 1, 1, length]."""
 
     def call(self, inputs):
-        return (inputs != PADDING)[:, None, None, :]
+        # TFLite makes no new axes of truths by slicing.
+        return tf.expand_dims(tf.expand_dims(inputs != PADDING, 1), 1)
 
 
 @tf_keras.utils.register_keras_serializable('tf_lottery')
@@ -77,7 +78,7 @@ class NotLater(tf_keras.layers.Layer):
 
     def call(self, inputs):
         place = tf.range(tf.shape(inputs)[1])
-        return (place[None, :] <= place[:, None])[None, None]
+        return tf.expand_dims(tf.expand_dims(place[None, :] <= place[:, None], 0), 0)
 
 
 @tf_keras.utils.register_keras_serializable('tf_lottery')

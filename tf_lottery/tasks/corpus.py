@@ -1,7 +1,6 @@
 """The text that a translator is trained on, in sub-words."""
 
 import functools
-import hashlib
 
 from tf_lottery.data import subwords, text_pairs
 
@@ -29,11 +28,6 @@ class Corpus:
         """bytes, SentencePiece's model."""
         source, target = self.text['train']
         return subwords.learn([*source, *target], self._size)
-
-    @property
-    def digest(self):
-        """str, the SHA-256 of `model`, in hexadecimals."""
-        return hashlib.sha256(self.model).hexdigest()
 
     @functools.cached_property
     def subwords(self):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery.data import buckets
+from tf_lottery.data.subwords import SUBWORDS
 from tf_lottery.errors import UsageError
 from tf_lottery.steps import per_epoch
 from tf_lottery.training.evaluation import BatchEvaluator
@@ -51,7 +52,7 @@ class PairFeed(Feed):
         self.buckets = buckets.Buckets(*self._encoded['train'], settings.batch_size, self.steps_per_epoch,
                                        translation.buckets)
         self._settings, self._strategy, self._judge, self._final = settings, strategy, judge, final
-        self._shapes, self._digest = translation.buckets, corpus.digest
+        self._shapes, self.files = translation.buckets, {SUBWORDS: corpus.model}
         self._replicas = strategy.num_replicas_in_sync
         if self.buckets.unit % self._replicas:
             raise UsageError(f'training.batch_size is {settings.batch_size}, whose sixteenth does not divide among '
@@ -131,7 +132,7 @@ class PairFeed(Feed):
         return {name: buckets.pad(rows, max(map(len, rows))) for name, rows in chosen.items()}
 
     def fingerprint(self):
-        return [self._digest, *(zlib.crc32(b''.join(sentence.tobytes() for sentence in sentences))
+        return [zlib.crc32(self.files[SUBWORDS]), *(zlib.crc32(b''.join(sentence.tobytes() for sentence in sentences))
                                 for pairs in self._encoded.values() for sentences in pairs)]
 
     def explained(self, seeds, step):

@@ -5,12 +5,9 @@ import functools
 import tensorflow as tf
 
 from tf_lottery.data import buckets
-from tf_lottery.data.subwords import BEGIN
+from tf_lottery.data.subwords import BEGIN, SUBWORDS
 from tf_lottery.models import decoding
 from tf_lottery.tasks.task import CALIBRATION, Serving, Signature, Words
-
-# The file of SentencePiece's model in the folder of an export, and in that of an experiment.
-SUBWORDS = 'subwords.model'
 
 # Test pairs that the network itself is verified on, whose outputs are as wide as the vocabulary.
 _SERVED = 100
