@@ -40,7 +40,8 @@ def shapes(form, source, target):
       source, target: int, the sub-words of a sentence, on average.
 
     Returns:
-      dict {name of the variable: (one of models.GROUPS, shape, places)}, in the order of the layers.
+      dict {name of the variable: (one of models.GROUPS, shape, places)}, the encoder's layers first; a kernel is
+      multiplied once per place, other variables count none.
     """
     width = form.width
     # The numbers of sub-words choose rows; as the output layer it is multiplied by each place of the target.
@@ -48,10 +49,10 @@ def shapes(form, source, target):
 
     def dense(name, inputs, units, places):
         found[f'{name}/kernel'] = 'dense', (inputs, units), places
-        found[f'{name}/bias'] = 'dense', (units,), places
+        found[f'{name}/bias'] = 'dense', (units,), 0
 
-    def norm(name, places):
-        found[f'{name}/gamma'] = found[f'{name}/beta'] = 'dense', (width,), places
+    def norm(name):
+        found[f'{name}/gamma'] = found[f'{name}/beta'] = 'dense', (width,), 0
 
     for coder, places in (('encoder', source), ('decoder', target)):
         for number in range(form.layers):
@@ -60,13 +61,13 @@ def shapes(form, source, target):
                 for product in _PRODUCTS:
                     of_source = kind == 'source' and product in ('key', 'value')
                     dense(f'{name}_{product}', width, width, source if of_source else places)
-                norm(f'{name}_norm', places)
+                norm(f'{name}_norm')
             name = f'{coder}_{number}_feed_forward'
             dense(f'{name}_inner', width, form.feed_forward, places)
             dense(f'{name}_outer', form.feed_forward, width, places)
-            norm(f'{name}_norm', places)
+            norm(f'{name}_norm')
         if form.norm == 'pre':
-            norm(f'{coder}_norm', places)
+            norm(f'{coder}_norm')
     return found
 
 

@@ -102,12 +102,12 @@ class TranslationTask(Task):
                         how=f'of {how} translations, {translator.signature()}')
         return Measures((score, LOSS))
 
-    def facts(self):
+    def facts(self, variables='kernels'):
         known = self._described
         shapes = transformer.shapes(self.form, *(
             round(_SUBWORDS * words) + 1 for words in (known.source_words, known.target_words)))
         weights = {name: Weight(*each) for name, each in shapes.items()
-                   if len(each[1]) > 1 and name.split('/')[0] not in self.skip}
+                   if (variables == 'all' or len(each[1]) > 1) and name.split('/')[0] not in self.skip}
         settings = self._settings
         return Facts(f'a transformer on {settings.data} {settings.source}-{settings.target}', weights, known.train,
                      known.validation, known.test,
