@@ -66,6 +66,8 @@ def defaults():
     # Over this length the rate rises from 0.
     config.training.warmup = '0it'
     config.training.evaluate_every = '100it'
+    # Training ends in the mean of the networks of so many last evaluations.
+    config.training.average = 1
     config.training.checkpoint_every = '5000it'
     # Optimizer steps per call into the compiled program, at most.
     config.training.block = 100
@@ -314,6 +316,7 @@ VALUES = {
     'training.final_learning_rate': _NOT_NEGATIVE,
     'training.warmup': _LENGTH,
     'training.evaluate_every': _LENGTH,
+    'training.average': values.whole(1, 1000),
     'training.checkpoint_every': _LENGTH,
     # The indices of a block's examples lie in memory at once.
     'training.block': values.whole(1, 100_000),

@@ -60,7 +60,7 @@ class Experiment:
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
             epsilon_outside=training.epsilon_outside, beta_2=training.beta_2,
-            weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
+            weight_decay=training.weight_decay, average=training.average, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
         feed = protocol.task.feed(settings, strategy, data_dir)
         if distribute.has_workers(strategy):
@@ -99,7 +99,7 @@ class Experiment:
         if rule not in self._learners:
             how = self.protocol.config[rule]
             settings = dataclasses.replace(
-                self._settings, optimizer='momentum', momentum=how.momentum, weight_decay=how.weight_decay,
+                self._settings, optimizer='momentum', average=1, momentum=how.momentum, weight_decay=how.weight_decay,
                 learning_rate=learning_rates.build(
                     how.schedule, how.learning_rate, self.protocol.score_warmup_steps[rule],
                     end_step=self.protocol.end_step))

@@ -13,7 +13,7 @@ from tf_lottery.pruning import constraint, optimizer_state, wrapper
 from tf_lottery.pruning.rewind import RewindCallback, rewind
 from tf_lottery.runtime.distribute import agree, stopping
 from tf_lottery.ticket import Mask
-from tf_lottery.training import optimizers
+from tf_lottery.training import averaging, optimizers
 from tf_lottery.training.agreement import SameMasks
 from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, MaskUpdates, Progress, SaveAndStop
 
@@ -39,6 +39,7 @@ class Settings:
       jit: bool, whether XLA compiles the training and evaluation steps.
       weight_decay: float, L2 on kernels and embeddings: weight_decay * w is added to the gradient of the loss before
         the optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
+      average: int, the last evaluations whose networks are averaged where training ends; 1 for the last one alone.
     """
 
     batch_size: int
@@ -54,6 +55,7 @@ class Settings:
     epsilon_outside: bool = False
     beta_2: float = 0.999
     weight_decay: float = 0.0
+    average: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,6 +269,7 @@ class Trainer:
             # Mixed float16 has put a loss scale around it.
             self._fresh = optimizer_state.state(self.model.optimizer)
             self._same_masks = SameMasks(strategy, self.network)
+        self._sums = averaging.sums_of(self.network) if settings.average > 1 else []
         self._fresh_feed = {name: variable.numpy() for name, variable in feed.state.items()}
         self._evaluators, self._final_evaluators = feed.evaluators(self.network), feed.final_evaluators(self.network)
 
@@ -276,7 +279,8 @@ class Trainer:
         scores = self.model.trained if self.model.learned else []
         count = [] if self.feed.count is None else [self.feed.count]
         return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
-                *self.model.mean_loss.variables, *masks, *scores, *self.feed.state.values(), *count]
+                *self.model.mean_loss.variables, *masks, *scores, *self.feed.state.values(), *count,
+                *self._sums]
 
     def evaluate(self, splits=('validation', 'test'), ends=False):
         """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}.
@@ -335,11 +339,16 @@ class Trainer:
                 for variable in self.model.mean_loss.variables:
                     variable.assign(tf.zeros_like(variable))
                 self._begin_feed(ticket)
+                for total in self._sums:
+                    total.assign(tf.zeros(total.shape))
             evaluation = Evaluation(self, rows, end)
+            average = averaging.Average(
+                self.network, averaging.points(end, self.settings.evaluate_every, self.settings.average), self._sums)
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self._fresh, self.model.trained)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
                 self._same_masks,
+                *([average] if self._sums else []),
                 evaluation,
                 *([Keep(keep_at, keep, self.feed.state)] if keep_at else []),
                 *([MaskUpdates(self, updates, self._same_masks)] if updates else []),
