@@ -139,6 +139,15 @@ def without_label(name, label, split):
 _DEFAULT = '~/tensorflow_datasets'
 
 
+def root(data_dir=None):
+    """The folder of all data sets: `data_dir`, or `TFDS_DATA_DIR`, or TFDS's default.
+
+    Raises:
+      UsageError: it was chosen and does not exist.
+    """
+    return _root(data_dir) or os.path.expanduser(_DEFAULT)
+
+
 def _root(data_dir):
     """The folder of all data sets, or None for TFDS's default, which need not exist."""
     data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')

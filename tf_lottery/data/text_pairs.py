@@ -64,7 +64,7 @@ def load(name, languages, data_dir=None):
       name: 'wmt14', or a folder below `data_dir` that holds `train`, `val` and `test`, each in two text files that end
         in the languages, such as train.de and train.en: a sentence a line, UTF-8, as it is written.
       languages: (str, str), source and target.
-      data_dir: the folder of data sets, TFDS's own for 'wmt14'.
+      data_dir: the folder of data sets; None for `TFDS_DATA_DIR`, else TFDS's default folder.
 
     Returns:
       {'train', 'validation' and 'test': (source, target)}, each a list of str.
@@ -75,10 +75,7 @@ def load(name, languages, data_dir=None):
     """
     if name in _OF_TFDS:
         return _of_tfds(name, languages, data_dir)
-    if data_dir is None:
-        raise UsageError(f'translation.data is {shown(name)}, a folder of text files: say with --data_dir which folder '
-                         'it is in.')
-    folder = storage.join(data_dir, name)
+    folder = storage.join(catalogue.root(data_dir), name)
     return {split: _read(folder, split, languages) for split in _FILES}
 
 
@@ -88,7 +85,7 @@ def _read(folder, split, languages):
     for found, language in zip(names, languages, strict=True):
         if found is None:
             raise UsageError(f'{folder} has no {_FILES[split][0]}.{language}, the sentences of the {split} split: put '
-                             f'them there, one a line, or give --config.translation.source, target or data.')
+                             'them there, one a line, or say with --data_dir which folder it is in.')
     source, target = (storage.read_text(storage.join(folder, name)).removesuffix('\n').split('\n') for name in names)
     if len(source) != len(target):
         raise UsageError(f'{names[0]} in {folder} has {len(source)} lines and {names[1]} {len(target)}: let line after '

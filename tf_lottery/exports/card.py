@@ -48,7 +48,10 @@ def _measured(about, words, measure):
     if f'test_{measure.name}' in about:
         those = f'the {about["test"]:,}' if about['examples'] == about['test'] else (
             f'the first {about["examples"]:,} of the {about["test"]:,}')
-        said.append(f'On {those} test {words.examples}: {_shown(measure, about[f"test_{measure.name}"])}.')
+        those = f'On {those} test {words.examples}'
+        if 'measured_by' in about:
+            those = f'By `{about["measured_by"]}`, on the whole test set'
+        said.append(f'{those}: {_shown(measure, about[f"test_{measure.name}"])}.')
     if spread:
         several = 's' if about['replicates'] != 1 else ''
         branch = about['branch']

@@ -75,20 +75,23 @@ class Signature:
       serve: function from a network to a tf.function that has an input signature and returns {name: tensor}.
       examples: {argument: array [n, ...]} that it is verified on.
       answers: function from the outputs of the network, {output: array [n, ...]}, to {name: array}: what the signature
-        has to return.
+        has to return; None where `alone` says so.
       inputs: {argument: array [n, ...]}, what the network takes of `examples`; None for the inputs of Serving.
-      in_memory: function from the network to what `answers` returns, of a signature that runs the network many times;
-        then `answers` and `inputs` are not read.
       largest: {name: name of an answer of [n, classes]}, what the signature returns beside the answers: the place of
         the largest element of each.
+      alone: function from the network in memory to {name: array}: what the signature has to return, where that is no
+        function of the network's outputs.
+      score: function from what the signature has to return to a float, the leading measure on the test set; None where
+        the signature does not tell it.
     """
 
     serve: Callable
     examples: Mapping
     answers: Callable | None = None
     inputs: Mapping | None = None
-    in_memory: Callable | None = None
     largest: Mapping = dataclasses.field(default_factory=dict)
+    alone: Callable | None = None
+    score: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True)

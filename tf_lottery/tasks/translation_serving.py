@@ -8,6 +8,7 @@ from tf_lottery.data import buckets
 from tf_lottery.data.subwords import BEGIN, SUBWORDS
 from tf_lottery.models import decoding
 from tf_lottery.tasks.task import CALIBRATION, Serving, Signature, Words
+from tf_lottery.tasks.translator import bleu
 
 # Test pairs that the network itself is verified on, whose outputs are as wide as the vocabulary.
 _SERVED = 100
@@ -32,7 +33,8 @@ def serving(form, corpus, settings):
     how = 'greedily' if settings.beam == 1 else f'by a beam of {settings.beam}'
     default = Signature(
         functools.partial(_serve, form, settings.beam), {'source': _padded(source)},
-        in_memory=functools.partial(_translated, form, settings.beam, _padded(source)))
+        alone=functools.partial(_translated, form, settings.beam, _padded(source)),
+        score=lambda said: bleu(corpus.subwords.decode(said['translation']), corpus.text['test'][1]))
     return Serving(
         _inputs(source[:_SERVED], target[:_SERVED]), _inputs(*train), signatures={'serving_default': default},
         described={'input': 'source: int32 [n, any], sub-words that end in 2 and then in 0',
