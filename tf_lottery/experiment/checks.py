@@ -33,6 +33,7 @@ def check(protocol, default):
     _construction(protocol)
     _transfer(protocol, default)
     _steps(protocol)
+    _average(protocol)
     _rates(protocol)
     _structure(protocol)
 
@@ -179,6 +180,15 @@ def _steps(protocol):
         if end / length > _PIECES:
             raise UsageError(f'training.{key} is {training[key]!r}, which makes more than {_PIECES:,} pieces of '
                              f'{end:,} steps: give {math.ceil(end / _PIECES)} or more steps.')
+
+
+def _average(protocol):
+    """Refuses a mean of networks from before the rewinding step, which no ticket passes."""
+    count, every, start = protocol.config.training.average, protocol.evaluate_every, protocol.rewind_steps[-1]
+    passed = len(range(every * (start // every + 1), protocol.end_step, every)) + 1
+    if count > passed:
+        raise UsageError(f'training.average is {count}, and there are {passed} evaluations after step {start}, where '
+                         'tickets start: give as many or fewer, or a shorter training.evaluate_every.')
 
 
 def _rates(protocol):

@@ -46,6 +46,8 @@ def defaults():
     config.training.momentum = 0.9
     config.training.rho = 0.9
     config.training.epsilon = 1e-7
+    # Read by 'adam': how long it remembers the squares of gradients.
+    config.training.beta_2 = 0.999
     # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
     config.training.epsilon_outside = False
     # The norm of all gradients together to which longer ones are shortened; None is none.
@@ -66,6 +68,8 @@ def defaults():
     # Over this length the rate rises from 0.
     config.training.warmup = '0it'
     config.training.evaluate_every = '100it'
+    # Training ends in the mean of the networks of so many last evaluations.
+    config.training.average = 1
     config.training.checkpoint_every = '5000it'
     # Optimizer steps per call into the compiled program, at most.
     config.training.block = 100
@@ -325,6 +329,7 @@ VALUES = {
     'training.momentum': _DECAY,
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
+    'training.beta_2': _DECAY,
     'training.epsilon_outside': values.switch,
     'training.clip_norm': values.optional(_POSITIVE),
     'training.weight_decay': _NOT_NEGATIVE,
@@ -337,6 +342,7 @@ VALUES = {
     'training.final_learning_rate': _NOT_NEGATIVE,
     'training.warmup': _LENGTH,
     'training.evaluate_every': _LENGTH,
+    'training.average': values.whole(1, 1000),
     'training.checkpoint_every': _LENGTH,
     # The indices of a block's examples lie in memory at once.
     'training.block': values.whole(1, 100_000),

@@ -309,6 +309,8 @@ def _write(subject, folder, about, options):
         with storage.one_sentence('write', folder):
             storage.write_json(str(made / METADATA), about)
             storage.write_text(str(made / 'README.md'), card.write(about, subject.serving.words, subject.measure))
+            for name, content in subject.serving.files.items():
+                (made / name).write_bytes(content)
             storage.write_text(str(made / CHECKSUMS), ''.join(
                 f'{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(made)}\n'
                 for file in sorted(made.rglob('*')) if file.is_file()))

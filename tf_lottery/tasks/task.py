@@ -136,6 +136,7 @@ class Serving:
       described: {'input': str, 'output': str}, what goes in and comes out of 'serving_default', and whatever else
         ticket.json is to say of the signatures; {} to describe the tensors of the network.
       words: Words.
+      files: {name: bytes}, what else stands in the folder of an export, for whoever calls a signature.
     """
 
     inputs: Mapping
@@ -145,6 +146,7 @@ class Serving:
     signatures: Mapping = dataclasses.field(default_factory=dict)
     described: Mapping = dataclasses.field(default_factory=dict)
     words: Words = Words()
+    files: Mapping = dataclasses.field(default_factory=dict)
 
 
 class Task(abc.ABC):

@@ -24,10 +24,16 @@ class Feed:
       state: {name: variable}, what training changes beside the network, such as a state that is carried from one step
         to the next: checkpoints and rewinding points hold it. Each has `numpy()`, `shape` and `assign(array)`, as a
         tf.Variable or `carried.Carried`; what it holds when the feed is made is where step 0 starts.
+      files: {name: bytes}, what was made of the data before training, such as a vocabulary: an experiment keeps it.
       count: int64 tf.Variable of the steps that were taken; None where a step is one of the optimizer's.
     """
 
-    state, count = types.MappingProxyType({}), None
+    state, files, count = types.MappingProxyType({}), types.MappingProxyType({}), None
+
+    def final_evaluators(self, network):
+        """As `evaluators`, of the measures that are known at the end of training only (`Measure.ends`)."""
+        del network
+        return {}
 
 
 def drawn_steps(seeds, boundaries, examples, settings, strategy, draw):

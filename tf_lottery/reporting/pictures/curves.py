@@ -22,7 +22,7 @@ def draw(frame, summary):
     if len(trained):
         levels = ', '.join(map(str, pictures.spread(trained['level'], _LEVELS)))
         measures = results.judged_by(frame)
-        for measure in measures.each:
+        for measure in (each for each in measures.each if not each.ends):
             name = '' if measure is measures.lead else f'_{measure.name}'
             yield pictures.Picture(
                 f'learning_curves{name}', learning_curves(trained, measure),
