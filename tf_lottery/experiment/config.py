@@ -34,7 +34,8 @@ def defaults():
     """Returns a config with every key and its default; experiments in configs/ change what differs."""
     config = config_dict.ConfigDict()
     config.name = 'lottery'
-    # A task of one's own, as 'rainfall.py:task' or 'package.module:task'; None is image classification.
+    # A kind of task of tasks/__init__.py, or one's own as 'rainfall.py:task' or 'package.module:task'; None is image
+    # classification.
     config.task = config_dict.placeholder(str)
 
     config.training = config_dict.ConfigDict()
@@ -288,7 +289,7 @@ _GROUP_FRACTION = values.optional(values.number(
 VALUES = {
     **tasks.VALUES,
     'name': values.text('give the experiment a name, in one line'),
-    'task': values.optional(values.text('give FILE.py:NAME or PACKAGE.MODULE:NAME')),
+    'task': values.optional(values.text('give a kind of task, or FILE.py:NAME or PACKAGE.MODULE:NAME')),
     'training.length': _LENGTH,
     'training.batch_size': values.whole(1),
     'training.optimizer': values.one_of(_OPTIMIZERS),
@@ -416,8 +417,7 @@ def check(config, data_dir=None, task=None):
         raise UsageError(f'export.forms is empty: choose some of {", ".join(FORMS)}.')
     if config.connectivity.points == 1:
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
-    if config.task is not None:
-        tasks.require_unread(config)
+    tasks.require_unread(config)
     task = task or tasks.find(config, data_dir)
     facts = task.facts()
     if training.optimizer == 'own':

@@ -4,7 +4,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from tf_lottery import data, models, values
-from tf_lottery.errors import UsageError, shown
+from tf_lottery.errors import UsageError
 from tf_lottery.tasks.measure import CLASSIFICATION
 from tf_lottery.tasks.task import Facts, Task, Weight
 
@@ -50,6 +50,8 @@ _ALPHA = values.number(lambda alpha: alpha == 0 or alpha >= 0.05, 'give its alph
 _NAME = values.text('give a name')
 _ANY_COUNT = values.optional(values.whole(1))
 
+ABOUT, READS = 'image classification', ()
+
 # What each of the keys may hold, alone.
 VALUES = {
     'data.name': _NAME,
@@ -71,21 +73,6 @@ VALUES = {
         lambda share: 0 <= share < 1, "give a share below 1 (0.1 in Inception-v3's paper), 0 or more"),
     'training.precision': values.one_of(PRECISIONS),
 }
-
-
-def require_unread(config):
-    """Refuses keys of this task that are not at their defaults in the config of another one.
-
-    Raises:
-      UsageError.
-    """
-    default = config_dict.ConfigDict({'training': {}})
-    add_defaults(default)
-    for key in VALUES:
-        section, name = key.split('.')
-        if config[section][name] != default[section][name]:
-            raise UsageError(f'{key} is {shown(config[section][name])}, which is for image classification: leave it '
-                             f'out, or leave out task={shown(config.task)}.')
 
 
 class ImageTask(Task):
@@ -200,6 +187,11 @@ class ImageTask(Task):
         from tf_lottery.tasks import image_serving
 
         return image_serving.serving(self._source, self._name, self.dataset, self._validation, data_dir)
+
+
+def task(config, data_dir=None):
+    """Returns the ImageTask of a config."""
+    return ImageTask(config, data_dir)
 
 
 def examples(split):
