@@ -1,1 +1,53 @@
-"""Environments that are acted in: pure functions where a step is a few formulas, else Gymnasium's own."""
+"""Environments that are acted in, and what is known of each without making it.
+
+An environment is a file of this folder with its formulas, or one of Gymnasium's, and a line here.
+"""
+
+import dataclasses
+import difflib
+import importlib
+
+from tf_lottery.errors import UsageError, shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What is known of an environment.
+
+    Attributes:
+      observation: tuple of int, the shape of what is seen, float32.
+      actions: int, the number of actions, one of which is taken at each step.
+      limit: int, the step after which a game is cut.
+      formulas: str, the file of this folder that has its formulas; None: Gymnasium steps it.
+    """
+
+    observation: tuple
+    actions: int
+    limit: int
+    formulas: str | None = None
+
+    @property
+    def module(self):
+        """The module of its formulas."""
+        return importlib.import_module(f'{__name__}.{self.formulas}')
+
+
+# By Gymnasium's names and with its limits.
+ENVIRONMENTS = {
+    'CartPole-v0': Description((4,), 2, 200, 'cartpole'),
+    'CartPole-v1': Description((4,), 2, 500, 'cartpole'),
+    'Acrobot-v1': Description((6,), 3, 500, 'acrobot'),
+}
+
+
+def describe(name):
+    """Returns the Description of an environment.
+
+    Raises:
+      UsageError: there is none of that name.
+    """
+    if name not in ENVIRONMENTS:
+        near = difflib.get_close_matches(name, ENVIRONMENTS, 1, cutoff=0.4)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise UsageError(f'unknown environment {shown(name)}: choose one of {", ".join(ENVIRONMENTS)}.{hint}')
+    return ENVIRONMENTS[name]
