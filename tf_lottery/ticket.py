@@ -122,12 +122,15 @@ class Ticket:
       frozen: mapping from the name of each weight in `mask` to an array of its shape, whose values pruned weights keep
         for ever (1905.01067, section 4: "mask-0 actions"); what it has where `mask` keeps a weight is not read. None:
         pruned weights are zero.
+      state: mapping from name to array, what else training goes on from at `step`, such as the state that a recurrent
+        network carries through a text; None: what it begins with.
     """
 
     mask: Mask
     weights: Mapping
     step: int = 0
     frozen: Mapping | None = None
+    state: Mapping | None = None
 
     @property
     def start(self):
@@ -141,7 +144,7 @@ class Ticket:
           *context: values that JSON holds.
         """
         digest = hashlib.sha256(json.dumps([self.step, *context], sort_keys=True).encode())
-        for kind, arrays in (('mask', self.mask), ('start', self.start)):
+        for kind, arrays in (('mask', self.mask), ('start', self.start), ('state', self.state or {})):
             for name in sorted(arrays):
                 array = np.ascontiguousarray(arrays[name])
                 digest.update(f'{kind} {name} {array.dtype} {array.shape}'.encode())

@@ -45,6 +45,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.updates import Regrowth
 from tf_lottery.ticket import Ticket
+from tf_lottery.training.carried import Carried
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.learning_rates import LearningRate
@@ -90,6 +91,17 @@ regrowth = Regrowth((8, 20), tuple(dense), 0.4, 25)
 grown = growing.train(ticket, Seeds(0, 1, 2), 30, updates=regrowth)
 assert grown.mask != ticket.mask and grown.mask.kept == ticket.mask.kept
 storage.write_arrays(folder / f'grown_{task}.npz', grown.mask.to_arrays())
+
+# What rows of the batch carry is each replica's own.
+given = np.float32([[row, 0] for row in range(12)])
+carried = Carried(strategy, given)
+assert np.array_equal(carried.numpy(), given)
+strategy.run(lambda: carried.write(carried.read() + [[0, tf.cast(
+    tf.distribute.get_replica_context().replica_id_in_sync_group, tf.float32)]]))
+count = strategy.num_replicas_in_sync
+assert carried.numpy().tolist() == [[row, row * count // 12] for row in range(12)]
+carried.assign(given)
+assert np.array_equal(carried.numpy(), given)
 
 # What the first worker sees counts.
 assert distribute.from_chief(strategy, [5, True, -1] if distribute.is_chief() else [7, False, 0]) == [5, 1, -1]

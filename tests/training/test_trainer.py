@@ -326,7 +326,7 @@ def test_a_run_from_step_k_goes_on_with_the_data_and_the_rate_of_step_k(make, ra
     # Plain SGD has no memory but its weights: going on from W_k is the uninterrupted run.
     trainer = make(optimizer='sgd', learning_rate=rate)
     ticket, kept = half(trainer), []
-    whole = trainer.train(ticket, SEEDS, END, keep_at=[22], keep=lambda step, weights: kept.append(weights))
+    whole = trainer.train(ticket, SEEDS, END, keep_at=[22], keep=lambda step, weights, _: kept.append(weights))
     (weights,) = kept
     assert not same(weights, whole.weights)
     assert same(weights, trainer.train(ticket, SEEDS, 22).weights)
@@ -350,7 +350,7 @@ def test_weights_are_kept_at_the_very_start_too_and_again_after_a_kill(tmp_path,
     trainer = make()
     ticket, kept = half(trainer), []
 
-    def keep(step, weights):
+    def keep(step, weights, state):
         kept.append(weights)
 
     trainer.train(ticket, SEEDS, 10, keep_at=[0], keep=keep)
@@ -366,7 +366,7 @@ def test_weights_are_kept_at_the_very_start_too_and_again_after_a_kill(tmp_path,
 def test_keeping_weights_does_not_change_the_training(make):
     trainer = make()
     whole = trainer.train(half(trainer), SEEDS, END)
-    kept = trainer.train(half(trainer), SEEDS, END, keep_at=[17, 23], keep=lambda step, weights: None)
+    kept = trainer.train(half(trainer), SEEDS, END, keep_at=[17, 23], keep=lambda step, weights, state: None)
     assert same(whole.weights, kept.weights)
 
 

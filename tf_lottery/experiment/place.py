@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, REWINDING_STEP
 from tf_lottery.errors import CorruptFileError, EmptiedError, LeftOutError, MissingFileError
 from tf_lottery.experiment import runs
 from tf_lottery.pruning import allocation, wrapper
@@ -66,7 +66,8 @@ class At:
         if self._run.level == 0 and self._run.branch == 'ticket':
             return Ticket(self.dense(), self._initialised(), start)
         branch = BRANCHES[self._run.branch]
-        return Ticket(branch.mask(self), branch.weights(self), start, branch.frozen(self) if branch.frozen else None)
+        return Ticket(branch.mask(self), branch.weights(self), start, branch.frozen(self) if branch.frozen else None,
+                      self._rewound_state() if branch.step == REWINDING_STEP else None)
 
     def dense(self):
         """The mask of all weights."""
@@ -202,8 +203,15 @@ class At:
           LeftOutError: the dense network never got to step k.
           CorruptFileError, MissingFileError: the file is damaged or lost; the sentence says how to make it again.
         """
+        return self._at_rewinding_step(self._run.rewound_weights)
+
+    def _rewound_state(self):
+        """What the feed held at step k, of one that holds anything, else None; raises what `rewound` does."""
+        return self._at_rewinding_step(self._run.rewound_state) if self._experiment.trainer.feed.state else None
+
+    def _at_rewinding_step(self, name):
         try:
-            return self._read(self._run.rewound_weights)
+            return self._read(name)
         except MissingFileError:
             if self._dense_passed(runs.rewind_step(self._protocol, self._run)):
                 raise
@@ -227,10 +235,12 @@ class At:
         with made_again(path, self._experiment.path(self._dense)):
             return self._experiment.read(name)
 
-    def keep_rewinding_point(self, step, weights):
-        """Saves W_k; called by the dense network's training when it gets there."""
+    def keep_rewinding_point(self, step, weights, state):
+        """Saves W_k and what the feed held; called by the dense network's training when it gets there."""
         several = len(self._protocol.rewind_steps) > 1
         run = dataclasses.replace(self._run, rewind=step if several else None)
+        if state:
+            self._experiment.write(run.rewound_state, state)
         self._experiment.write(run.rewound_weights, weights)
 
     def _initialised(self):

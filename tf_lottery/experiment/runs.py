@@ -186,6 +186,12 @@ class Run:
         return storage.join(replicate_folder(self.replicate), 'rewind', name)
 
     @property
+    def rewound_state(self):
+        """The file of what the feed held at step k, if anything, below the experiment's folder."""
+        name = 'state.npz' if self.rewind is None else f'state_{self.rewind}.npz'
+        return storage.join(replicate_folder(self.replicate), 'rewind', name)
+
+    @property
     def start_weights(self):
         """The file of the weights that training starts from, below the experiment's folder; None of made ones."""
         if self == Run(self.replicate, 0, 'ticket') or BRANCHES[self.branch].weights is initial:

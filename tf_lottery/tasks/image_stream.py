@@ -10,9 +10,10 @@ from tf_lottery.errors import UsageError
 from tf_lottery.runtime import keras2, storage
 from tf_lottery.runtime.distribute import per_replica
 from tf_lottery.training.evaluation import StreamEvaluator
+from tf_lottery.training.feeds import Feed
 
 
-class StreamFeed:
+class StreamFeed(Feed):
     """Images of their files, read by each host its own; its methods are those of `feeds.MemoryFeed`.
 
     Args:

@@ -11,10 +11,13 @@ from tf_lottery.runtime.distribute import has_workers, stopping
 
 
 class _AtStep(tf_keras.callbacks.Callback):
-    """A callback that is told the optimizer step at the end of each block."""
+    """A callback that is told the step at the end of each block."""
 
     def on_train_batch_end(self, batch, logs=None):
-        self.at_step(int(self.model.optimizer.iterations.numpy()), logs or {})
+        self.at_step(self._step(), logs or {})
+
+    def _step(self):
+        return int(self.model.step.numpy())
 
     def at_step(self, step, logs):
         raise NotImplementedError
@@ -32,7 +35,7 @@ class Blocks(_AtStep):
         self._lengths = {start: end - start for start, end in itertools.pairwise(boundaries)}
 
     def on_train_begin(self, logs=None):
-        self.at_step(int(self.model.optimizer.iterations.numpy()), {})
+        self.at_step(self._step(), {})
 
     def at_step(self, step, logs):
         if step in self._lengths:
@@ -68,23 +71,25 @@ class Evaluation(_AtStep):
 
 
 class Keep(_AtStep):
-    """Hands over the weights at some steps: the rewinding points of the dense network.
+    """Hands over weights and the feed's state at some steps: the rewinding points of the dense network.
 
     Args:
       steps: the steps, int.
-      keep: function that takes a step and a mapping from name to array.
+      keep: function that takes a step and two mappings from name to array.
+      state: {name: variable}, of the feed.
     """
 
-    def __init__(self, steps, keep):
+    def __init__(self, steps, keep, state):
         super().__init__()
-        self._steps, self._keep = frozenset(steps), keep
+        self._steps, self._keep, self._state = frozenset(steps), keep, state
 
     def on_train_begin(self, logs=None):
-        self.at_step(int(self.model.optimizer.iterations.numpy()), {})
+        self.at_step(self._step(), {})
 
     def at_step(self, step, logs):
         if step in self._steps:
-            self._keep(step, wrapper.get_weights(self.model.network))
+            self._keep(step, wrapper.get_weights(self.model.network),
+                       {name: variable.numpy() for name, variable in self._state.items()})
 
 
 class MaskUpdates(_AtStep):
@@ -101,7 +106,7 @@ class MaskUpdates(_AtStep):
         self._trainer, self._updates, self._same_masks = trainer, updates, same_masks
 
     def on_train_begin(self, logs=None):
-        step = int(self.model.optimizer.iterations.numpy())
+        step = self._step()
         # A checkpoint is of after the update.
         self._keep_gradients(step)
         if step == 0 and 0 in self._updates.steps:

@@ -11,13 +11,14 @@ from tf_lottery.errors import UsageError
 from tf_lottery.runtime.distribute import per_replica
 from tf_lottery.steps import per_epoch
 from tf_lottery.training.evaluation import BatchEvaluator
+from tf_lottery.training.feeds import Feed
 from tf_lottery.training.order import quiet_options
 
 # Examples that are shuffled at a time, and that are evaluated at a time.
 _SHUFFLED, _BATCH = 10_000, 1000
 
 
-class DatasetFeed:
+class DatasetFeed(Feed):
     """Examples that are read anew in every epoch; its methods are those of `feeds.MemoryFeed`.
 
     The data set is read in its own order, in every epoch from its start, and shuffled by 10,000 examples at a time.

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import types
 import zlib
 
 import numpy as np
@@ -16,7 +17,20 @@ from tf_lottery.training.order import block_dataset, quiet_options, step_dataset
 _BATCH = 1000
 
 
-class MemoryFeed:
+class Feed:
+    """What training examples come from; those of several kinds are made by tasks.
+
+    Attributes:
+      state: {name: variable}, what training changes beside the network, such as a state that is carried from one step
+        to the next: checkpoints and rewinding points hold it. Each has `numpy()`, `shape` and `assign(array)`, as a
+        tf.Variable or `carried.Carried`; what it holds when the feed is made is where step 0 starts.
+      count: int64 tf.Variable of the steps that were taken; None where a step is one of the optimizer's.
+    """
+
+    state, count = types.MappingProxyType({}), None
+
+
+class MemoryFeed(Feed):
     """Examples that fit into memory, a copy on each device.
 
     Args:

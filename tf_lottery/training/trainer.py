@@ -109,6 +109,11 @@ class TrainingModel(tf_keras.Model):
         return [*self.learned.scores.values()] if self.learned else self.network.trainable_variables
 
     @property
+    def step(self):
+        """The variable that counts what the lengths of training are given in."""
+        return self.optimizer.iterations if self.feed.count is None else self.feed.count
+
+    @property
     def _decayed(self):
         """The ids of those that weight decay pulls at."""
         if self.learned:
@@ -258,14 +263,16 @@ class Trainer:
             # Mixed float16 has put a loss scale around it.
             self._fresh = optimizer_state.state(self.model.optimizer)
             self._same_masks = SameMasks(strategy, self.network)
+        self._fresh_feed = {name: variable.numpy() for name, variable in feed.state.items()}
         self._evaluators = feed.evaluators(self.network)
 
     def state(self, updates=None):
         """All variables that training changes, in a fixed order; masks are among them where there are `updates`."""
         masks = [mask for _, _, mask, _ in wrapper.prunable_variables(self.network).values()] if updates else []
         scores = self.model.trained if self.model.learned else []
+        count = [] if self.feed.count is None else [self.feed.count]
         return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
-                *self.model.mean_loss.variables, *masks, *scores]
+                *self.model.mean_loss.variables, *masks, *scores, *self.feed.state.values(), *count]
 
     def evaluate(self, splits=('validation', 'test')):
         """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}."""
@@ -280,7 +287,7 @@ class Trainer:
           seeds: Seeds; order and augmentation are functions of these and the step.
           end: int, the step to stop at.
           keep_at: the steps whose weights are wanted, each an int.
-          keep: function that takes such a step and the weights there.
+          keep: function that takes such a step, and the weights and the feed's state there.
           checkpoint: checkpoints.Checkpoint to resume from and to save to, or None.
           stop: function that returns an exception to raise once everything is saved, or None to go on; or None.
           progress: function that takes the step that each block ends at, or None.
@@ -315,13 +322,14 @@ class Trainer:
             if not saved:
                 for variable in self.model.mean_loss.variables:
                     variable.assign(tf.zeros_like(variable))
+                self._begin_feed(ticket)
             evaluation = Evaluation(self, rows, end)
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self._fresh, self.model.trained)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
                 self._same_masks,
                 evaluation,
-                *([Keep(keep_at, keep)] if keep_at else []),
+                *([Keep(keep_at, keep, self.feed.state)] if keep_at else []),
                 *([MaskUpdates(self, updates, self._same_masks)] if updates else []),
                 SaveAndStop(self, checkpoint, state, rows, stop, shift),
                 *([Progress(progress)] if progress else []),
@@ -331,12 +339,19 @@ class Trainer:
                 together = tf_keras.callbacks.CallbackList(callbacks, model=self.model)
                 # Keras would warn that evaluating takes longer than training, which is how it is meant.
                 together._check_timing = False
-                with self.feed.explained(seeds, lambda: int(self.model.optimizer.iterations.numpy()) + shift):
+                with self.feed.explained(seeds, lambda: int(self.model.step.numpy()) + shift):
                     self.model.fit(self.feed.training(seeds, boundaries, shift), epochs=1, verbose=0,
                                    callbacks=together, steps_per_epoch=None if self.feed.blocks else end - start)
         weights, mask = self.model.learned.result() if learning else (
             wrapper.get_weights(self.network), wrapper.get_mask(self.network) if updates else ticket.mask)
         return Trained(weights, rows, evaluation.diverged, mask)
+
+    def _begin_feed(self, ticket):
+        """Puts what the feed holds where a ticket starts."""
+        for name, variable in self.feed.state.items():
+            variable.assign((ticket.state or self._fresh_feed)[name])
+        if self.feed.count is not None:
+            self.feed.count.assign(ticket.step)
 
     def _untrained(self, ticket, stop):
         """What a ticket is worth as it starts: Trained, with one row, whose training loss is no number."""
