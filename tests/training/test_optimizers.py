@@ -208,9 +208,31 @@ def test_rmsprop_by_hand():
     assert steps(own, tf.Variable(np.ones(4, np.float32)), GRADIENTS) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize('momentum', [0.0, 0.5])
+def test_rmsprop_with_epsilon_outside_of_the_root_by_hand(momentum):
+    square, velocity, expected = np.zeros(4), np.zeros(4), np.ones(4)
+    for gradient in GRADIENTS:
+        square = 0.75 * square + 0.25 * gradient**2
+        velocity = momentum * velocity + 0.1 * gradient / (np.sqrt(square) + 0.5)
+        expected = expected - velocity
+    own = optimizers.build('rmsprop', 0.1, momentum=momentum, rho=0.75, epsilon=0.5, epsilon_outside=True)
+    assert steps(own, tf.Variable(np.ones(4, np.float32)), GRADIENTS) == pytest.approx(expected, rel=1e-5)
+
+
+def test_adam_with_epsilon_after_the_bias_correction_by_hand():
+    mean, square, expected = np.zeros(4), np.zeros(4), np.ones(4)
+    for step, gradient in enumerate(GRADIENTS, 1):
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        root = np.sqrt(square / (1 - 0.999**step))
+        expected = expected - 0.1 * mean / (1 - 0.9**step) / (root + 0.5)
+    own = optimizers.build('adam', 0.1, epsilon=0.5, epsilon_outside=True)
+    assert steps(own, tf.Variable(np.ones(4, np.float32)), GRADIENTS) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize('outside', [False, True])
 @pytest.mark.parametrize('name', OPTIMIZERS)
-def test_a_rewound_optimizer_trains_as_a_fresh_one(name):
-    own, fresh = (optimizers.build(name, 0.01) for _ in range(2))
+def test_a_rewound_optimizer_trains_as_a_fresh_one(name, outside):
+    own, fresh = (optimizers.build(name, 0.01, epsilon_outside=outside) for _ in range(2))
     variable = tf.Variable(np.full(4, 3, np.float32))
     steps(own, variable, GRADIENTS[::-1])
     variable.assign(np.ones(4))

@@ -46,6 +46,8 @@ def defaults():
     config.training.momentum = 0.9
     config.training.rho = 0.9
     config.training.epsilon = 1e-7
+    # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
+    config.training.epsilon_outside = False
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
@@ -296,6 +298,7 @@ VALUES = {
     'training.momentum': _DECAY,
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
+    'training.epsilon_outside': values.switch,
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,

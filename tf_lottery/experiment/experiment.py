@@ -59,6 +59,7 @@ class Experiment:
         self._settings = settings = Settings(
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
+            epsilon_outside=training.epsilon_outside,
             weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
         feed = protocol.task.feed(settings, strategy, data_dir)

@@ -3,10 +3,10 @@
 # The names that `optimizers.build` and `learning_rates.build` know, each with those keys of config.training that not
 # all of them read; here, so that a config is checked without TensorFlow.
 OPTIMIZERS = {
-    'adam': ('epsilon',),
+    'adam': ('epsilon', 'epsilon_outside'),
     'sgd': (),
     'momentum': ('momentum',),
-    'rmsprop': ('momentum', 'rho', 'epsilon'),
+    'rmsprop': ('momentum', 'rho', 'epsilon', 'epsilon_outside'),
 }
 SCHEDULES = {
     'constant': (),

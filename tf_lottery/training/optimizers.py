@@ -39,7 +39,26 @@ class Adam(tf_keras.optimizers.Adam):
         return {**super().get_config(), 'adaptive_epsilon': self.adaptive_epsilon}
 
 
-def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
+@tf_keras.utils.register_keras_serializable('tf_lottery')
+class RMSpropOutside(tf_keras.optimizers.RMSprop):
+    """RMSprop with epsilon outside of the root, as in PyTorch: w <- w - rate * g / (sqrt(s) + epsilon).
+
+    Keras's epsilon is inside, where 1e-8 would be 1e-4 here.
+    """
+
+    def update_step(self, gradient, variable):
+        gradient, number = tf.convert_to_tensor(gradient), self._index_dict[self._var_key(variable)]
+        square = self._velocities[number]
+        square.assign(self.rho * square + (1 - self.rho) * tf.square(gradient))
+        move = tf.cast(self.learning_rate, variable.dtype) * gradient / (tf.sqrt(square) + self.epsilon)
+        if self.momentum > 0:
+            momentum = self._momentums[number]
+            momentum.assign(self.momentum * momentum + move)
+            move = momentum
+        variable.assign_sub(move)
+
+
+def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7, epsilon_outside=False):
     """Builds an optimizer by name.
 
     'momentum' is v <- momentum * v - rate * g, w <- w + v. 'rmsprop' is TensorFlow's own form, with epsilon inside the
@@ -55,6 +74,8 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
       momentum: float, used by 'momentum' and 'rmsprop'.
       rho: float, used by 'rmsprop'.
       epsilon: float, used by 'adam' and 'rmsprop'.
+      epsilon_outside: bool, whether that is added where PyTorch adds it: by 'adam' after the bias correction of the
+        mean square's root (Keras's `adaptive_epsilon`), by 'rmsprop' outside of the root.
 
     Returns:
       A `tf_keras.optimizers.Optimizer` that is not itself compiled: the training step around it is.
@@ -65,12 +86,12 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7):
     if callable(name):
         return name()
     if name == 'adam':
-        return Adam(learning_rate, epsilon=epsilon, jit_compile=False)
+        return Adam(learning_rate, epsilon=epsilon, adaptive_epsilon=epsilon_outside, jit_compile=False)
     if name == 'sgd':
         return tf_keras.optimizers.SGD(learning_rate, jit_compile=False)
     if name == 'momentum':
         return tf_keras.optimizers.SGD(learning_rate, momentum=momentum, jit_compile=False)
     if name == 'rmsprop':
-        return tf_keras.optimizers.RMSprop(learning_rate, rho=rho, momentum=momentum, epsilon=epsilon,
-                                           jit_compile=False)
+        kind = RMSpropOutside if epsilon_outside else tf_keras.optimizers.RMSprop
+        return kind(learning_rate, rho=rho, momentum=momentum, epsilon=epsilon, jit_compile=False)
     raise UsageError(f'unknown optimizer {name!r}: choose one of {", ".join(OPTIMIZERS)}.')

@@ -33,7 +33,7 @@ class Settings:
 
     Attributes:
       batch_size: int, examples per step over all replicas.
-      optimizer, learning_rate, momentum, rho, epsilon: as in `optimizers.build`.
+      optimizer, learning_rate, momentum, rho, epsilon, epsilon_outside: as in `optimizers.build`.
       evaluate_every, checkpoint_every: int, steps.
       block: int, the steps that one call of the compiled program takes at most.
       jit: bool, whether XLA compiles the training and evaluation steps.
@@ -51,6 +51,7 @@ class Settings:
     jit: bool
     rho: float = 0.9
     epsilon: float = 1e-7
+    epsilon_outside: bool = False
     weight_decay: float = 0.0
 
 
@@ -245,7 +246,7 @@ class Trainer:
                                        DenseGradients(self.network) if dense_gradients else None,
                                        learns(self.network) if learns else None)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
-                                         settings.epsilon)
+                                         settings.epsilon, settings.epsilon_outside)
             optimizer.build(self.model.trained)
             if learns:
                 self.model.learned.step = optimizer.iterations
