@@ -57,7 +57,8 @@ class GamesFeed(Feed):
           tf.data.Dataset of dicts of `epoch` and `seed`, int32 scalars.
         """
         del shift
-        epochs = np.arange(boundaries[0] // self.steps_per_epoch, boundaries[-1] // self.steps_per_epoch, dtype=np.int32)
+        first, last = (boundary // self.steps_per_epoch for boundary in (boundaries[0], boundaries[-1]))
+        epochs = np.arange(first, last, dtype=np.int32)
         elements = {'epoch': epochs, 'seed': np.full_like(epochs, seeds.order)}
         return tf.data.Dataset.from_tensor_slices(elements).with_options(quiet_options(tf.data.Options()))
 
