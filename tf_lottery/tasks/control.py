@@ -95,7 +95,8 @@ class ControlTask(Task):
         return Facts(
             about=f'{self._how.algorithm} on {self._how.environment}',
             weights={name: Weight(*known) for name, known in shapes.items()}, train=0, validation=0,
-            test=2 * self._how.evaluation_games, compiles=True, games=self._how.games)
+            test=2 * self._how.evaluation_games, compiles=True,
+            compilable=self.environment.formulas is not None, games=self._how.games)
 
     def network(self, seed):
         return actor_critic.build(*self._network, seed)
@@ -114,14 +115,15 @@ class ControlTask(Task):
         if replicas > 1:
             raise UsageError(f'{self._how.environment} is played on one device, for an epoch is over when so many '
                              f'games are, and there are {replicas} replicas: leave --strategy out.')
-        how, games = self._how, self._games()
-        return GamesFeed(games, games, settings, how.environments, how.games, how.last, how.evaluation_games,
+        if settings.jit and not self.environment.formulas:
+            raise UsageError(f'{self._how.environment} is stepped by Gymnasium, which XLA cannot compile: leave --jit '
+                             'at auto or off.')
+        how = self._how
+        return GamesFeed(self._games(), self._games(), settings, how.environments, how.games, how.last, how.evaluation_games,
                          how.reward_scale)
 
     def _games(self):
-        from tf_lottery.data.environments.games import Formulas
-
-        return Formulas(self.environment.module, self.environment.limit)
+        return self.environment.games(self._how.environment)
 
     def inputs(self, batch):
         return batch['seen']

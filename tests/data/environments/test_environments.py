@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_lottery.data import environments
 from tf_lottery.data.environments import acrobot, cartpole
+from tf_lottery.data.environments.stepped import Stepped
+from tf_lottery.errors import UsageError
 
 STEPS = 1500
 KNOWN = {'CartPole-v1': cartpole, 'Acrobot-v1': acrobot}
@@ -54,3 +57,52 @@ def test_games_begin_near_to_rest(environment):
     assert -reach <= state.numpy().min() < -0.98 * reach
     assert 0.98 * reach < state.numpy().max() <= reach
     assert environment.observe(state).shape == (500, environment.OBSERVATION)
+
+
+def test_an_environment_that_is_not_installed_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(environments.ENVIRONMENTS, 'Moon-v0', environments.Description(
+        (8,), 4, 1000, needs=('gymnasium', 'no_such_engine'), extra='control'))
+    with pytest.raises(UsageError) as error:
+        environments.describe('Moon-v0')
+    assert str(error.value) == ("the environment Moon-v0 needs no_such_engine, which is not installed: pip install "
+                                "'tf_lottery[control]'.")
+
+
+@pytest.fixture(scope='module')
+def stepped():
+    """CartPole by Gymnasium, and what it does in a program: (first seen, transitions, seen next) of a key."""
+    games = Stepped('CartPole-v1', {'max_episode_steps': 12})
+
+    @tf.function
+    def play(key):
+        _, seen = games.begin(2, key)
+        action, first, found = tf.constant([1, 0]), seen, []
+        for number in range(20):
+            _, transition, seen = games.step((), action if number % 3 else 1 - action, key)
+            found.append((*transition, seen))
+        return first, tf.nest.map_structure(lambda *each: tf.stack(each), *found)
+
+    return lambda *key: tf.nest.map_structure(lambda array: array.numpy(), play(tf.constant(key, tf.int64)))
+
+
+def test_games_that_gymnasium_steps(stepped):
+    first, (seen, reward, ended, cut, following) = stepped(-2, 2**40)
+    assert np.abs(first).max() <= 0.05 and first.shape == (2, 4)
+    assert (reward == 1).all()
+    over = ended | cut
+    assert over.any() and not (ended & cut).any()
+    np.testing.assert_array_equal(seen[~over], following[~over])
+    # What is over begins anew in the same step.
+    assert (np.abs(following[over]) <= 0.05).all() and (np.abs(seen[over]).max(axis=1) > 0.05).all()
+    for game in range(2):
+        length = 0
+        for step in range(20):
+            length += 1
+            assert cut[step, game] == (length == 12 and not ended[step, game])
+            length = 0 if over[step, game] else length
+
+
+def test_games_that_gymnasium_steps_are_a_function_of_the_key(stepped):
+    again, other = stepped(-2, 2**40), stepped(-2, 2**40 + 1)
+    tf.nest.map_structure(np.testing.assert_array_equal, stepped(-2, 2**40), again)
+    assert not np.array_equal(again[0], other[0])

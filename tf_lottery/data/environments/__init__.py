@@ -6,6 +6,7 @@ An environment is a file of this folder with its formulas, or one of Gymnasium's
 import dataclasses
 import difflib
 import importlib
+import importlib.util
 
 from tf_lottery.errors import UsageError, shown
 
@@ -19,17 +20,27 @@ class Description:
       actions: int, the number of actions, one of which is taken at each step.
       limit: int, the step after which a game is cut.
       formulas: str, the file of this folder that has its formulas; None: Gymnasium steps it.
+      needs: names of the modules that it cannot be made without.
+      extra: str, the extra of this package that brings these.
     """
 
     observation: tuple
     actions: int
     limit: int
     formulas: str | None = None
+    needs: tuple = ()
+    extra: str = ''
 
-    @property
-    def module(self):
-        """The module of its formulas."""
-        return importlib.import_module(f'{__name__}.{self.formulas}')
+    def games(self, name):
+        """Returns games of the environment of this name that can be played in a program: `games.Formulas`, or another
+        class like it."""
+        from tf_lottery.data.environments.games import Formulas
+
+        if self.formulas:
+            return Formulas(importlib.import_module(f'{__name__}.{self.formulas}'), self.limit)
+        from tf_lottery.data.environments.stepped import Stepped
+
+        return Stepped(name)
 
 
 # By Gymnasium's names and with its limits.
@@ -37,6 +48,7 @@ ENVIRONMENTS = {
     'CartPole-v0': Description((4,), 2, 200, 'cartpole'),
     'CartPole-v1': Description((4,), 2, 500, 'cartpole'),
     'Acrobot-v1': Description((6,), 3, 500, 'acrobot'),
+    'LunarLander-v3': Description((8,), 4, 1000, needs=('gymnasium', 'Box2D'), extra='control'),
 }
 
 
@@ -44,10 +56,15 @@ def describe(name):
     """Returns the Description of an environment.
 
     Raises:
-      UsageError: there is none of that name.
+      UsageError: there is none of that name, or what it needs is not installed.
     """
     if name not in ENVIRONMENTS:
         near = difflib.get_close_matches(name, ENVIRONMENTS, 1, cutoff=0.4)
         hint = f' Did you mean {near[0]!r}?' if near else ''
         raise UsageError(f'unknown environment {shown(name)}: choose one of {", ".join(ENVIRONMENTS)}.{hint}')
-    return ENVIRONMENTS[name]
+    known = ENVIRONMENTS[name]
+    for module in known.needs:
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f"the environment {name} needs {module}, which is not installed: pip install "
+                             f"'tf_lottery[{known.extra}]'.")
+    return known
