@@ -16,8 +16,11 @@ SETTINGS = types.SimpleNamespace(batch_size=4, jit=False)
 class Clocks:
     """Two games: of one each game ends after two steps, the other's are cut after three; what is seen is the step."""
 
-    def begin(self, count, key):
-        elapsed = tf.zeros([count], tf.int32)
+    def __init__(self, count):
+        self.count = count
+
+    def begin(self, key):
+        elapsed = tf.zeros([self.count], tf.int32)
         return elapsed, tf.cast(elapsed, tf.float32)[:, None]
 
     def step(self, state, action, key):
@@ -33,9 +36,8 @@ def first_action(seen, training):
     return {'policy': tf.tile([[50.0, -50.0]], [seen.shape[0], 1]), 'value': seen}
 
 
-def feed(**changes):
-    sizes = {'environments': 2, 'epoch': 4, 'last': 3, 'evaluated': 2, 'reward_scale': 0.5, **changes}
-    return GamesFeed(Clocks(), Clocks(), SETTINGS, **sizes)
+def feed(last=3, judged=4):
+    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, epoch=4, last=last, reward_scale=0.5)
 
 
 def played(feed, epoch=0):
@@ -101,7 +103,7 @@ def test_greedy_games_take_the_likeliest_action():
     def second_action(seen, training):
         return {'policy': tf.tile([[0.0, 0.1]], [seen.shape[0], 1]), 'value': seen}
 
-    found = feed(evaluated=100).evaluators(second_action)['test']()
+    found = feed(judged=200).evaluators(second_action)['test']()
     assert found['greedy_reward'] == 16 + 100 * 2.5
     assert 100 < found['sampled_reward'] - 16 < 160
 
@@ -117,7 +119,7 @@ def test_games_are_a_function_of_seed_and_epoch(seed, epoch, same):
         return {'policy': tf.zeros([seen.shape[0], 2]), 'value': seen[:, :1]}
 
     def states(seed, epoch):
-        own = GamesFeed(Formulas(cartpole, 200), None, SETTINGS, 4, 3, 3, 1, 1.0)
+        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, 3, 3, 1.0)
         batches = []
         own.train(coin, {'seed': tf.constant(seed), 'epoch': tf.constant(epoch)},
                   lambda batch: batches.append(batch['seen'].numpy()) or tf.constant(0.0))
@@ -129,8 +131,8 @@ def test_games_are_a_function_of_seed_and_epoch(seed, epoch, same):
 
 
 def test_formulas_begin_anew_where_a_game_is_over_and_cut_at_the_limit():
-    games, key = Formulas(cartpole, 2), tf.constant([0, 0], tf.int64)
-    state, seen = games.begin(2, key)
+    games, key = Formulas(cartpole, 2, 2), tf.constant([0, 0], tf.int64)
+    state, seen = games.begin(key)
     falling = tf.constant([[0.0, 0, 0.3, 0], [0.0, 0, 0, 0]], tf.float64)
     (state, elapsed), transition, seen = games.step((falling, tf.constant([0, 0])), tf.constant([1, 1]), key)
     np.testing.assert_array_equal(transition.ended, [True, False])

@@ -119,11 +119,11 @@ class ControlTask(Task):
             raise UsageError(f'{self._how.environment} is stepped by Gymnasium, which XLA cannot compile: leave --jit '
                              'at auto or off.')
         how = self._how
-        return GamesFeed(self._games(), self._games(), settings, how.environments, how.games, how.last, how.evaluation_games,
-                         how.reward_scale)
+        return GamesFeed(self._games(how.environments), self._games(2 * how.evaluation_games), settings, how.games,
+                         how.last, how.reward_scale)
 
-    def _games(self):
-        return self.environment.games(self._how.environment)
+    def _games(self, count):
+        return self.environment.games(self._how.environment, count)
 
     def inputs(self, batch):
         return batch['seen']
@@ -145,4 +145,4 @@ class ControlTask(Task):
     def serving(self, data_dir=None):
         from tf_lottery.tasks import control_serving
 
-        return control_serving.serving(self._games(), self._how.environment, self.environment)
+        return control_serving.serving(self._games(control_serving.GAMES), self._how.environment, self.environment)

@@ -7,14 +7,14 @@ from tf_lottery.data.environments import games
 from tf_lottery.tasks.task import CALIBRATION, Serving, Signature, Words
 
 # Observations that an export is verified on: of so many games, so many steps of each.
-_GAMES, _STEPS = 50, 20
+GAMES, _STEPS = 50, 20
 
 
 def serving(environment, name, description):
     """How a policy is served, verified on what is seen in games with random actions.
 
     Args:
-      environment: `games.Formulas`, or another class like it.
+      environment: GAMES games, `games.Formulas` or another class like it.
       name: str, what the environment is called.
       description: environments.Description.
 
@@ -42,10 +42,10 @@ def record(environment, actions):
         return state, seen
 
     rng = np.random.default_rng(0)
-    state, seen = environment.begin(_GAMES, games.key(0, 0, 0, games.GAMES))
+    state, seen = environment.begin(games.key(0, 0, 0, games.GAMES))
     recorded = [seen]
     for number in range(1, _STEPS):
-        state, seen = step(state, tf.constant(rng.integers(actions, size=_GAMES), tf.int32), tf.constant(number))
+        state, seen = step(state, tf.constant(rng.integers(actions, size=GAMES), tf.int32), tf.constant(number))
         recorded.append(seen)
     # One game after the other would make the first ones, by which int8 takes its ranges, those of a few games.
     return np.concatenate(recorded)

@@ -22,14 +22,12 @@ class GamesFeed(Feed):
     is a function of (seed, epoch, step), so that a run that goes on at an epoch's end is the same to the bit.
 
     Args:
-      environment: `games.Formulas`, or another class like it.
-      judged: the same, of games to evaluate by.
+      environment: `games.Formulas`, or another class like it: games that are played side by side.
+      judged: the same, of games to evaluate by: one half with actions by their probabilities, the other with the
+        likeliest ones.
       settings: trainer.Settings.
-      environments: int, how many games are played side by side.
       epoch: int, the games of an epoch.
       last: int, the mean reward of so many of the last games is measured.
-      evaluated: int, the games that are played to evaluate, with actions by their probabilities and again with the
-        likeliest ones.
       reward_scale: float, that rewards are multiplied by to be trained on.
 
     Attributes:
@@ -41,10 +39,10 @@ class GamesFeed(Feed):
 
     hosts, blocks = 1, True
 
-    def __init__(self, environment, judged, settings, environments, epoch, last, evaluated, reward_scale):
+    def __init__(self, environment, judged, settings, epoch, last, reward_scale):
         self.steps_per_epoch = epoch
         self._environment, self._judged, self._settings = environment, judged, settings
-        self._environments, self._evaluated, self._reward_scale = environments, evaluated, reward_scale
+        self._reward_scale = reward_scale
         self.count = tf.Variable(0, trainable=False, dtype=tf.int64, name='games')
         self._steps = tf.Variable(0, trainable=False, dtype=tf.int64, name='environment_steps')
         self._rewards = tf.Variable(tf.fill([last], np.float32(np.nan)), trainable=False, name='rewards')
@@ -73,7 +71,7 @@ class GamesFeed(Feed):
         Returns:
           (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
         """
-        seed, epoch, count = element['seed'], element['epoch'], self._environments
+        seed, epoch, count = element['seed'], element['epoch'], self._environment.count
         length = self._settings.batch_size // count
 
         def body(updates, total, course, finished, rewards):
@@ -90,7 +88,7 @@ class GamesFeed(Feed):
             batch = tf.nest.map_structure(lambda *each: tf.concat(each, axis=0), *steps)
             return updates + 1, total + learn(batch), course, finished, rewards
 
-        state, seen = self._environment.begin(count, games.key(seed, epoch, 2**31 - 1, games.GAMES))
+        state, seen = self._environment.begin(games.key(seed, epoch, 2**31 - 1, games.GAMES))
         # What is not among the games of the epoch lands in the last place.
         start = (tf.constant(0), tf.constant(0.0), (state, seen, tf.zeros([count])), tf.constant(0),
                  tf.zeros([self.steps_per_epoch + 1]))
@@ -108,7 +106,7 @@ class GamesFeed(Feed):
         A course is the state of the environment, what is seen, and the rewards of each game so far, float32 [n].
         """
         state, seen, rewards = course
-        draws = tf.random.stateless_uniform([self._environments], games.key(seed, epoch, step, games.ACTIONS))
+        draws = tf.random.stateless_uniform([self._environment.count], games.key(seed, epoch, step, games.ACTIONS))
         action = a2c.chosen(network(seen, training=False)['policy'], draws)
         state, transition, next_seen = self._environment.step(
             state, action, games.key(seed, epoch, step, games.GAMES))
@@ -143,17 +141,18 @@ class GamesFeed(Feed):
 
     def _judge(self, network):
         """The rewards of games with actions by their probabilities, and of as many with the likeliest ones."""
-        count = 2 * self._evaluated
+        count = self._judged.count
+        half = count // 2
 
         def body(step, state, seen, playing, rewards):
             logits = network(seen, training=False)['policy']
-            draws = tf.random.stateless_uniform([self._evaluated], games.key(_JUDGED, 0, step, games.ACTIONS))
-            action = tf.concat([a2c.chosen(logits[:self._evaluated], draws), a2c.greedy(logits[self._evaluated:])], 0)
+            draws = tf.random.stateless_uniform([half], games.key(_JUDGED, 0, step, games.ACTIONS))
+            action = tf.concat([a2c.chosen(logits[:half], draws), a2c.greedy(logits[half:])], 0)
             state, transition, seen = self._judged.step(state, action, games.key(_JUDGED, 0, step, games.GAMES))
             rewards += tf.where(playing, transition.reward, np.float32(0))
             return step + 1, state, seen, playing & ~transition.over, rewards
 
-        state, seen = self._judged.begin(count, games.key(_JUDGED, 0, 2**31 - 1, games.GAMES))
+        state, seen = self._judged.begin(games.key(_JUDGED, 0, 2**31 - 1, games.GAMES))
         start = tf.constant(0), state, seen, tf.ones([count], tf.bool), tf.zeros([count])
         return tf.while_loop(lambda step, state, seen, playing, rewards: tf.reduce_any(playing), body, start)[-1]
 

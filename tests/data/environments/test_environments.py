@@ -71,11 +71,11 @@ def test_an_environment_that_is_not_installed_is_a_sentence(monkeypatch):
 @pytest.fixture(scope='module')
 def stepped():
     """CartPole by Gymnasium, and what it does in a program: (first seen, transitions, seen next) of a key."""
-    games = Stepped('CartPole-v1', {'max_episode_steps': 12})
+    games = Stepped('CartPole-v1', 2, max_episode_steps=12)
 
     @tf.function
     def play(key):
-        _, seen = games.begin(2, key)
+        _, seen = games.begin(key)
         action, first, found = tf.constant([1, 0]), seen, []
         for number in range(20):
             _, transition, seen = games.step((), action if number % 3 else 1 - action, key)

@@ -31,16 +31,16 @@ class Description:
     needs: tuple = ()
     extra: str = ''
 
-    def games(self, name):
-        """Returns games of the environment of this name that can be played in a program: `games.Formulas`, or another
-        class like it."""
+    def games(self, name, count):
+        """Returns so many games of the environment of this name that are played side by side in a program:
+        `games.Formulas`, or another class like it."""
         from tf_lottery.data.environments.games import Formulas
 
         if self.formulas:
-            return Formulas(importlib.import_module(f'{__name__}.{self.formulas}'), self.limit)
+            return Formulas(importlib.import_module(f'{__name__}.{self.formulas}'), self.limit, count)
         from tf_lottery.data.environments.stepped import Stepped
 
-        return Stepped(name)
+        return Stepped(name, count)
 
 
 # By Gymnasium's names and with its limits.

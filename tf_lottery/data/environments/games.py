@@ -34,23 +34,24 @@ class Formulas:
     Attributes:
       module: one of this folder with `begin`, `step`, `observe` and DRAWS, such as `cartpole`.
       limit: int, the step after which a game is cut.
+      count: int, n, how many there are.
     """
 
     module: typing.Any
     limit: int
+    count: int
 
-    def begin(self, count, key):
+    def begin(self, key):
         """Begins games.
 
         Args:
-          count: int, n.
           key: int64 [2], of which whatever is random is a function.
 
         Returns:
           (state, float32 [n, ...]): what `step` takes, and what is seen.
         """
-        state = self._begun(count, key)
-        return (state, tf.zeros([count], tf.int32)), self.module.observe(state)
+        state = self._begun(key)
+        return (state, tf.zeros([self.count], tf.int32)), self.module.observe(state)
 
     def step(self, state, action, key):
         """Takes a step in each game; one that is over begins anew.
@@ -68,11 +69,11 @@ class Formulas:
         elapsed = elapsed + 1
         transition = Transition(self.module.observe(state), reward, ended, ~ended & (elapsed >= self.limit))
         over = transition.over
-        state = tf.where(over[:, None], self._begun(action.shape[0], key), state)
+        state = tf.where(over[:, None], self._begun(key), state)
         return (state, tf.where(over, 0, elapsed)), transition, self.module.observe(state)
 
-    def _begun(self, count, key):
-        draws = tf.random.stateless_uniform([count, self.module.DRAWS], key, dtype=tf.float64)
+    def _begun(self, key):
+        draws = tf.random.stateless_uniform([self.count, self.module.DRAWS], key, dtype=tf.float64)
         return self.module.begin(draws)
 
 

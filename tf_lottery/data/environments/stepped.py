@@ -16,16 +16,16 @@ class Stepped:
 
     Args:
       name: str, what Gymnasium calls the environment.
-      options: dict, what it is made with.
+      count: int, how many games there are.
+      **options: what the environment is made with.
     """
 
-    def __init__(self, name, options=None):
-        self._name, self._options, self._games = name, options or {}, None
+    def __init__(self, name, count, **options):
+        self.count = count
+        self._games = gymnasium.make_vec(name, num_envs=count, vectorization_mode='sync',
+                                         vector_kwargs={'autoreset_mode': AutoresetMode.SAME_STEP}, **options)
 
-    def begin(self, count, key):
-        self._games = self._games or gymnasium.make_vec(
-            self._name, num_envs=count, vectorization_mode='sync',
-            vector_kwargs={'autoreset_mode': AutoresetMode.SAME_STEP}, **self._options)
+    def begin(self, key):
         seen = tf.numpy_function(self._begin, [key], tf.float32)
         return (), self._shaped(seen)
 
@@ -34,7 +34,7 @@ class Stepped:
         found = tf.numpy_function(self._step, [action], [tf.float32, tf.float32, tf.bool, tf.bool, tf.float32])
         seen, reward, ended, cut, next_seen = found
         for array in (reward, ended, cut):
-            array.set_shape([self._games.num_envs])
+            array.set_shape([self.count])
         return state, Transition(self._shaped(seen), reward, ended, cut), self._shaped(next_seen)
 
     def _shaped(self, seen):
