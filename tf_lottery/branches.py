@@ -37,6 +37,11 @@ def pruned_initially(at):
     return at.pruned_initially()
 
 
+def shuffled_globally(at):
+    """As many weights as in the mask of the level, at random places in all layers (1906.02773, section 3)."""
+    return at.shuffled_globally(at.pruned())
+
+
 def dense(at):
     """All weights."""
     return at.dense()
@@ -188,6 +193,11 @@ class Branch:
         """Whether its mask is what a ranking of weights leaves."""
         return self.mask not in (dense, sparse, learned)
 
+    @property
+    def loose(self):
+        """Whether its mask is of single weights, whatever `pruning.structure` says."""
+        return self.mask in (dense, sparse, learned, shuffled_globally)
+
 
 def _sparse(title, mask, rule=None):
     """A branch of a network that comes to the density of the level while it is trained, or starts at it."""
@@ -296,4 +306,6 @@ BRANCHES = {
     'edge_popup': _learned('Edge-popup', EDGE_POPUP, kaiming_constant),
     'edge_popup_normal': _learned('Edge-popup, normal', EDGE_POPUP, kaiming_normal),
     'edge_popup_trained': _trained_on('Edge-popup, trained', 'edge_popup'),
+    # Morcos et al., 1906.02773, section 3: mask and weights at random, the mask over the whole network.
+    'random_global': Branch('Random ticket, shuffled globally', shuffled_globally, initialised, BEGINNING),
 }

@@ -158,7 +158,7 @@ def _construction(protocol):
 def _structure(protocol):
     """Refuses counts that do not come out, and what would take a structure apart."""
     pruning, form = protocol.config.pruning, protocol.structure
-    loose = [branch for branch in protocol.config.branches if not BRANCHES[branch].ranks]
+    loose = [branch for branch in protocol.config.branches if BRANCHES[branch].loose]
     if pruning.structure is not None and loose:
         raise UsageError(f'pruning.structure is {pruning.structure!r}, and the masks of the branch {loose[0]!r} are of '
                          'single weights: leave out one of them.')

@@ -146,6 +146,17 @@ class At:
         """The random-mask control of a mask: of the same structure, at random places of this run's own seed."""
         return self._protocol.structure.shuffled(mask, self.seed)
 
+    def shuffled_globally(self, mask):
+        """The random-mask control of a mask over all weights that are pruned at all, by this run's own seed.
+
+        Raises:
+          LeftOutError: it leaves a layer without weights.
+        """
+        found = mask.shuffled_globally(self.seed, [name for name, share in self._protocol.fractions.items() if share])
+        for name in allocation.empty(found):
+            raise LeftOutError(f'the random mask leaves {name} without weights.', runs.EMPTIED, None)
+        return found
+
     def _prune(self, run):
         criterion, weights = CRITERIA[self._protocol.config.pruning.criterion], self._experiment.weights(run)
         return self._ranked(criterion, self._experiment.mask(run), weights, self._run.level, run.folder)
