@@ -57,7 +57,8 @@ READS = ()
 MEASURES = Measures((
     Measure('reward', 'reward of the last games', higher=True, digits=1),
     Measure('sampled_reward', 'reward with sampled actions', higher=True, digits=1),
-    Measure('greedy_reward', 'reward with greedy actions', higher=True, digits=1)), None)
+    Measure('greedy_reward', 'reward with greedy actions', higher=True, digits=1)), None,
+    courses=(('step', 'games'), ('validation_environment_steps', 'environment steps')))
 
 
 def task(config, data_dir=None):
