@@ -15,17 +15,18 @@ def network():
 def test_shapes_are_those_of_the_network(network):
     found = {name: tuple(weight.shape) for name, (_, weight, *_) in
              wrapper.prunable_variables(wrapper.prunable(network)).items()}
-    known = actor_critic.prunable_shapes((4,), 2, (100, 50), biases=False)
+    known = actor_critic.prunable_shapes((4,), 2, (100, 50), 'kernels')
     assert list(known) == ['fc1/kernel', 'fc2/kernel', 'policy/kernel', 'value/kernel']
     assert {name: shape for name, (_, shape, _) in known.items()} == found
     assert [group for group, *_ in known.values()] == ['dense', 'dense', 'output', 'output']
 
 
-def test_biases_are_known_too():
-    known = actor_critic.prunable_shapes((4,), 2, (100,), biases=True)
-    assert {name: shape for name, (_, shape, _) in known.items()} == {
-        'fc1/kernel': (4, 100), 'fc1/bias': (100,), 'policy/kernel': (100, 2), 'policy/bias': (2,),
-        'value/kernel': (100, 1), 'value/bias': (1,)}
+def test_biases_are_known_too(network):
+    known = actor_critic.prunable_shapes((4,), 2, (100, 50), 'all')
+    assert [(name, shape) for name, (_, shape, _) in known.items()] == [
+        (name, tuple(weight.shape)) for name, (_, weight, *_) in
+        wrapper.prunable_variables(wrapper.prunable(network, variables='all')).items()]
+    assert known['fc1/bias'] == ('dense', (100,), 0) and known['value/bias'] == ('output', (1,), 0)
 
 
 def test_weights_and_biases_are_uniform_by_the_inputs(network):

@@ -96,8 +96,11 @@ def test_an_empty_layer_is_named():
     with pytest.raises(UsageError, match=r'level 10 would leave no weight in tiny \(3 weights, 0.2 pruned'):
         allocation.layerwise_counts({'tiny': 3, 'fc': 100}, {'tiny': 0.2, 'fc': 0.2}, 10)
     with pytest.raises(UsageError, match=r'level 1 of global pruning leaves no weight in tiny: stop at level 0'):
-        allocation.prune(Mask.ones({'tiny': (2,), 'fc': (4,)}), {'tiny': np.zeros(2), 'fc': np.ones(4)},
+        allocation.prune(Mask.ones({'tiny': (2, 1), 'fc': (4,)}), {'tiny': np.zeros((2, 1)), 'fc': np.ones(4)},
                          {'tiny': 0.5, 'fc': 0.5}, 1, 'global')
+    bare = allocation.prune(Mask.ones({'bias': (2,), 'fc': (2, 2)}), {'bias': np.zeros(2), 'fc': np.ones((2, 2))},
+                            {'bias': 0.5, 'fc': 0.5}, 2, 'global')
+    assert (bare['bias'].tolist(), int(bare['fc'].sum())) == ([False, False], 2)
 
 
 @pytest.mark.parametrize('scope', allocation.SCOPES)
@@ -121,7 +124,7 @@ def test_the_highest_scores_of_what_is_left_stay():
 
 
 def test_wherever_they_are_as_many_stay_as_the_level_has():
-    mask, fractions = Mask.ones({'a': (10,), 'b': (10,), 'c': (3,)}), {'a': 0.5, 'b': 0.2, 'c': 0}
+    mask, fractions = Mask.ones({'a': (5, 2), 'b': (5, 2), 'c': (3,)}), {'a': 0.5, 'b': 0.2, 'c': 0}
     scores = {'a': np.arange(10.0), 'b': np.arange(10.0) + 3}
     kept = allocation.keep_highest_anywhere(mask, scores, fractions, 1)
     # 5 of the one layer and 8 of the other, of which the lower index comes first among equal scores.

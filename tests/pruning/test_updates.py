@@ -86,10 +86,10 @@ def test_gradual_pruning_keeps_exact_counts():
 
 def test_gradual_pruning_of_the_whole_network_may_empty_a_layer():
     update = Gradual({5: 3}, {'a': 0.5, 'b': 0.5, 'c': 0})
-    before = mask(a=[1, 1, 1], b=[1, 1, 1], c=[1])
-    weights = {'a': np.array([1, 2, 3.0]), 'b': np.array([4, 0.5, 0.1]), 'c': np.zeros(1)}
+    before = mask(a=[[1, 1, 1]], b=[[1, 1, 1]], c=[1])
+    weights = {'a': np.array([[1, 2, 3.0]]), 'b': np.array([[4, 0.5, 0.1]]), 'c': np.zeros(1)}
     after = update(5, before, weights)
     assert {name: array.astype(int).tolist() for name, array in after.items()} == {
-        'a': [0, 1, 1], 'b': [1, 0, 0], 'c': [1]}
+        'a': [[0, 1, 1]], 'b': [[1, 0, 0]], 'c': [1]}
     with pytest.raises(EmptiedError, match='^gradual pruning leaves no weight in a at step 5: leave the branch out,'):
-        update(5, before, {**weights, 'b': 10 * np.ones(3)})
+        update(5, before, {**weights, 'b': 10 * np.ones((1, 3))})

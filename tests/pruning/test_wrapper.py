@@ -291,6 +291,56 @@ def test_a_model_can_be_wrapped_again():
     assert list(wrapper.wrappers(wrapper.prunable(sparsity.strip_pruning(first)))) == ['conv', 'output']
 
 
+class Scale(layers.Layer):
+    """A layer without kernels, which TF-MOT does not know."""
+
+    def build(self, shape):
+        self.factor = self.add_weight('factor', shape[-1:], initializer='ones')
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+@pytest.mark.parametrize('jit', [False, True])
+def test_all_variables_may_be_pruned(jit):
+    text = tf_keras.Input((3,), dtype='int32')
+    x = layers.Embedding(7, 4, name='embedding')(text)
+    x = layers.LSTM(3, name='lstm', unroll=True)(x)
+    x = Scale(name='scale')(layers.BatchNormalization(name='norm')(x))
+    plain = tf_keras.Model(text, layers.Dense(CLASSES, name='output')(x))
+    model = wrapper.prunable(plain, variables='all')
+    names = [name for name, variable in wrapper.variables(plain).items() if variable.trainable]
+    assert names == list(wrapper.prunable_variables(model)) == [
+        'embedding/embeddings', 'lstm/kernel', 'lstm/recurrent_kernel', 'lstm/bias', 'norm/gamma', 'norm/beta',
+        'scale/factor', 'output/kernel', 'output/bias']
+    rng = np.random.default_rng(0)
+    for variable in wrapper.variables(model).values():
+        variable.assign(rng.uniform(0.1, 0.9, variable.shape))
+    # The first of each goes.
+    mask = Mask({name: np.arange(array.size).reshape(array.shape) > 0
+                 for name, array in wrapper.get_weights(model).items() if name in names})
+    model.compile('adam', tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit)
+    wrapper.set_mask(model, mask)
+    expected = mask.apply(wrapper.get_weights(model))
+    for name, variable in wrapper.variables(plain).items():
+        variable.assign(expected[name])
+    given = tokens()
+    assert np.allclose(model(given), plain(given), atol=1e-6)
+    model.fit(given, LABELS, epochs=2, verbose=0)
+    for name, array in wrapper.get_weights(model).items():
+        if name in mask:
+            assert not array[~mask[name]].any() and np.any(array != expected[name]), name
+    kinds = {type(layer).__name__ for layer in sparsity.strip_pruning(model).layers}
+    assert 'PruneWithMask' not in kinds
+    assert wrapper.kernels(model) == {id(wrapper.variables(model)[name]) for name in names if name.endswith(
+        ('kernel', 'embeddings'))}
+
+
+def test_unknown_variables_are_refused():
+    with pytest.raises(UsageError, match="^variables is 'biases': choose one of kernels, all.$"):
+        wrapper.prunable(sequential()[0], variables='biases')
+
+
 def test_skipped_layers_stay_dense():
     assert list(wrapper.wrappers(wrapper.prunable(convolutional()[0], skip=['conv']))) == ['output']
     assert list(wrapper.wrappers(wrapper.prunable(nested()[0], skip=['inner']))) == ['fc']

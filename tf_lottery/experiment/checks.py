@@ -133,6 +133,10 @@ def _updates(protocol, default):
 def _learned(protocol, default):
     """Refuses how masks are learned where none is, and a warm-up that is too long."""
     config = protocol.config
+    learned = [branch for branch in config.branches if BRANCHES[branch].learns]
+    if config.pruning.variables == 'all' and learned:
+        raise UsageError(f"pruning.variables is 'all', and the branch {learned[0]!r} learns which kernels to keep, by "
+                         'how many inputs these have: leave out one of them.')
     for rule in LEARNED:
         branches = [name for name, branch in BRANCHES.items() if rule in (
             branch.learns, branch.source and BRANCHES[branch.source].learns)]
@@ -158,6 +162,9 @@ def _construction(protocol):
 def _structure(protocol):
     """Refuses counts that do not come out, and what would take a structure apart."""
     pruning, form = protocol.config.pruning, protocol.structure
+    if pruning.variables == 'all' and pruning.structure is not None:
+        raise UsageError(f"pruning.variables is 'all', and pruning.structure={pruning.structure!r} is for kernels: "
+                         'leave out one of them.')
     loose = [branch for branch in protocol.config.branches if BRANCHES[branch].loose]
     if pruning.structure is not None and loose:
         raise UsageError(f'pruning.structure is {pruning.structure!r}, and the masks of the branch {loose[0]!r} are of '

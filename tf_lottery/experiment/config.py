@@ -78,6 +78,8 @@ def defaults():
     config.pruning.dense_fraction = config_dict.placeholder(float)
     config.pruning.output_fraction = config_dict.placeholder(float)
     config.pruning.scope = 'layerwise'
+    # 'all' is whatever is trained, biases too.
+    config.pruning.variables = 'kernels'
     # What trained weights are ranked by: pruning/criteria.py has the formulas.
     config.pruning.criterion = 'magnitude'
     # Training examples that the derivatives come from which some criteria, here and before training, ask for.
@@ -317,6 +319,7 @@ VALUES = {
         'give the share of weights pruned per level, between 0 and 1 (0.2 in the papers)'),
     **{f'pruning.{group}_fraction': _GROUP_FRACTION for group in GROUPS},
     'pruning.scope': values.one_of(allocation.SCOPES),
+    'pruning.variables': values.one_of(allocation.VARIABLES),
     'pruning.criterion': values.one_of(tuple(CRITERIA)),
     'pruning.examples': values.whole(1),
     'pruning.structure': _structure,
@@ -422,7 +425,7 @@ def check(config, data_dir=None, task=None):
         raise UsageError('connectivity.points is 1: a line needs both of its ends, so give 2 or more, or 0 for none.')
     tasks.require_unread(config)
     task = task or tasks.find(config, data_dir)
-    facts = task.facts()
+    facts = task.facts(config.pruning.variables)
     if training.optimizer == 'own':
         # Refused now, where the task has none.
         task.require_optimizer()
@@ -546,7 +549,7 @@ def restore(stored, data_dir=None, task=None):
         return _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
     # It is older than other tasks than images.
     task = task or tasks.find(config, data_dir)
-    return _protocol(config, task.facts(), lambda: task)
+    return _protocol(config, task.facts(config.pruning.variables), lambda: task)
 
 
 def differences(old, new):

@@ -72,7 +72,8 @@ class Experiment:
         # Before anything is trained, whatever a schedule of somebody's own does.
         self.updates = MaskUpdates(protocol)
         self.trainer = Trainer(protocol.task, feed, settings, strategy, self.updates.read_gradients,
-                               freezes=any(BRANCHES[branch].frozen for branch in config.branches))
+                               freezes=any(BRANCHES[branch].frozen for branch in config.branches),
+                               variables=config.pruning.variables)
         # Trainers of scores, by the name of the rule that makes masks of them.
         self._learners = {}
         wrapper.set_schedules(self.trainer.network, protocol.fractions, protocol.levels, protocol.end_step,
@@ -86,7 +87,7 @@ class Experiment:
         """What criteria read of the loss: training.derivatives.Derivatives."""
         config = self.protocol.config
         return Derivatives(self.protocol.task, self.trainer.feed.drawn(config.pruning.examples),
-                           config.training.batch_size, self.strategy)
+                           config.training.batch_size, self.strategy, config.pruning.variables)
 
     def _trainer_of(self, run):
         """The Trainer of a run: one for all that train weights, and one for each rule by which masks are learned."""

@@ -79,6 +79,18 @@ NETWORKS = {
 GROUPS = ('conv', 'projection', 'dense', 'output')
 
 
+def prunable_shapes(name, input_shape, classes, variables):
+    """What can be pruned of the network of a name, as `Network.prunable_shapes` says, or of one of the user's own.
+
+    Args:
+      variables: 'kernels', or 'all' for whatever is trained, which takes building the network in another process.
+    """
+    if variables == 'all':
+        from tf_lottery.models import own
+        return own.shapes_elsewhere(name, tuple(input_shape), classes, variables)
+    return find(name).prunable_shapes(input_shape, classes)
+
+
 def find(name):
     """Returns the Network of a name, or the `own.OwnNetwork` of a reference such as 'mynets.py:build'.
 

@@ -9,14 +9,14 @@ import math
 HEADS = 'policy', 'value'
 
 
-def prunable_shapes(observation, actions, hidden, biases):
+def prunable_shapes(observation, actions, hidden, variables):
     """What can be pruned, known without TensorFlow.
 
     Args:
       observation: tuple of int, the shape of what is seen.
       actions: int.
       hidden: tuple of int, the units of the hidden layers.
-      biases: bool, whether biases are pruned too.
+      variables: 'kernels', or 'all' where biases are pruned, too.
 
     Returns:
       dict {name of the weight: (one of GROUPS, shape, places)} in the order of the layers.
@@ -25,8 +25,8 @@ def prunable_shapes(observation, actions, hidden, biases):
     for name, inputs, units in _layers(observation, actions, hidden):
         group = 'output' if name in HEADS else 'dense'
         shapes[f'{name}/kernel'] = group, (inputs, units), 1
-        if biases:
-            shapes[f'{name}/bias'] = group, (units,), 1
+        if variables == 'all':
+            shapes[f'{name}/bias'] = group, (units,), 0
     return shapes
 
 

@@ -8,6 +8,7 @@ import inspect
 import math
 import os
 
+from tf_lottery import models
 from tf_lottery.errors import UsageError, in_one_line
 from tf_lottery.runtime import elsewhere, keras2, objects
 
@@ -36,7 +37,7 @@ class OwnNetwork:
           UsageError: the reference leads to no such function, or what it returns is not such a network, or has nothing
             to prune.
         """
-        return dict(_shapes_elsewhere(self._reference, tuple(input_shape), classes, os.getcwd()))
+        return shapes_elsewhere(self._reference, tuple(input_shape), classes)
 
     def build(self, input_shape, classes, seed, precision='float32'):
         """Builds the network; whatever its initialisers draw is a function of the seed.
@@ -85,22 +86,26 @@ class OwnNetwork:
             raise _refused(self._reference, 'ends in a softmax', 'leave that out, for the loss takes logits')
 
 
-def shapes(reference, input_shape, classes):
-    """What `OwnNetwork.prunable_shapes` returns, found by building the network in this process."""
+def shapes(name, input_shape, classes, variables):
+    """What `models.prunable_shapes` returns, found by building the network in this process."""
     with keras2.quiet_start():
         import tf_lottery.pruning.wrapper  # noqa: F401
-    found = prunable_shapes(OwnNetwork(reference).build(tuple(input_shape), classes, seed=0))
+    found = prunable_shapes(models.find(name).build(tuple(input_shape), classes, seed=0), variables=variables)
     if not found:
-        raise _refused(reference, 'has no weights that can be pruned', 'give it a layer that has a kernel')
+        raise _refused(name, 'has no weights that can be pruned', 'give it a layer that has a kernel')
     return found
 
 
+def shapes_elsewhere(name, input_shape, classes, variables='kernels'):
+    """`shapes`, found in a process of its own, once for a working directory, which a reference is relative to."""
+    return dict(_shapes_elsewhere(name, input_shape, classes, variables, os.getcwd()))
+
+
 @functools.cache
-def _shapes_elsewhere(reference, input_shape, classes, folder):
-    """`shapes`, asked once; `folder` is the working directory, which the reference is relative to."""
+def _shapes_elsewhere(name, input_shape, classes, variables, folder):
     del folder
     return {name: (group, tuple(shape), *others) for name, (group, shape, *others) in elsewhere.call(
-        f'{__name__}:shapes', reference, input_shape, classes).items()}
+        f'{__name__}:shapes', name, input_shape, classes, variables).items()}
 
 
 def _refused(reference, what, remedy):
@@ -126,30 +131,38 @@ def require_trainable(model, builder):
         raise UsageError(f'{builder} returns what cannot be trained here: {error}') from error
 
 
-def prunable_shapes(network, skip=()):
+def prunable_shapes(network, skip=(), variables='kernels'):
     """What can be pruned of a model that nobody here has seen.
 
     Args:
       network: a functional or Sequential `tf_keras` model.
       skip: names of layers that are left dense.
+      variables: which are pruned, one of `allocation.VARIABLES`.
 
     Returns:
       dict as of `models.Network.prunable_shapes`: kernels of more than two dimensions are of the group 'conv', weights
-      that no other prunable weight follows are of 'output', all others of 'dense'. What it says of each weight ends in
+      that no other kernel follows are of 'output', all others of 'dense'; what is no kernel is of the group of its
+      layer's. What it says of each weight ends in
       a bool: whether its last axis is known to be the output channels of a layer, as in all of the papers' networks.
     """
     from tf_lottery.pruning import channels, wrapper
 
     places = {id(weight): count for layer, count in _places(network) for weight in layer.weights}
-    wrapped = wrapper.prunable(network, skip)
+    wrapped = wrapper.prunable(network, skip, variables)
     if not wrapper.wrappers(wrapped):
         return {}
-    weights = {name: weight for name, (_, weight, *_) in wrapper.prunable_variables(wrapped).items()}
-    last = channels.last(network, {id(weight) for weight in weights.values()})
-    missing = channels.missing(wrapped)
-    return {name: ('output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense',
-                   tuple(weight.shape), places.get(id(weight), 1), name not in missing)
-            for name, weight in weights.items()}
+    kernels, missing = wrapper.kernels(wrapped), channels.missing(wrapped)
+    last = channels.last(network, kernels)
+
+    def group(holder, weight):
+        if id(weight) not in kernels:
+            own = holder.layer.get_prunable_weights()
+            return group(holder, own[0]) if own else 'dense'
+        return 'output' if id(weight) in last else 'conv' if len(weight.shape) > 2 else 'dense'
+
+    return {name: (group(holder, weight), tuple(weight.shape),
+                   places.get(id(weight), 1) if id(weight) in kernels else 0, name not in missing)
+            for name, (holder, weight, *_) in wrapper.prunable_variables(wrapped).items()}
 
 
 def _described(tensors):

@@ -9,6 +9,9 @@ from tf_lottery.ticket import Mask
 
 SCOPES = ('layerwise', 'global')
 
+# What is pruned: what TF-MOT prunes of each type of layer, or whatever is trained, biases too.
+VARIABLES = ('kernels', 'all')
+
 
 def level_density(fraction, level):
     """(1 - fraction)^level: the density after `level` rounds that each prune `fraction` of the survivors.
@@ -247,8 +250,8 @@ def keep_highest_anywhere(mask, scores, fractions, level, scope='layerwise'):
 
 
 def empty(mask):
-    """The names of the weights that a mask leaves nothing of."""
-    return [name for name, array in mask.items() if not array.any()]
+    """The names of the weights that a mask leaves nothing of, vectors aside: without a bias a layer still computes."""
+    return [name for name, array in mask.items() if array.ndim > 1 and not array.any()]
 
 
 def total(sizes, fractions, level, scope):

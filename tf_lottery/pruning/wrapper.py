@@ -9,8 +9,9 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry, pruning_impl, pruning_wrapper
 
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning import constraint, optimizer_state
+from tf_lottery.pruning.allocation import VARIABLES
 from tf_lottery.pruning.schedules import IterativePruning
 from tf_lottery.runtime import keras2
 from tf_lottery.ticket import Mask
@@ -140,17 +141,23 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
     mask changes only when it is set; `pruning_schedule` says to which density. A variable has one mask, which all
     wrappers around it share. In all else the wrapper is as the layer: name, losses, states, attributes.
 
+    Args:
+      layer: a layer that TF-MOT knows, or that has `get_prunable_weights()`.
+      pruning_schedule: a TF-MOT PruningSchedule.
+      prunes: which of its weights, one of `allocation.VARIABLES`.
+
     Attributes:
       zeros_held: whether the caller promises that a pruned weight's variable is zero before the first step. Then only
         the gradient is masked, which gives the same bits and saves a pass over the weights; what is frozen at another
         value (`let_freeze`) counts in the forward pass.
     """
 
-    def __init__(self, layer, pruning_schedule=None, **kwargs):
+    def __init__(self, layer, pruning_schedule=None, prunes='kernels', **kwargs):
         kwargs.setdefault('dtype', layer.dtype_policy if hasattr(layer, 'dtype_policy') else None)
         super().__init__(layer, pruning_schedule=pruning_schedule or IterativePruning(0.2), **kwargs)
         # Outputs, losses and monitors are called after layers.
         self._name = layer.name
+        self.prunes = prunes
         self.zeros_held = False
         self.supports_masking = layer.supports_masking
         parameters = inspect.signature(layer.call).parameters
@@ -209,7 +216,7 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
         if weights is None:
             raise UsageError(f'{self.layer.name} makes its weights when it is called, so that there are none to prune '
                              'yet: call the model, or the layer, once on some data first.')
-        return weights
+        return list(self.layer.trainable_weights) if self.prunes == 'all' else weights
 
     def _mask(self, weight):
         """The mask and the threshold of a weight, which it may have already."""
@@ -239,19 +246,25 @@ class PruneWithMask(pruning_wrapper.PruneLowMagnitude):
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)
 
+    def get_config(self):
+        return {**super().get_config(), 'prunes': self.prunes}
 
-def prunable(model, skip=()):
+
+def prunable(model, skip=(), variables='kernels'):
     """Wraps every layer of a Keras 2 model that has prunable weights; the layers and their weights are shared.
 
-    Biases and normalisation layers are never pruned. TF-MOT's registry names the prunable weights of each layer type,
-    recurrent cells and MultiHeadAttention included; a layer class of your own takes part by defining
-    `get_prunable_weights()`. A layer that is used in several places is wrapped once, and a variable has one mask, which
-    it keeps: what has been pruned under it stays pruned. Wrappers of TF-MOT's own are replaced, with their masks.
+    Biases and normalisation layers are pruned where all variables are, and else never. TF-MOT's registry names the
+    prunable weights of each layer type, recurrent cells and MultiHeadAttention included; a layer class of your own
+    takes part by defining `get_prunable_weights()`. A layer that is used in several places is wrapped once, and a
+    variable has one mask, which it keeps: what has been pruned under it stays pruned. Wrappers of TF-MOT's own are
+    replaced, with their masks.
 
     Args:
       model: a built Sequential or functional `tf_keras` model, nested models included. A class of your own with a
         `train_step` or other methods stays what it is, with its attributes.
       skip: names of layers to leave dense.
+      variables: 'kernels' for what TF-MOT prunes of each type of layer: kernels and embeddings; 'all' for whatever is
+        trained, biases and the scales of normalisation too (1906.02768, section 3).
 
     Returns:
       A new model that still has to be compiled. `tfmot.sparsity.keras.strip_pruning` gives plain layers back.
@@ -264,14 +277,16 @@ def prunable(model, skip=()):
     unknown = set(skip) - {layer.name for layer in model.submodules if isinstance(layer, tf_keras.layers.Layer)}
     if unknown:
         raise UsageError(f'no layer is called {sorted(unknown)[0]!r}: skip takes names of layers of the model.')
-    return _Wrapping(skip).of_model(model)
+    if variables not in VARIABLES:
+        raise UsageError(f'variables is {shown(variables)}: choose one of {", ".join(VARIABLES)}.')
+    return _Wrapping(skip, variables).of_model(model)
 
 
 class _Wrapping:
     """The layers that take the places of a model's layers; of each there is one, however often the layer is used."""
 
-    def __init__(self, skip):
-        self._skip, self._made = skip, {}
+    def __init__(self, skip, variables):
+        self._skip, self._variables, self._made = skip, variables, {}
 
     def of_model(self, model):
         """A model of the same class and attributes."""
@@ -315,12 +330,17 @@ class _Wrapping:
             prune_registry.PruneRegistry.make_prunable(layer)
         # A layer without prunable weights has the method too once a model was wrapped before.
         if hasattr(layer, 'get_prunable_weights'):
-            return PruneWithMask(layer) if layer.get_prunable_weights() else layer
+            wanted = layer.trainable_weights if self._variables == 'all' else layer.get_prunable_weights()
+            return PruneWithMask(layer, prunes=self._variables) if wanted else layer
         if any(weight.shape.rank and weight.shape.rank > 1 and constraint.of(weight) is None
                for weight in layer.trainable_weights):
             raise UsageError(
                 f'{layer.name} is a {type(layer).__name__}, whose weights TF-MOT does not know: define '
                 f'get_prunable_weights() on it, or leave it dense with skip=[{layer.name!r}].')
+        if self._variables == 'all' and layer.trainable_weights:
+            # What TF-MOT asks of a layer that it does not know; vectors are no kernels.
+            object.__setattr__(layer, 'get_prunable_weights', lambda: [])
+            return PruneWithMask(layer, prunes=self._variables)
         return layer
 
 
@@ -456,6 +476,11 @@ def prunable_variables(model):
     if not found:
         raise UsageError(f'model {model.name!r} has no prunable layer: wrap it first, model = prunable(model).')
     return found
+
+
+def kernels(model):
+    """Returns the ids of those prunable weights of a wrapped model that are pruned where `variables` is 'kernels'."""
+    return {id(weight) for wrapper in wrappers(model).values() for weight in wrapper.layer.get_prunable_weights()}
 
 
 def states(model):

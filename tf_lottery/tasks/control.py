@@ -92,7 +92,7 @@ class ControlTask(Task):
         return self.environment.observation, self.environment.actions, tuple(self._how.hidden)
 
     def facts(self, variables='kernels'):
-        shapes = actor_critic.prunable_shapes(*self._network, biases=variables == 'all')
+        shapes = actor_critic.prunable_shapes(*self._network, variables)
         return Facts(
             about=f'{self._how.algorithm} on {self._how.environment}',
             weights={name: Weight(*known) for name, known in shapes.items()}, train=0, validation=0,

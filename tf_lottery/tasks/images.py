@@ -119,8 +119,8 @@ class ImageTask(Task):
             raise UsageError(f'data.crop_pixels is {pixels}: give fewer than {side}, the pixels of a side of '
                              f'{self._source.name}, or crops may hold nothing of their images.')
 
-    def facts(self):
-        shapes = self._model.prunable_shapes(self.dataset.shape, self.dataset.classes)
+    def facts(self, variables='kernels'):
+        shapes = models.prunable_shapes(self._name, self.dataset.shape, self.dataset.classes, variables)
         return Facts(
             about=f'{self._name} on {self._source.name}', weights={name: Weight(*known) for name, known in
                                                                    shapes.items()},

@@ -5,6 +5,7 @@ import inspect
 import re
 
 from tf_lottery.errors import UsageError, in_one_line, reason, shown
+from tf_lottery.pruning.allocation import VARIABLES
 from tf_lottery.runtime import keras2
 from tf_lottery.tasks.measure import LOSS, Measure, Measures
 from tf_lottery.tasks.task import CALIBRATION, SPLITS, Facts, Serving, Task, Weight, Words
@@ -81,7 +82,7 @@ class KerasTask(Task):
         losses = [loss for loss in self._model.compiled_loss._losses if loss is not None]
         return bool(losses) and all(getattr(loss, '_fn_kwargs', {}).get('from_logits') for loss in losses)
 
-    def facts(self):
+    def facts(self, variables='kernels'):
         if self._found is None:
             with keras2.quiet_start():
                 import tensorflow as tf
@@ -89,11 +90,11 @@ class KerasTask(Task):
                 # Which greets, too, once.
                 tf.config.list_logical_devices()
             self._model = self._built(0)
-            shapes, self._splits = self._prunable_shapes(), self._loaded()
+            shapes, self._splits = {each: self._prunable_shapes(each) for each in VARIABLES}, self._loaded()
             self._check_fit()
             self._measures = self._described()
             self._found = self._facts(shapes)
-        return self._found
+        return self._found[variables]
 
     def _built(self, seed):
         """The user's compiled model."""
@@ -210,22 +211,24 @@ class KerasTask(Task):
         higher = next((measure.higher for measure in each if measure.name == name), False)
         return Measures(tuple(each or [LOSS]), self._early_stop, higher)
 
-    def _prunable_shapes(self):
+    def _prunable_shapes(self, variables):
         from tf_lottery.models import own
 
-        shapes = own.prunable_shapes(self._model, self.skip)
+        shapes = own.prunable_shapes(self._model, self.skip, variables)
         if not shapes:
             raise UsageError(f'the model {self._model.name!r} that build returns has no weights that can be pruned: '
                              'give it a layer that has a kernel.')
         return shapes
 
     def _facts(self, shapes):
+        """{variables: Facts}."""
         kinds = {type(layer).__name__ for layer in self._model._flatten_layers()}
         compiles = kinds <= set(_COMPILES) and self._is_compiled_by_xla()
         # What XLA makes of other layers is not tried, for it may take minutes: who knows says so in compile(...).
-        return Facts(f'the model {self._model.name!r}', {name: Weight(*known) for name, known in shapes.items()},
-                     *(self._splits.length(split) for split in SPLITS), compiles,
-                     compiles or bool(self._model._jit_compile))
+        others = (*(self._splits.length(split) for split in SPLITS), compiles,
+                  compiles or bool(self._model._jit_compile))
+        return {variables: Facts(f'the model {self._model.name!r}', {
+            name: Weight(*known) for name, known in each.items()}, *others) for variables, each in shapes.items()}
 
     def _is_compiled_by_xla(self):
         """Whether XLA can compile all that the model computes, losses and metrics of one's own too."""

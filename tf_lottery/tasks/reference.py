@@ -3,6 +3,7 @@
 import functools
 
 from tf_lottery.errors import UsageError, in_one_line
+from tf_lottery.pruning.allocation import VARIABLES
 from tf_lottery.runtime import elsewhere, keras2, objects
 from tf_lottery.tasks.measure import Measures
 from tf_lottery.tasks.task import Facts, Task
@@ -44,8 +45,8 @@ class Reference(Task):
     def measures(self):
         return Measures.from_json(self._known['measures'])
 
-    def facts(self):
-        return Facts.from_json(self._known['facts'])
+    def facts(self, variables='kernels'):
+        return Facts.from_json(self._known['facts'][variables])
 
     def require_optimizer(self):
         if self._known['no_optimizer']:
@@ -96,11 +97,11 @@ def load(reference):
 def known(reference):
     """What is known of the task that a reference leads to, as JSON has it, by building its model in this process."""
     task = load(reference)
-    facts = task.facts()
+    facts = {variables: task.facts(variables).to_json() for variables in VARIABLES}
     try:
         task.require_optimizer()
     except UsageError as error:
         no_optimizer = str(error)
     else:
         no_optimizer = None
-    return {'facts': facts.to_json(), 'measures': task.measures.to_json(), 'no_optimizer': no_optimizer}
+    return {'facts': facts, 'measures': task.measures.to_json(), 'no_optimizer': no_optimizer}

@@ -21,7 +21,7 @@ class Weight:
     Attributes:
       group: str, one of GROUPS.
       shape: tuple of int.
-      places: int, how often each of its numbers is multiplied per example.
+      places: int, how often each of its numbers is multiplied per example; 0 for what is no kernel.
       channels: bool, whether its last axis is known to be the output channels of a layer. Folders of before do not have
         it, and are of the same experiment.
     """
@@ -158,8 +158,11 @@ class Task(abc.ABC):
     skip = ()
 
     @abc.abstractmethod
-    def facts(self):
-        """Returns Facts; of a paper's task without importing TensorFlow.
+    def facts(self, variables='kernels'):
+        """Returns Facts; of a paper's task, whose kernels are pruned, without importing TensorFlow.
+
+        Args:
+          variables: which of a network's are pruned, one of `allocation.VARIABLES`.
 
         Raises:
           UsageError: what the config says of the task cannot be done.

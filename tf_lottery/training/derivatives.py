@@ -38,15 +38,16 @@ class Derivatives:
       examples: training examples as of `feed.drawn`.
       batch_size: int, the examples of a training step.
       strategy: a tf.distribute.Strategy, whose workers have all the same numbers.
+      variables: which of the network's are pruned, one of `allocation.VARIABLES`.
     """
 
-    def __init__(self, task, examples, batch_size, strategy):
+    def __init__(self, task, examples, batch_size, strategy, variables='kernels'):
         self._task, self._examples, self._strategy = task, examples, strategy
         self._count, self._batch = length(examples), min(batch_size, _BATCH)
         self._network = task.network(0)
         self._variables = wrapper.variables(self._network)
         self._weights = {name: variable for name, (_, variable, *_) in wrapper.prunable_variables(
-            wrapper.prunable(self._network, task.skip)).items()}
+            wrapper.prunable(self._network, task.skip, variables)).items()}
         self._gradient_of = tf.function(self._gradient_of)
         self._flow_of = tf.function(self._flow_of)
         self._curvature_of = tf.function(self._curvature_of)

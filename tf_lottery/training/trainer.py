@@ -37,8 +37,8 @@ class Settings:
       evaluate_every, checkpoint_every: int, steps.
       block: int, the steps that one call of the compiled program takes at most.
       jit: bool, whether XLA compiles the training and evaluation steps.
-      weight_decay: float, L2 on the prunable weights: weight_decay * w is added to the gradient of the loss before the
-        optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
+      weight_decay: float, L2 on kernels and embeddings: weight_decay * w is added to the gradient of the loss before
+        the optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
     """
 
     batch_size: int
@@ -119,7 +119,7 @@ class TrainingModel(tf_keras.Model):
         """The ids of those that weight decay pulls at."""
         if self.learned:
             return {id(score) for score in self.trained}
-        return {id(weight) for _, weight, *_ in wrapper.prunable_variables(self.network).values()}
+        return wrapper.kernels(self.network)
 
     @property
     def _scales(self):
@@ -224,19 +224,21 @@ class Trainer:
       dense_gradients: whether masks are to change by the gradients of weights that they have pruned.
       learns: the class in `learned_masks` of masks that are to be learned instead of weights, or None.
       freezes: bool, whether tickets come whose pruned weights are frozen at other values than zero.
+      variables: which of the network's are pruned, one of `allocation.VARIABLES`.
 
     Raises:
       UsageError: the batch does not divide among the replicas.
     """
 
-    def __init__(self, task, feed, settings, strategy, dense_gradients=False, learns=None, freezes=False):
+    def __init__(self, task, feed, settings, strategy, dense_gradients=False, learns=None, freezes=False,
+                 variables='kernels'):
         self.strategy, self.settings, self.task, self.feed = strategy, settings, task, feed
         replicas = strategy.num_replicas_in_sync
         if settings.batch_size % replicas:
             raise UsageError(f'training.batch_size is {settings.batch_size}, which does not divide among {replicas} '
                              'replicas: give a multiple of their number.')
         with strategy.scope():
-            self.network = wrapper.prunable(task.network(0), task.skip)
+            self.network = wrapper.prunable(task.network(0), task.skip, variables)
             # `rewind` zeroes the pruned weights before every run, so that masking their gradients is enough.
             for holder in wrapper.wrappers(self.network).values():
                 holder.zeros_held = True
