@@ -100,6 +100,27 @@ class MemoryFeed(Feed):
         del shift
         return drawn_steps(seeds, boundaries, self.examples, self._settings, self._strategy, batch_indices)
 
+    def train(self, network, element, learn):
+        """In the training step, takes the steps of a block.
+
+        Args:
+          network: the wrapped model that is trained.
+          element: of `training`.
+          learn: function that takes an optimizer step by what `batch` takes, and returns its mean loss.
+
+        Returns:
+          (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
+        """
+        del network
+        steps, rows = element['steps'], tf.range(self._settings.batch_size)
+
+        def body(number, total):
+            loss = learn({'indices': element['indices'][number], 'step': element['first_step'] + number, 'row': rows})
+            return number + 1, total + loss
+
+        _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
+        return total, steps
+
     def batch(self, element, seed):
         """In the training step, the batch of a single step of an element of `training`.
 

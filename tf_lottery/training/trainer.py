@@ -135,14 +135,7 @@ class TrainingModel(tf_keras.Model):
             loss = self._optimizer_step({**data, 'step': data['step'][0]})
             self.mean_loss.update_state(loss)
             return {'loss': loss}
-        steps, rows = data['steps'], tf.range(self.settings.batch_size)
-
-        def body(number, total):
-            loss = self._optimizer_step(
-                {'indices': data['indices'][number], 'step': data['first_step'] + number, 'row': rows})
-            return number + 1, total + loss
-
-        _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
+        total, steps = self.feed.train(self.network, data, self._optimizer_step)
         steps = tf.cast(steps, tf.float32)
         self.mean_loss.update_state(total / steps, sample_weight=steps)
         return {'loss': total / steps}
@@ -393,8 +386,9 @@ class Trainer:
         for every in (self.settings.evaluate_every, self.settings.checkpoint_every):
             wanted.update(range((start // every + 1) * every, end, every))
         edges = sorted(wanted)
-        return [step for left, right in itertools.pairwise(edges)
-                for step in range(left, right, self.settings.block)] + [end]
+        # Where steps are not the optimizer's, an epoch is a block.
+        block = self.settings.block if self.feed.count is None else self.feed.steps_per_epoch
+        return [step for left, right in itertools.pairwise(edges) for step in range(left, right, block)] + [end]
 
     def _shift(self, saved):
         """By how many steps the examples of a run that goes on are ahead of its steps."""
