@@ -150,7 +150,7 @@ def test_fingerprint_and_facts_tell_texts_apart(task, root, tmp_path):
 @pytest.mark.parametrize(('changes', 'sentence'), [
     ({'language_model__tied': True, 'language_model__embedding': 5},
      'language_model.embedding is 5, and language_model.units is 6: leave one of them out, for with '
-     'they are the same.'),
+     'language_model.tied they are the same.'),
     ({'language_model__dropout': 0.0, 'language_model__dropout_place': 'around'},
      "language_model.dropout_place is 'around', and nothing is dropped: leave it out, or give language_model.dropout."),
     ({'training__batch_size': 300},
