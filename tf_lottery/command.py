@@ -440,8 +440,7 @@ def _export(workdir, options, command_line, replicate, summaries=None, task=None
     protocol = config.restore(stored, options.data_dir, task)
     summaries = summaries or results.summaries(results.load_results(workdir))
     if options.rewind_to:
-        wish = steps.parse(options.rewind_to, steps.per_epoch(
-            protocol.facts.train, protocol.config.training.batch_size))
+        wish = steps.parse(options.rewind_to, *protocol.facts.epoch(protocol.config.training.batch_size))
         if wish not in summaries:
             raise UsageError(f'--rewind_to={options.rewind_to} is step {wish:,}, to which no finished run of {workdir} '
                              f'was rewound: give one of {", ".join(f"{step}it" for step in summaries)}.')

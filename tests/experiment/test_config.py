@@ -354,6 +354,8 @@ def test_what_a_criterion_or_a_branch_reads_is_known_before():
      'level 24 would leave no weight in fc2/kernel (100 channels, 0.2 pruned per level): '),
     ({'pruning.structure': '2:4'}, 'level 20 would leave 0 of each 4 weights in fc1/kernel, not 2 (0.2 pruned per '
      'level): prune 3 levels.'),
+    ({'pruning.structure': '2:4', 'pruning.levels': 3, 'pruning.variables': 'all', 'pruning.scope': 'global'},
+     "pruning.variables is 'all', and pruning.structure='2:4' is for kernels: leave out one of them."),
     ({'pruning.structure': '2:4', 'pruning.levels': 3, 'export.shrink': True},
      "export.shrink is True, which leaves out rows and columns of weights, and so takes pruning.structure='2:4' apart: "
      'leave export.shrink out.')])

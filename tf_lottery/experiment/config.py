@@ -46,8 +46,12 @@ def defaults():
     config.training.momentum = 0.9
     config.training.rho = 0.9
     config.training.epsilon = 1e-7
+    # Read by 'adam': how long it remembers the squares of gradients.
+    config.training.beta_2 = 0.999
     # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
     config.training.epsilon_outside = False
+    # The norm of all gradients together to which longer ones are shortened; None is none.
+    config.training.clip_norm = config_dict.placeholder(float)
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
@@ -64,6 +68,8 @@ def defaults():
     # Over this length the rate rises from 0.
     config.training.warmup = '0it'
     config.training.evaluate_every = '100it'
+    # Training ends in the mean of the networks of so many last evaluations.
+    config.training.average = 1
     config.training.checkpoint_every = '5000it'
     # Optimizer steps per call into the compiled program, at most.
     config.training.block = 100
@@ -289,7 +295,7 @@ def _read_by(parse):
     """The kind of what a function of `steps` reads; how long an epoch is only `check` knows."""
     def kind(key, value):
         try:
-            parse(value, 1)
+            parse(value, 1, games=True)
         except UsageError as error:
             raise UsageError(f'{key}: {error}') from error
 
@@ -323,7 +329,9 @@ VALUES = {
     'training.momentum': _DECAY,
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
+    'training.beta_2': _DECAY,
     'training.epsilon_outside': values.switch,
+    'training.clip_norm': values.optional(_POSITIVE),
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,
@@ -334,6 +342,7 @@ VALUES = {
     'training.final_learning_rate': _NOT_NEGATIVE,
     'training.warmup': _LENGTH,
     'training.evaluate_every': _LENGTH,
+    'training.average': values.whole(1, 1000),
     'training.checkpoint_every': _LENGTH,
     # The indices of a block's examples lie in memory at once.
     'training.block': values.whole(1, 100_000),
@@ -464,7 +473,7 @@ def check_alone(config, data_dir=None, task=None):
     if training.optimizer == 'own':
         # Refused now, where the task has none.
         task.require_optimizer()
-    if facts.train < training.batch_size:
+    if facts.games is None and facts.train < training.batch_size:
         raise UsageError(f'training.batch_size is {training.batch_size}, and {facts.about} has {facts.train} examples '
                          'to train on: give a smaller batch.')
     protocol = _protocol(config, facts, lambda: task)
@@ -475,9 +484,9 @@ def check_alone(config, data_dir=None, task=None):
 def _protocol(config, facts, find_task):
     """The Protocol of a config whose values are of their kinds."""
     training, pruning = config.training, config.pruning
-    per_epoch = steps.per_epoch(facts.train, training.batch_size)
-    end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
-    milestones, warmup = _schedule_steps(training, end, per_epoch)
+    epoch = facts.epoch(training.batch_size)
+    end, rewinds, evaluate, checkpoint = _lengths(config, epoch)
+    milestones, warmup = _schedule_steps(training, end, epoch)
     shapes = {name: weight.shape for name, weight in facts.weights.items()}
     fractions = _fractions(pruning, facts.weights)
     reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
@@ -485,16 +494,16 @@ def _protocol(config, facts, find_task):
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
     levels = control_levels(config.branch_levels, pruning.levels)
-    update_every = steps.parse(config.sparse.update_every, per_epoch)
+    update_every = steps.parse(config.sparse.update_every, *epoch)
     scale = training.batch_size / training.scale_from if training.scale_from else 1.0
     return Protocol(
         config, find_task, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
         scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense, update_every,
-        int(config.sparse.until * end), {rule: steps.parse(config[rule].warmup, per_epoch) for rule in LEARNED})
+        int(config.sparse.until * end), {rule: steps.parse(config[rule].warmup, *epoch) for rule in LEARNED})
 
 
 # What an optimizer has, unless it is that of a task of one's own.
-_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup')
+_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup', 'clip_norm')
 
 
 def _check_readers(training):
@@ -518,33 +527,33 @@ def control_levels(branch_levels, levels):
         range(1, levels + 1))
 
 
-def _lengths(config, per_epoch):
+def _lengths(config, epoch):
     training, rewind_to = config.training, config.pruning.rewind_to
-    end = steps.parse(training.length, per_epoch)
+    end = steps.parse(training.length, *epoch)
     if end < 1:
         raise UsageError(f'training.length is {training.length!r}: train for one step or more.')
-    rewinds = steps.parse_list(rewind_to, per_epoch)
+    rewinds = steps.parse_list(rewind_to, *epoch)
     if rewinds[-1] >= end:
         raise UsageError(f'pruning.rewind_to is {rewind_to!r}, step {rewinds[-1]}: it must lie before the end of '
                          f'training, training.length={training.length!r}, step {end}.')
     every = []
     for key in ('evaluate_every', 'checkpoint_every'):
-        every.append(steps.parse(training[key], per_epoch))
+        every.append(steps.parse(training[key], *epoch))
         if every[-1] < 1:
             raise UsageError(f'training.{key} is {training[key]!r}: give one step or more.')
     return end, rewinds, *every
 
 
-def _schedule_steps(training, end, per_epoch):
+def _schedule_steps(training, end, epoch):
     """The milestones of the learning rate and its warm-up, in steps: (tuple of int, int)."""
-    milestones = tuple(steps.parse(milestone, per_epoch) for milestone in training.milestones)
+    milestones = tuple(steps.parse(milestone, *epoch) for milestone in training.milestones)
     if training.schedule == 'steps' and not milestones:
         raise UsageError("training.milestones is empty: say where training.schedule='steps' drops the learning rate, "
                          "as in ('20000it', '25000it').")
     if any(left >= right for left, right in itertools.pairwise((0, *milestones, end))):
         raise UsageError(f'training.milestones is {training.milestones}, steps {milestones}: give increasing lengths '
                          f'above 0 and before the end of training, step {end}.')
-    warmup = steps.parse(training.warmup, per_epoch)
+    warmup = steps.parse(training.warmup, *epoch)
     if warmup >= end:
         raise UsageError(f'training.warmup is {training.warmup!r}, {warmup} steps: it must end before training does, '
                          f'at step {end}.')

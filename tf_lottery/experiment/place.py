@@ -197,9 +197,8 @@ class At:
           LeftOutError: it leaves a layer without weights.
         """
         found = mask.shuffled_globally(self.seed, [name for name, share in self._protocol.fractions.items() if share])
-        for name, kept in found.items():
-            if not kept.any():
-                raise LeftOutError(f'the random mask leaves {name} without weights.', runs.EMPTIED, None)
+        for name in allocation.empty(found):
+            raise LeftOutError(f'the random mask leaves {name} without weights.', runs.EMPTIED, None)
         return found
 
     def _prune(self, run):

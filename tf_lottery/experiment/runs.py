@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import platform
@@ -55,7 +56,7 @@ def check_same(workdir, protocol):
         same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
         raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
                          f'--workdir{same}.')
-    if 'facts' in stored and Facts.from_json(stored['facts']) != protocol.facts:
+    if 'facts' in stored and not Facts.from_json(stored['facts']).are_of(protocol.facts):
         raise UsageError(f'{workdir} holds another experiment: the weights or the examples of {protocol.facts.about} '
                          'have changed since. Choose another --workdir.')
 
@@ -100,8 +101,35 @@ def claim(workdir, protocol, command):
         if there:
             return False
         new = not is_claimed(workdir)
-        storage.write_json(storage.join(workdir, _CONFIG), {**own, 'command': command})
+        files = {} if new else {key: value for key, value in read_config(workdir).items() if key == 'files'}
+        storage.write_json(storage.join(workdir, _CONFIG), {**own, **files, 'command': command})
         return new
+
+
+def keep_files(workdir, files):
+    """Writes what a task has made of its data into the folder of an experiment, and its hashes into config.json.
+
+    Args:
+      workdir: a claimed folder.
+      files: {name: bytes}.
+
+    Raises:
+      UsageError: what was kept there before is another file, so that the data must have changed.
+    """
+    if not files:
+        return
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    with locks.lock(workdir, wait=True):
+        stored = read_config(workdir)
+        known = stored.get('files', {})
+        for name, content in files.items():
+            if known.get(name, hashes[name]) != hashes[name]:
+                raise UsageError(f'{workdir} was begun with another {name} than is made of the data now: give it the '
+                                 'data that it had, or choose another --workdir.')
+            if not storage.exists(storage.join(workdir, name)):
+                storage.write_bytes(storage.join(workdir, name), content)
+        if known != hashes:
+            storage.write_json(storage.join(workdir, _CONFIG), {**stored, 'files': hashes})
 
 
 def disclaim(workdir):

@@ -190,6 +190,7 @@ def _reached(row, half, measures):
     """Where either half of the pairs of a summary's row is judged, and what it came to: 'at step 900, with ...'."""
     column = measures.at_early_stop() if measures.early_stop else measures.at_end()
     reached = f'with {measures.lead.with_unit(row[f"{half}_{column}_mean"])} test {measures.lead.title}'
+    reached = f'{reached} at the end' if measures.lead.ends else reached
     return f'at step {row[f"{half}_early_stop_step_mean"]:,.0f}, {reached}' if measures.early_stop else reached
 
 
@@ -242,12 +243,12 @@ def pictures(found):
     """Yields the Pictures that can be drawn of Findings."""
     if len(found.summaries) > 1:
         yield from sweep.draw(found.summaries, found.samples)
-        yield from instability.draw_sweep(found.lines, found.measures.lead)
+        yield from instability.draw_sweep(found.lines, found.measures.on_the_way)
     else:
         for draw in _DRAWN_BY:
             yield from draw(found.frame, *found.summaries.values())
         yield from distances.draw(found.samples)
-    yield from instability.draw(found.lines, found.measures.lead)
+    yield from instability.draw(found.lines, found.measures.on_the_way)
     yield from widths.draw(found.built, found.measures.lead)
     yield from damage.draw(found.losses)
     published = retraining.published(found.experiment['config'], found.measures)

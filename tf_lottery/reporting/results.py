@@ -436,8 +436,13 @@ def table(summary):
         return '  '.join(row[name].ljust(widths[name]) if name in measures.columns else row[name].rjust(widths[name])
                          for name in names).rstrip()
 
-    what = ' and '.join(f'test {measure.title}' for measure in measures.each)
-    what = f'early-stop step and {what} there and at the end' if measures.early_stop else f'{what} at the end'
+    there, what = (' and '.join(f'test {measure.title}' for measure in chosen) for chosen in (
+        [measure for measure in measures.each if not measure.ends], measures.each))
+    if measures.early_stop:
+        what = f'early-stop step and {what} there and at the end' if there == what else (
+            f'early-stop step and {there} there, {what} at the end')
+    else:
+        what = f'{what} at the end'
     lines = [f'{what[0].upper()}{what[1:]}: mean [min-max] over the runs.']
     for branch, rows_of_branch in summary.groupby('branch', sort=False):
         lines += ['', BRANCHES[branch].title, line(names), *(line(rows[number]) for number in rows_of_branch.index)]

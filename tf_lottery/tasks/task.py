@@ -7,6 +7,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from tf_lottery import steps
 from tf_lottery.models import GROUPS  # noqa: F401
 from tf_lottery.tasks.measure import Measures
 
@@ -42,6 +43,8 @@ class Facts:
       train, validation, test: int, the examples of each split; `train` is without those that are held out.
       compiles: bool, whether XLA pays for the network on a CPU.
       compilable: bool, whether XLA can compile all that is trained and judged by.
+      games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
+      data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
     about: str
@@ -51,6 +54,18 @@ class Facts:
     test: int
     compiles: bool
     compilable: bool = True
+    games: int | None = None
+    data: str = dataclasses.field(default='', compare=False)
+
+    def are_of(self, other):
+        """Whether these are facts of the same task: of the same examples, too, where both know them."""
+        return self == other and (self.data == other.data or not (self.data and other.data))
+
+    def epoch(self, batch_size):
+        """How lengths of training are counted: (int, bool), the steps of an epoch, and whether they are games."""
+        if self.games is None:
+            return steps.per_epoch(self.train, batch_size), False
+        return self.games, True
 
     def to_json(self):
         """A dict that JSON can hold; `from_json` reads it."""
@@ -75,17 +90,23 @@ class Signature:
       serve: function from a network to a tf.function that has an input signature and returns {name: tensor}.
       examples: {argument: array [n, ...]} that it is verified on.
       answers: function from the outputs of the network, {output: array [n, ...]}, to {name: array}: what the signature
-        has to return.
+        has to return; None where `alone` says so.
       inputs: {argument: array [n, ...]}, what the network takes of `examples`; None for the inputs of Serving.
       largest: {name: name of an answer of [n, classes]}, what the signature returns beside the answers: the place of
         the largest element of each.
+      alone: function from the network in memory to {name: array}: what the signature has to return, where that is no
+        function of the network's outputs.
+      score: function from what the signature has to return to a float, the leading measure on the test set; None where
+        the signature does not tell it.
     """
 
     serve: Callable
     examples: Mapping
-    answers: Callable
+    answers: Callable | None = None
     inputs: Mapping | None = None
     largest: Mapping = dataclasses.field(default_factory=dict)
+    alone: Callable | None = None
+    score: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +145,7 @@ class Serving:
       described: {'input': str, 'output': str}, what goes in and comes out of 'serving_default', and whatever else
         ticket.json is to say of the signatures; {} to describe the tensors of the network.
       words: Words.
+      files: {name: bytes}, what else stands in the folder of an export, for whoever calls a signature.
     """
 
     inputs: Mapping
@@ -133,6 +155,7 @@ class Serving:
     signatures: Mapping = dataclasses.field(default_factory=dict)
     described: Mapping = dataclasses.field(default_factory=dict)
     words: Words = Words()
+    files: Mapping = dataclasses.field(default_factory=dict)
 
 
 class Task(abc.ABC):

@@ -51,7 +51,7 @@ def _compared(measures):
     stop = f'step of {measures.early_stop_extreme[0]} {measures.early_stop_title}'
     for measure in measures.each:
         better = '' if measure.higher else ' Lower is better.'
-        if measures.early_stop:
+        if measures.early_stop and not measure.ends:
             yield (f'{measure.name}_at_early_stop', measures.at_early_stop(measure),
                    f'Test {measure.title} at early stop', measure.axis(),
                    f'Early stop is the {stop}, found afterwards.{better}')
