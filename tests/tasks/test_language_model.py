@@ -1,5 +1,6 @@
 """Language modelling as a task: what is read at which step, minimised and judged, by hand-made cases."""
 
+import itertools
 import math
 import types
 
@@ -48,7 +49,7 @@ def test_each_row_reads_on_where_it_was_and_foretells_the_next_word(task):
             words.append(feed.batch(element, None)['words'].numpy())
     for row in range(4):
         # Each window begins with the last word of the one before.
-        assert all(left[row, -1] == right[row, 0] for left, right in zip(words, words[1:], strict=False))
+        assert all(left[row, -1] == right[row, 0] for left, right in itertools.pairwise(words))
         stretch = np.concatenate([words[0][row], *(window[row, 1:] for window in words[1:])])
         ring = alike(text)
         assert any(np.array_equal(ring[place:place + len(stretch)], stretch) for place in range(len(text.train)))
@@ -148,8 +149,8 @@ def test_fingerprint_and_facts_tell_texts_apart(task, root, tmp_path):
 
 @pytest.mark.parametrize(('changes', 'sentence'), [
     ({'language_model__tied': True, 'language_model__embedding': 5},
-     'language_model.embedding is 5, and language_model.units is 6: leave one of them out, for with language_model.tied '
-     'they are the same.'),
+     'language_model.embedding is 5, and language_model.units is 6: leave one of them out, for with '
+     'language_model.tied they are the same.'),
     ({'language_model__dropout': 0.0, 'language_model__dropout_place': 'around'},
      "language_model.dropout_place is 'around', and nothing is dropped: leave it out, or give language_model.dropout."),
     ({'training__batch_size': 300},
