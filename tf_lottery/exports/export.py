@@ -11,7 +11,7 @@ import tf_keras
 
 from tf_lottery.branches import BRANCHES, NEVER
 from tf_lottery.errors import CorruptFileError, UsageError, reason
-from tf_lottery.experiment import config, runs
+from tf_lottery.experiment import config, runs, ticket_file
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports import (
     card,
@@ -22,7 +22,6 @@ from tf_lottery.exports import (
     shrinking,
     sizes,
     tflite,
-    ticket_file,
     verify,
 )
 from tf_lottery.exports.subject import (
@@ -310,6 +309,8 @@ def _write(subject, folder, about, options):
         with storage.one_sentence('write', folder):
             storage.write_json(str(made / METADATA), about)
             storage.write_text(str(made / 'README.md'), card.write(about, subject.serving.words, subject.measure))
+            for name, content in subject.serving.files.items():
+                (made / name).write_bytes(content)
             storage.write_text(str(made / CHECKSUMS), ''.join(
                 f'{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(made)}\n'
                 for file in sorted(made.rglob('*')) if file.is_file()))

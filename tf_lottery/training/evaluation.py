@@ -49,11 +49,15 @@ class BatchEvaluator:
       batches: tf.data.Dataset of what `judge` takes.
       judge: Judge.
       jit: whether XLA compiles it.
+      signature: structure of tf.TensorSpec, of batches whose shapes differ, so that one program takes all; None traces
+        a program for each shape.
     """
 
-    def __init__(self, network, batches, judge, jit):
+    def __init__(self, network, batches, judge, jit, signature=None):
         self._batches, self._judge = batches, judge
-        self._added = tf.function(lambda batch, sums: judge.add(network, batch, sums), jit_compile=jit)
+        sums = tf.nest.map_structure(lambda number: tf.TensorSpec((), tf.constant(number).dtype), judge.start())
+        self._added = tf.function(lambda batch, sums: judge.add(network, batch, sums), jit_compile=jit,
+                                  input_signature=(signature, sums) if signature else None)
 
     def __call__(self):
         """Returns {measure's name: Python float}."""

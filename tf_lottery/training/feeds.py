@@ -24,10 +24,16 @@ class Feed:
       state: {name: variable}, what training changes beside the network, such as a state that is carried from one step
         to the next: checkpoints and rewinding points hold it. Each has `numpy()`, `shape` and `assign(array)`, as a
         tf.Variable or `carried.Carried`; what it holds when the feed is made is where step 0 starts.
+      files: {name: bytes}, what was made of the data before training, such as a vocabulary: an experiment keeps it.
       count: int64 tf.Variable of the steps that were taken; None where a step is one of the optimizer's.
     """
 
-    state, count = types.MappingProxyType({}), None
+    state, files, count = types.MappingProxyType({}), types.MappingProxyType({}), None
+
+    def final_evaluators(self, network):
+        """As `evaluators`, of the measures that are known at the end of training only (`Measure.ends`)."""
+        del network
+        return {}
 
 
 def drawn_steps(seeds, boundaries, examples, settings, strategy, draw):
@@ -93,6 +99,27 @@ class MemoryFeed(Feed):
         """
         del shift
         return drawn_steps(seeds, boundaries, self.examples, self._settings, self._strategy, batch_indices)
+
+    def train(self, network, element, learn):
+        """In the training step, takes the steps of a block.
+
+        Args:
+          network: the wrapped model that is trained.
+          element: of `training`.
+          learn: function that takes an optimizer step by what `batch` takes, and returns its mean loss.
+
+        Returns:
+          (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
+        """
+        del network
+        steps, rows = element['steps'], tf.range(self._settings.batch_size)
+
+        def body(number, total):
+            loss = learn({'indices': element['indices'][number], 'step': element['first_step'] + number, 'row': rows})
+            return number + 1, total + loss
+
+        _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
+        return total, steps
 
     def batch(self, element, seed):
         """In the training step, the batch of a single step of an element of `training`.

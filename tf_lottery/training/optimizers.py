@@ -58,7 +58,7 @@ class RMSpropOutside(tf_keras.optimizers.RMSprop):
         variable.assign_sub(move)
 
 
-def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7, epsilon_outside=False,
+def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7, epsilon_outside=False, beta_2=0.999,
           clip_norm=None):
     """Builds an optimizer by name.
 
@@ -77,6 +77,7 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7, epsilon_outs
       epsilon: float, used by 'adam' and 'rmsprop'.
       epsilon_outside: bool, whether that is added where PyTorch adds it: by 'adam' after the bias correction of the
         mean square's root (Keras's `adaptive_epsilon`), by 'rmsprop' outside of the root.
+      beta_2: float, used by 'adam'; its beta_1 is 0.9.
       clip_norm: float, the L2 norm of the gradients of all variables together to which longer ones are shortened
         (Pascanu et al. 2013, 1211.5063), summed over the replicas before; None for none.
 
@@ -90,7 +91,7 @@ def build(name, learning_rate, momentum=0.9, rho=0.9, epsilon=1e-7, epsilon_outs
         return name()
     common = {'learning_rate': learning_rate, 'global_clipnorm': clip_norm, 'jit_compile': False}
     if name == 'adam':
-        return Adam(epsilon=epsilon, adaptive_epsilon=epsilon_outside, **common)
+        return Adam(beta_2=beta_2, epsilon=epsilon, adaptive_epsilon=epsilon_outside, **common)
     if name == 'sgd':
         return tf_keras.optimizers.SGD(**common)
     if name == 'momentum':
