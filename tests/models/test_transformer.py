@@ -9,12 +9,14 @@ import tensorflow as tf
 import tf_keras
 
 from tf_lottery.models import decoding, transformer
-from tf_lottery.models.attention import Attention, Positions
+from tf_lottery.models.attention import DotProductAttention, Positions
 from tf_lottery.pruning import wrapper
 from tf_lottery.ticket import Mask
 
 FORM = transformer.Form(vocabulary=7, layers=2, width=8, heads=2, feed_forward=12, dropout=0.0)
-SOURCE = np.array([[5, 3, 2, 0, 0], [4, 6, 3, 5, 2], [3, 2, 0, 0, 0]], np.int32)
+SOURCE = np.array([[5, 3, 4, 2, 0], [4, 6, 3, 5, 2], [3, 6, 5, 2, 0]], np.int32)
+# Where they are translated, so many sub-words less than they have.
+LIMITS = (2, 3, 2)
 TARGET = np.array([[1, 4, 5, 3], [1, 3, 6, 6], [1, 6, 4, 5]], np.int32)
 
 
@@ -67,7 +69,7 @@ def test_what_comes_later_is_never_attended_to(network):
 def test_attention_by_hand():
     values = np.array([[[1., 2.], [3., 5.], [100., 100.]]], np.float32)
     queries, keys = np.array([[[1., 0.]]], np.float32), np.array([[[1., 9.], [0., 9.], [7., 7.]]], np.float32)
-    found = Attention(2)([queries, keys, values, np.array([True, True, False])])
+    found = DotProductAttention(2)([queries, keys, values, np.array([True, True, False])])
     # Two heads of a unit each: the first one scores 1 and 0, the second one 0 and 0.
     share = np.e / (np.e + 1)
     assert found.numpy().tolist() == [[pytest.approx([share * 1 + (1 - share) * 3, 3.5])]]
@@ -108,7 +110,7 @@ def chances(model, source, said):
 
 @pytest.fixture(scope='module')
 def short():
-    """Translations of at most three sub-words."""
+    """Translations of at most LIMITS sub-words."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, 'LONGER', -2)
         yield
@@ -122,9 +124,9 @@ def searched(form, model, beam):
 def test_greedy_search_says_the_likeliest_at_every_turn(network, short):
     form, model = network
     tokens, scores = searched(form, model, 1)
-    for source, found, score in zip(SOURCE, tokens, scores, strict=True):
+    for source, found, score, limit in zip(SOURCE, tokens, scores, LIMITS, strict=True):
         likely = chances(model, source, found[None])[0]
-        said = found[:3 if decoding.END not in found else list(found).index(decoding.END) + 1]
+        said = found[:limit if decoding.END not in found else list(found).index(decoding.END) + 1]
         assert said.tolist() == likely.argmax(-1)[:len(said)].tolist()
         assert score == pytest.approx(likely.max(-1)[:len(said)].sum(), abs=1e-4)
         assert not found[len(said):].any()
@@ -133,13 +135,13 @@ def test_greedy_search_says_the_likeliest_at_every_turn(network, short):
 def test_a_beam_of_all_hypotheses_finds_the_best_by_length(network, short):
     form, model = network
     tokens, scores = searched(form, model, 125)
-    said = np.array(list(itertools.product(range(2, 7), repeat=3)))
-    # What comes after the end is not said.
-    ends = np.argmax(said == decoding.END, 1)
-    lengths = np.where((said == decoding.END).any(1), ends + 1, 3)
-    for source, found, score in zip(SOURCE, tokens, scores, strict=True):
+    for source, found, score, limit in zip(SOURCE, tokens, scores, LIMITS, strict=True):
+        said = np.array(list(itertools.product(range(2, 7), repeat=limit)))
+        # What comes after the end is not said.
+        ends = np.argmax(said == decoding.END, 1)
+        lengths = np.where((said == decoding.END).any(1), ends + 1, limit)
         each = np.take_along_axis(chances(model, source, said), said[..., None], -1)[..., 0]
-        total = np.where(np.arange(3) < lengths[:, None], each, 0).sum(1)
+        total = np.where(np.arange(limit) < lengths[:, None], each, 0).sum(1)
         best = np.argmax(total / ((5 + lengths) / 6)**0.6)
         assert found.tolist() == [*said[best][:lengths[best]], *[0] * (3 - lengths[best])]
         assert score == pytest.approx(total[best], abs=1e-4)
