@@ -25,6 +25,10 @@ TOY = {'training.length': '40it', 'training.evaluate_every': '20it', 'pruning.le
 # Convolutions take longer, and so do data sets of tens of thousands of images.
 TOY_CONVOLUTIONS = {**TOY, 'training.length': '8it', 'training.evaluate_every': '4it', 'training.batch_size': 8,
                     'pruning.levels': 1, 'branch_levels': (1,)}
+# Lengths of games are epochs.
+TOY_GAMES = {'training.length': '3ep', 'training.evaluate_every': '1ep', 'training.checkpoint_every': '1ep',
+             'training.batch_size': 8, 'pruning.levels': 1, 'control.games': 4, 'control.environments': 4,
+             'control.hidden': (8,), 'control.evaluation_games': 2}
 EXAMPLES = 400
 # Commands on an export, run as they are, once the examples have written what they read.
 SHELL = ('saved_model_cli ', '(cd ')
@@ -103,6 +107,9 @@ def shorten(settings):
         toy['construction.widths'] = (2, 3)
     # Some structures come out at their own number of levels.
     toy['pruning.levels'] = min(toy['pruning.levels'], settings.pruning.levels)
+    if settings.task == 'control':
+        toy.update({**TOY_GAMES, 'pruning.rewind_to': '0ep,1ep' if ',' in settings.pruning.rewind_to else '1ep',
+                    'branch_levels': (1,)})
     if 0 in settings.branch_levels:
         toy['branch_levels'] = (0, *toy['branch_levels'])
     settings.update_from_flattened_dict(toy)

@@ -70,6 +70,21 @@ class Mask(Mapping):
         rng = np.random.default_rng(seed)
         return Mask({name: rng.permutation(array.ravel()).reshape(array.shape) for name, array in self.items()})
 
+    def shuffled_globally(self, seed, names):
+        """The random-mask control over a whole network: as many weights in some layers together, at random places.
+
+        Args:
+          seed: int.
+          names: the layers whose weights change places; others stay as they are.
+
+        Source: One ticket to win them all (1906.02773), the random tickets.
+        """
+        flat = np.concatenate([self[name].ravel() for name in names])
+        ends = np.cumsum([self[name].size for name in names])[:-1]
+        drawn = dict(zip(names, np.split(np.random.default_rng(seed).permutation(flat), ends), strict=True))
+        return Mask({name: drawn[name].reshape(array.shape) if name in drawn else array
+                     for name, array in self.items()})
+
     def apply(self, weights, frozen=None):
         """Returns `weights` with exact zeros where this mask has pruned them; other arrays as they are.
 

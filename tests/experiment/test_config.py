@@ -165,7 +165,7 @@ def test_learning_rates_are_those_of_the_batch_that_they_are_given_for():
 
 
 @pytest.mark.parametrize(('name', 'key', 'value', 'sentence'), [
-    ('mnist', 'data.image_size', 64, 'data.image_size is 64, which is for data sets that are streamed; mnist is in me'),
+    ('mnist', 'data.train', 64, 'data.train is 64, which is for data sets that are streamed; mnist is in me'),
     ('mnist', 'data.mix_up', 0.2, 'data.mix_up is 0.2, which is for data sets that are streamed; mnist is in memory'),
     ('mnist', 'data.rand_augment_magnitude', 0.9, 'data.rand_augment_magnitude is 0.9, which is for data sets that'),
     ('imagenet2012', 'data.flip', True, 'data.flip is True, which is for data sets that are of images of one size; i'),
@@ -354,6 +354,8 @@ def test_what_a_criterion_or_a_branch_reads_is_known_before():
      'level 24 would leave no weight in fc2/kernel (100 channels, 0.2 pruned per level): '),
     ({'pruning.structure': '2:4'}, 'level 20 would leave 0 of each 4 weights in fc1/kernel, not 2 (0.2 pruned per '
      'level): prune 3 levels.'),
+    ({'pruning.structure': '2:4', 'pruning.levels': 3, 'pruning.variables': 'all', 'pruning.scope': 'global'},
+     "pruning.variables is 'all', and pruning.structure='2:4' is for kernels: leave out one of them."),
     ({'pruning.structure': '2:4', 'pruning.levels': 3, 'export.shrink': True},
      "export.shrink is True, which leaves out rows and columns of weights, and so takes pruning.structure='2:4' apart: "
      'leave export.shrink out.')])

@@ -57,6 +57,12 @@ def test_facts_are_those_of_the_data_set_and_of_the_network():
         'fc1/kernel': ('dense', (64, 300), 1), 'fc2/kernel': ('dense', (300, 100), 1),
         'output/kernel': ('output', (100, 10), 1)}
     assert facts.compiles and not task(model__name='conv2').facts().compiles
+    everything = task(data__validation=97).facts('all').weights
+    assert list(everything) == ['fc1/kernel', 'fc1/bias', 'fc2/kernel', 'fc2/bias', 'output/kernel', 'output/bias']
+    assert {name: everything[name] for name in facts.weights} == facts.weights
+    assert (everything['fc1/bias'].group, everything['fc1/bias'].shape, everything['fc1/bias'].places) == (
+        'dense', (300,), 0)
+    assert everything['output/bias'].group == 'output'
 
 
 @pytest.mark.parametrize(('changes', 'said'), [

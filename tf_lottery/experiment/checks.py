@@ -3,7 +3,7 @@
 import math
 
 from tf_lottery import values
-from tf_lottery.branches import BRANCHES, LEARNED
+from tf_lottery.branches import BRANCHES, LEARNED, NEVER, taken
 from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
@@ -27,14 +27,51 @@ def check(protocol, default):
     Raises:
       UsageError: the first thing found that cannot be, with the remedy.
     """
+    _games(protocol)
     _criteria(protocol, default)
     _updates(protocol, default)
     _learned(protocol, default)
     _construction(protocol)
+    _transfer(protocol, default)
     _steps(protocol)
     _average(protocol)
     _rates(protocol)
     _structure(protocol)
+
+
+def _games(protocol):
+    """Refuses, where steps are games, what is not at an epoch's end, and what asks for examples or optimizer steps."""
+    config, facts = protocol.config, protocol.facts
+    if facts.games is None:
+        return
+    training = config.training
+    for key, value, lengths in (('training.length', training.length, (protocol.end_step,)),
+                                ('training.evaluate_every', training.evaluate_every, (protocol.evaluate_every,)),
+                                ('training.checkpoint_every', training.checkpoint_every, (protocol.checkpoint_every,)),
+                                ('pruning.rewind_to', config.pruning.rewind_to, protocol.rewind_steps)):
+        if any(length % facts.games for length in lengths):
+            raise UsageError(f'{key} is {value!r}, but {facts.about} can only be stopped at the end of an epoch of '
+                             f"{facts.games} games: give whole epochs, as in '1ep'.")
+    if training.schedule != 'constant' or protocol.warmup_steps:
+        raise UsageError(f'training.schedule is {training.schedule!r} and training.warmup {training.warmup!r}, but '
+                         f'{facts.about} counts games, which a learning rate does not follow: give '
+                         "training.schedule='constant' and training.warmup='0it'.")
+    asking = [name for name, criterion in protocol.criteria.items() if criterion.derivatives]
+    if asking:
+        what = f'the branch {asking[0]!r}' if asking[0] else f'pruning.criterion={config.pruning.criterion!r}'
+        raise UsageError(f'{what} ranks by derivatives over training examples, of which {facts.about} has none: choose '
+                         'another one.')
+    for name in config.branches:
+        branch = BRANCHES[name]
+        if branch.updates or branch.learns or branch.source or branch.step == NEVER:
+            raise UsageError(f'the branch {name!r} is not for {facts.about}, which counts games and no optimizer '
+                             'steps: leave it out.')
+        if branch.reorders and config.connectivity.points:
+            raise UsageError(f'connectivity.points is {config.connectivity.points}, but {facts.about} has no examples '
+                             f'to measure errors between copies of {name!r} on: give connectivity.points=0.')
+    if config.construction.widths:
+        raise UsageError(f'construction.widths is {config.construction.widths}, but {facts.about} has no examples to '
+                         'compare networks on: give construction.widths=().')
 
 
 def _criteria(protocol, default):
@@ -124,13 +161,34 @@ def _construction(protocol):
                              'construction.widths=(), or another network.')
 
 
+def _transfer(protocol, default):
+    """Refuses branches without a source of tickets, sources that no branch takes from, and what nobody reads of it."""
+    config = protocol.config
+    takers = [name for name, branch in BRANCHES.items() if branch.transfers]
+    chosen = [name for name in takers if name in config.branches]
+    if chosen and not config.sources:
+        raise UsageError(f'the branch {chosen[0]!r} takes from another experiment, and sources is empty: give its '
+                         "folder, as in sources=('runs/mnist',), or leave out the branch.")
+    if config.sources and not chosen:
+        raise UsageError(f'sources is {tuple(config.sources)}, from which no branch of this experiment takes '
+                         f'anything: leave it out, or choose the branch {" or ".join(map(repr, takers))}.')
+    if chosen and len(protocol.rewind_steps) > 1:
+        raise UsageError(f'pruning.rewind_to is {config.pruning.rewind_to!r}, and what is taken from sources is '
+                         'rewound there: give one step.')
+    readers = [name for name in chosen if BRANCHES[name].weights is taken]
+    for key in ('start', 'own'):
+        if config.transfer[key] != default.transfer[key] and not readers:
+            raise UsageError(f'transfer.{key} is {config.transfer[key]!r}, which no branch of this experiment reads: '
+                             "leave it out, or choose the branch 'transferred' or 'transferred_weights'.")
+
+
 def _structure(protocol):
     """Refuses counts that do not come out, and what would take a structure apart."""
     pruning, form = protocol.config.pruning, protocol.structure
     if pruning.variables == 'all' and pruning.structure is not None:
         raise UsageError(f"pruning.variables is 'all', and pruning.structure={pruning.structure!r} is for kernels: "
                          'leave out one of them.')
-    loose = [branch for branch in protocol.config.branches if not BRANCHES[branch].ranks]
+    loose = [branch for branch in protocol.config.branches if BRANCHES[branch].loose]
     if pruning.structure is not None and loose:
         raise UsageError(f'pruning.structure is {pruning.structure!r}, and the masks of the branch {loose[0]!r} are of '
                          'single weights: leave out one of them.')

@@ -15,7 +15,7 @@ from ml_collections import config_dict
 from tf_lottery import steps, tasks, values
 from tf_lottery.branches import BRANCHES, LEARNED
 from tf_lottery.errors import UsageError, in_one_line, shown
-from tf_lottery.experiment import checks
+from tf_lottery.experiment import checks, sources
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
@@ -27,7 +27,7 @@ from tf_lottery.training import OPTIMIZERS, SCHEDULES
 EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'construction.widths',
           'data.skip_corrupt', 'data_orders', 'reinits', 'export.forms', 'export.latency_seconds',
           'export.litert_python', 'export.shrink', 'export.within_points', 'replicates', 'pruning.levels',
-          'training.checkpoint_every')
+          'sources', 'training.checkpoint_every', 'transfer.density')
 
 
 def defaults():
@@ -50,6 +50,8 @@ def defaults():
     config.training.beta_2 = 0.999
     # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
     config.training.epsilon_outside = False
+    # The norm of all gradients together to which longer ones are shortened; None is none.
+    config.training.clip_norm = config_dict.placeholder(float)
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
@@ -127,6 +129,20 @@ def defaults():
     # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level. 0 is the dense
     # network, of which only 'ticket_reordered' trains more.
     config.branch_levels = ()
+    # Whose tickets the branches 'transferred...' take: folders of finished experiments, or ticket files.
+    config.sources = ()
+    config.transfer = config_dict.ConfigDict()
+    # Where training starts, and with which statistics of batch normalisation: at the k of the source and with those of
+    # its W_k, or 'anew' at step 0 with those of W_0.
+    config.transfer.start = 'source'
+    # What weights are that the source has in no such shape: 'initialised' anew, or 'rewound' to this experiment's W_k.
+    config.transfer.own = 'initialised'
+    # The density that a report of several experiments has its map of sources and targets at; None is the lowest that
+    # they have in common.
+    config.transfer.density = config_dict.placeholder(float)
+    # A config of several experiments, each of which takes tickets from the others: by the name of each the keys that
+    # it changes, nested as here (`matrix.members`). An experiment has none.
+    config.matrix = config_dict.ConfigDict()
     # Reinitialisations per ticket.
     config.reinits = 1
     # Further data orders that the branches '..._reordered' train each subnetwork on.
@@ -179,6 +195,7 @@ class Protocol:
       update_every: int, steps between two changes of a mask while its network is trained.
       update_until: int, the step from which on RigL changes none.
       score_warmup_steps: {rule: int}, over which the learning rate of scores rises from 0 where masks are learned.
+      sources: {name: sources.Source}, whose tickets are taken.
     """
 
     config: config_dict.ConfigDict
@@ -199,10 +216,18 @@ class Protocol:
     update_every: int
     update_until: int
     score_warmup_steps: dict
+    sources: dict = dataclasses.field(default_factory=dict)
 
     @property
     def levels(self):
         return self.config.pruning.levels
+
+    @property
+    def densities(self):
+        """The density of each level from 0 on: list of float."""
+        return [sum(self.structure.kept(shape, allocation.level_density(self.fractions[name], level))
+                    for name, shape in self.shapes.items()) / sum(map(math.prod, self.shapes.values()))
+                for level in range(self.levels + 1)]
 
     @property
     def structure(self):
@@ -270,7 +295,7 @@ def _read_by(parse):
     """The kind of what a function of `steps` reads; how long an epoch is only `check` knows."""
     def kind(key, value):
         try:
-            parse(value, 1)
+            parse(value, 1, games=True)
         except UsageError as error:
             raise UsageError(f'{key}: {error}') from error
 
@@ -306,6 +331,7 @@ VALUES = {
     'training.epsilon': _POSITIVE,
     'training.beta_2': _DECAY,
     'training.epsilon_outside': values.switch,
+    'training.clip_norm': values.optional(_POSITIVE),
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,
@@ -342,6 +368,12 @@ VALUES = {
     'edge_popup.scale_fan': values.switch,
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
     'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
+    'sources': values.distinct(values.text('give the folder of an experiment, or a ticket file'),
+                               "('runs/mnist', 'runs/fashion')"),
+    'transfer.start': values.one_of(('source', 'anew')),
+    'transfer.own': values.one_of(('initialised', 'rewound')),
+    'transfer.density': values.optional(values.number(
+        lambda density: 0 < density <= 1, 'give a share of the weights, above 0 and at most 1')),
     'reinits': values.whole(1, MOST_COPIES),
     'data_orders': values.whole(1, MOST_COPIES),
     'connectivity.points': values.whole(0, MOST_COPIES),
@@ -422,6 +454,12 @@ def check(config, data_dir=None, task=None):
     Raises:
       UsageError: the first value found that cannot be used, with the remedy.
     """
+    protocol = check_alone(config, data_dir, task)
+    return dataclasses.replace(protocol, sources=sources.find(protocol))
+
+
+def check_alone(config, data_dir=None, task=None):
+    """As `check`, but for what the config's `sources` are; the Protocol has none."""
     _check_values(config, defaults())
     training = config.training
     _check_readers(training)
@@ -435,7 +473,7 @@ def check(config, data_dir=None, task=None):
     if training.optimizer == 'own':
         # Refused now, where the task has none.
         task.require_optimizer()
-    if facts.train < training.batch_size:
+    if facts.games is None and facts.train < training.batch_size:
         raise UsageError(f'training.batch_size is {training.batch_size}, and {facts.about} has {facts.train} examples '
                          'to train on: give a smaller batch.')
     protocol = _protocol(config, facts, lambda: task)
@@ -446,9 +484,9 @@ def check(config, data_dir=None, task=None):
 def _protocol(config, facts, find_task):
     """The Protocol of a config whose values are of their kinds."""
     training, pruning = config.training, config.pruning
-    per_epoch = steps.per_epoch(facts.train, training.batch_size)
-    end, rewinds, evaluate, checkpoint = _lengths(config, per_epoch)
-    milestones, warmup = _schedule_steps(training, end, per_epoch)
+    epoch = facts.epoch(training.batch_size)
+    end, rewinds, evaluate, checkpoint = _lengths(config, epoch)
+    milestones, warmup = _schedule_steps(training, end, epoch)
     shapes = {name: weight.shape for name, weight in facts.weights.items()}
     fractions = _fractions(pruning, facts.weights)
     reorders_dense = 'ticket_reordered' in config.branches and (not config.branch_levels or 0 in config.branch_levels)
@@ -456,16 +494,16 @@ def _protocol(config, facts, find_task):
         raise UsageError(f'branch_levels is {tuple(config.branch_levels)}: levels of controls start at 1, for level 0 '
                          "is the dense network that all branches share; only 'ticket_reordered' trains more of it.")
     levels = control_levels(config.branch_levels, pruning.levels)
-    update_every = steps.parse(config.sparse.update_every, per_epoch)
+    update_every = steps.parse(config.sparse.update_every, *epoch)
     scale = training.batch_size / training.scale_from if training.scale_from else 1.0
     return Protocol(
         config, find_task, facts, shapes, fractions, end, rewinds, evaluate, checkpoint, milestones, warmup,
         scale * training.learning_rate, scale * training.final_learning_rate, levels, reorders_dense, update_every,
-        int(config.sparse.until * end), {rule: steps.parse(config[rule].warmup, per_epoch) for rule in LEARNED})
+        int(config.sparse.until * end), {rule: steps.parse(config[rule].warmup, *epoch) for rule in LEARNED})
 
 
 # What an optimizer has, unless it is that of a task of one's own.
-_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup')
+_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup', 'clip_norm')
 
 
 def _check_readers(training):
@@ -489,33 +527,33 @@ def control_levels(branch_levels, levels):
         range(1, levels + 1))
 
 
-def _lengths(config, per_epoch):
+def _lengths(config, epoch):
     training, rewind_to = config.training, config.pruning.rewind_to
-    end = steps.parse(training.length, per_epoch)
+    end = steps.parse(training.length, *epoch)
     if end < 1:
         raise UsageError(f'training.length is {training.length!r}: train for one step or more.')
-    rewinds = steps.parse_list(rewind_to, per_epoch)
+    rewinds = steps.parse_list(rewind_to, *epoch)
     if rewinds[-1] >= end:
         raise UsageError(f'pruning.rewind_to is {rewind_to!r}, step {rewinds[-1]}: it must lie before the end of '
                          f'training, training.length={training.length!r}, step {end}.')
     every = []
     for key in ('evaluate_every', 'checkpoint_every'):
-        every.append(steps.parse(training[key], per_epoch))
+        every.append(steps.parse(training[key], *epoch))
         if every[-1] < 1:
             raise UsageError(f'training.{key} is {training[key]!r}: give one step or more.')
     return end, rewinds, *every
 
 
-def _schedule_steps(training, end, per_epoch):
+def _schedule_steps(training, end, epoch):
     """The milestones of the learning rate and its warm-up, in steps: (tuple of int, int)."""
-    milestones = tuple(steps.parse(milestone, per_epoch) for milestone in training.milestones)
+    milestones = tuple(steps.parse(milestone, *epoch) for milestone in training.milestones)
     if training.schedule == 'steps' and not milestones:
         raise UsageError("training.milestones is empty: say where training.schedule='steps' drops the learning rate, "
                          "as in ('20000it', '25000it').")
     if any(left >= right for left, right in itertools.pairwise((0, *milestones, end))):
         raise UsageError(f'training.milestones is {training.milestones}, steps {milestones}: give increasing lengths '
                          f'above 0 and before the end of training, step {end}.')
-    warmup = steps.parse(training.warmup, per_epoch)
+    warmup = steps.parse(training.warmup, *epoch)
     if warmup >= end:
         raise UsageError(f'training.warmup is {training.warmup!r}, {warmup} steps: it must end before training does, '
                          f'at step {end}.')
@@ -552,7 +590,8 @@ def restore(stored, data_dir=None, task=None):
     """
     config = restored(stored['config'])
     if 'facts' in stored:
-        return _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
+        protocol = _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
+        return dataclasses.replace(protocol, sources=sources.restored(stored.get('sources', {}), config.sources))
     # It is older than other tasks than images.
     task = task or tasks.find(config, data_dir)
     return _protocol(config, task.facts(config.pruning.variables), lambda: task)

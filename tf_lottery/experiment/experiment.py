@@ -59,7 +59,7 @@ class Experiment:
         self._settings = settings = Settings(
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
-            epsilon_outside=training.epsilon_outside, beta_2=training.beta_2,
+            epsilon_outside=training.epsilon_outside, beta_2=training.beta_2, clip_norm=training.clip_norm,
             weight_decay=training.weight_decay, average=training.average, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
         feed = protocol.task.feed(settings, strategy, data_dir)
@@ -91,6 +91,11 @@ class Experiment:
         return Derivatives(self.protocol.task, self.trainer.feed.drawn(config.pruning.examples),
                            config.training.batch_size, self.strategy, config.pruning.variables)
 
+    @functools.cached_property
+    def checksums(self):
+        """What config.json has of the sources of tickets: dict from name to a dict with their `files`."""
+        return runs.read_config(self.workdir)['sources']
+
     def _trainer_of(self, run):
         """The Trainer of a run: one for all that train weights, and one for each rule by which masks are learned."""
         rule = BRANCHES[run.branch].learns
@@ -100,6 +105,7 @@ class Experiment:
             how = self.protocol.config[rule]
             settings = dataclasses.replace(
                 self._settings, optimizer='momentum', average=1, momentum=how.momentum, weight_decay=how.weight_decay,
+                clip_norm=None,
                 learning_rate=learning_rates.build(
                     how.schedule, how.learning_rate, self.protocol.score_warmup_steps[rule],
                     end_step=self.protocol.end_step))
@@ -247,7 +253,7 @@ class Experiment:
     def _train(self, run, at, ticket, progress, began):
         _, end = runs.run_steps(self.protocol, run)
         dense = run.level == 0 and run.branch == 'ticket'
-        updates, learning = self.updates.of(run, at.seed), at.learning()
+        updates, learning, own = self.updates.of(run, at.seed), at.learning(), at.own()
         digest = ticket.digest(identity(self.protocol.config), dataclasses.astuple(at.seeds), *(
             dataclasses.asdict(each) for each in (updates, learning) if each))
         checkpoint = Checkpoint(self.path(run), self._writes, digest, began)
@@ -268,7 +274,8 @@ class Experiment:
             storage.write_json(self.path(run, 'result.json'), {
                 **_place(run), **_density(trained.mask), **_course(self.protocol, run),
                 **_measured(trained, self.protocol.task.measures, updates.settled if updates else None),
-                'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest})
+                'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest,
+                **({'own': own} if own else {})})
         checkpoint.remove()
         distribute.barrier(self.strategy)
 

@@ -117,7 +117,8 @@ def _exceptions(about, words, measure):
     if about['fixed_batch']:
         files = ', '.join(f'`{FORMS[form]}`' for form in about['fixed_batch'])
         said += (f' LiteRT takes batches of exactly {max(about["fixed_batch"].values())} in {files}, where an LSTM '
-                 'goes on from the state of the call before unless `interpreter.reset_all_variables()` is called.')
+                 'of Keras goes on from the state of the call before unless `interpreter.reset_all_variables()` is '
+                 'called.')
     if about['keras_reads'] is False:
         said += (' `tf_keras.models.load_model` does not make the same model of this folder again: load it with '
                  '`tf.saved_model.load`.')

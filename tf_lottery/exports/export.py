@@ -11,7 +11,7 @@ import tf_keras
 
 from tf_lottery.branches import BRANCHES, NEVER
 from tf_lottery.errors import CorruptFileError, UsageError, reason
-from tf_lottery.experiment import config, runs
+from tf_lottery.experiment import config, runs, ticket_file
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports import (
     card,
@@ -22,7 +22,6 @@ from tf_lottery.exports import (
     shrinking,
     sizes,
     tflite,
-    ticket_file,
     verify,
 )
 from tf_lottery.exports.subject import (

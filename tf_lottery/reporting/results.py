@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, numbered
 from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import flatten, restore
@@ -201,9 +201,9 @@ def summarise(frame):
     counted = frame.assign(**halves).groupby(keys).agg(
         density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'),
         pairs=(f'dense_{measures.at_end()}', 'count'))
-    order = list(BRANCHES)
+    order = numbered(frame['branch'])
     return counted.join(measured).assign(measures=measures).reset_index().sort_values(
-        ['branch', 'level'], key=lambda column: column.map(order.index) if column.name == 'branch' else column,
+        ['branch', 'level'], key=lambda column: column.map(order) if column.name == 'branch' else column,
         ignore_index=True)
 
 

@@ -106,11 +106,13 @@ class Measures:
       early_stop: str, the measure whose best value on the validation set is the early stop, by its column in
         metrics.csv, such as 'validation_loss'; None where there is no early stop.
       early_stop_higher: bool, whether higher is better there.
+      courses: tuple of (column of metrics.csv, title), what learning curves are drawn against.
     """
 
     each: tuple
     early_stop: str | None = 'validation_loss'
     early_stop_higher: bool = False
+    courses: tuple = (('step', 'training step'),)
 
     @property
     def lead(self):
@@ -173,15 +175,16 @@ class Measures:
     def to_json(self):
         """A dict that JSON can hold; `from_json` reads it."""
         return {'each': [dataclasses.asdict(measure) for measure in self.each], 'early_stop': self.early_stop,
-                'early_stop_higher': self.early_stop_higher}
+                'early_stop_higher': self.early_stop_higher, 'courses': self.courses}
 
     @classmethod
     def from_json(cls, stored):
-        """The inverse of `to_json`; None, of results older than it, is CLASSIFICATION."""
+        """The inverse of `to_json`; None, of results older than it, is CLASSIFICATION, and others may lack courses."""
         if stored is None:
             return CLASSIFICATION
         return cls(tuple(Measure(**measure) for measure in stored['each']), stored['early_stop'],
-                   stored['early_stop_higher'])
+                   stored['early_stop_higher'],
+                   tuple(map(tuple, stored['courses'])) if 'courses' in stored else cls.courses)
 
 
 # 1912.05671, section 2: stable below 2 points of error on the line, matching at most 0.2 points below the full network.

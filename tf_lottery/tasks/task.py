@@ -7,6 +7,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from tf_lottery import steps
 from tf_lottery.models import GROUPS  # noqa: F401
 from tf_lottery.tasks.measure import Measures
 
@@ -42,6 +43,8 @@ class Facts:
       train, validation, test: int, the examples of each split; `train` is without those that are held out.
       compiles: bool, whether XLA pays for the network on a CPU.
       compilable: bool, whether XLA can compile all that is trained and judged by.
+      games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
+      data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
     about: str
@@ -51,6 +54,18 @@ class Facts:
     test: int
     compiles: bool
     compilable: bool = True
+    games: int | None = None
+    data: str = dataclasses.field(default='', compare=False)
+
+    def are_of(self, other):
+        """Whether these are facts of the same task: of the same examples, too, where both know them."""
+        return self == other and (self.data == other.data or not (self.data and other.data))
+
+    def epoch(self, batch_size):
+        """How lengths of training are counted: (int, bool), the steps of an epoch, and whether they are games."""
+        if self.games is None:
+            return steps.per_epoch(self.train, batch_size), False
+        return self.games, True
 
     def to_json(self):
         """A dict that JSON can hold; `from_json` reads it."""
@@ -170,6 +185,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def network(self, seed):
         """Returns a dense `tf_keras` model, not wrapped, with its initial weights W_0, a function of the seed."""
+
+    def initial(self, seed):
+        """Returns the network that training starts from: that of `network`, unless it has been trained before."""
+        return self.network(seed)
 
     @abc.abstractmethod
     def require_optimizer(self):

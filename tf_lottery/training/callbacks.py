@@ -65,7 +65,8 @@ class Evaluation(AtStep):
         row = {'step': step, 'train_loss': float(mean_loss.result()), **self._trainer.evaluate(ends=step == self._end)}
         mean_loss.reset_state()
         self._rows.append(row)
-        if not (math.isfinite(row['train_loss']) and math.isfinite(row['validation_loss'])):
+        # Of games there is no loss but that of training.
+        if not (math.isfinite(row['train_loss']) and math.isfinite(row.get('validation_loss', 0.0))):
             self.diverged = True
             self.model.stop_training = True
 

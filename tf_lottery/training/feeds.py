@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_lottery.runtime.distribute import local_copies, per_replica
 from tf_lottery.steps import per_epoch
 from tf_lottery.training.evaluation import Evaluator, StreamEvaluator, length
-from tf_lottery.training.order import block_dataset, quiet_options, step_dataset
+from tf_lottery.training.order import batch_indices, block_dataset, quiet_options, step_dataset
 
 # Examples that several replicas evaluate at a time.
 _BATCH = 1000
@@ -34,6 +34,30 @@ class Feed:
         """As `evaluators`, of the measures that are known at the end of training only (`Measure.ends`)."""
         del network
         return {}
+
+
+def drawn_steps(seeds, boundaries, examples, settings, strategy, draw):
+    """What `fit` takes of examples in memory: blocks of steps on one replica, single ones on several.
+
+    Args:
+      seeds: trainer.Seeds.
+      boundaries: increasing list of int, the steps where blocks end.
+      examples: int.
+      settings: trainer.Settings.
+      strategy: a tf.distribute.Strategy.
+      draw: as in `order.block_dataset`.
+    """
+    sizes = examples, settings.batch_size, draw
+    if strategy.num_replicas_in_sync == 1:
+        return block_dataset(seeds.order, boundaries, min(settings.block, settings.evaluate_every), *sizes)
+    steps = step_dataset(seeds.order, boundaries[0], boundaries[-1], settings.block, *sizes)
+
+    def own(host, hosts):
+        rows = settings.batch_size // hosts
+        return steps.map(lambda element: {
+            name: value[host * rows:(host + 1) * rows] for name, value in element.items()})
+
+    return per_replica(strategy, own, settings.batch_size)
 
 
 class MemoryFeed(Feed):
@@ -74,18 +98,28 @@ class MemoryFeed(Feed):
           shift: int, by how many steps the examples are ahead of those: 0 unless the number of hosts changed.
         """
         del shift
-        sizes = (self.examples, self._settings.batch_size)
-        if self.blocks:
-            block = min(self._settings.block, self._settings.evaluate_every)
-            return block_dataset(seeds.order, boundaries, block, *sizes)
-        steps = step_dataset(seeds.order, boundaries[0], boundaries[-1], self._settings.block, *sizes)
+        return drawn_steps(seeds, boundaries, self.examples, self._settings, self._strategy, batch_indices)
 
-        def own(host, hosts):
-            rows = self._settings.batch_size // hosts
-            return steps.map(lambda element: {
-                name: value[host * rows:(host + 1) * rows] for name, value in element.items()})
+    def train(self, network, element, learn):
+        """In the training step, takes the steps of a block.
 
-        return per_replica(self._strategy, own, self._settings.batch_size)
+        Args:
+          network: the wrapped model that is trained.
+          element: of `training`.
+          learn: function that takes an optimizer step by what `batch` takes, and returns its mean loss.
+
+        Returns:
+          (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
+        """
+        del network
+        steps, rows = element['steps'], tf.range(self._settings.batch_size)
+
+        def body(number, total):
+            loss = learn({'indices': element['indices'][number], 'step': element['first_step'] + number, 'row': rows})
+            return number + 1, total + loss
+
+        _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
+        return total, steps
 
     def batch(self, element, seed):
         """In the training step, the batch of a single step of an element of `training`.

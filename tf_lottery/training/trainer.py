@@ -33,7 +33,7 @@ class Settings:
 
     Attributes:
       batch_size: int, examples per step over all replicas.
-      optimizer, learning_rate, momentum, rho, epsilon, epsilon_outside, beta_2: as in `optimizers.build`.
+      optimizer, learning_rate, momentum, rho, epsilon, epsilon_outside, beta_2, clip_norm: as in `optimizers.build`.
       evaluate_every, checkpoint_every: int, steps.
       block: int, the steps that one call of the compiled program takes at most.
       jit: bool, whether XLA compiles the training and evaluation steps.
@@ -54,6 +54,7 @@ class Settings:
     epsilon: float = 1e-7
     epsilon_outside: bool = False
     beta_2: float = 0.999
+    clip_norm: float | None = None
     weight_decay: float = 0.0
     average: int = 1
 
@@ -134,14 +135,7 @@ class TrainingModel(tf_keras.Model):
             loss = self._optimizer_step({**data, 'step': data['step'][0]})
             self.mean_loss.update_state(loss)
             return {'loss': loss}
-        steps, rows = data['steps'], tf.range(self.settings.batch_size)
-
-        def body(number, total):
-            loss = self._optimizer_step(
-                {'indices': data['indices'][number], 'step': data['first_step'] + number, 'row': rows})
-            return number + 1, total + loss
-
-        _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
+        total, steps = self.feed.train(self.network, data, self._optimizer_step)
         steps = tf.cast(steps, tf.float32)
         self.mean_loss.update_state(total / steps, sample_weight=steps)
         return {'loss': total / steps}
@@ -258,7 +252,8 @@ class Trainer:
                                        DenseGradients(self.network) if dense_gradients else None,
                                        learns(self.network) if learns else None)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
-                                         settings.epsilon, settings.epsilon_outside, settings.beta_2)
+                                         settings.epsilon, settings.epsilon_outside, settings.beta_2,
+                                         settings.clip_norm)
             optimizer.build(self.model.trained)
             if learns:
                 self.model.learned.step = optimizer.iterations
@@ -391,8 +386,9 @@ class Trainer:
         for every in (self.settings.evaluate_every, self.settings.checkpoint_every):
             wanted.update(range((start // every + 1) * every, end, every))
         edges = sorted(wanted)
-        return [step for left, right in itertools.pairwise(edges)
-                for step in range(left, right, self.settings.block)] + [end]
+        # Where steps are not the optimizer's, an epoch is a block.
+        block = self.settings.block if self.feed.count is None else self.feed.steps_per_epoch
+        return [step for left, right in itertools.pairwise(edges) for step in range(left, right, block)] + [end]
 
     def _shift(self, saved):
         """By how many steps the examples of a run that goes on are ahead of its steps."""

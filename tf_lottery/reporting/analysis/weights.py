@@ -26,6 +26,11 @@ def readable(frame):
     return frame[np.array(there, bool)]
 
 
+def matrices(run):
+    """The names of the prunable weights of a run, a row of `readable`, that have more than one dimension."""
+    return {name for name, array in read_mask(_path(run)).items() if array.ndim > 1}
+
+
 def _initial_path(run):
     return storage.join(run.workdir, Run(run.replicate, 0, 'ticket').initial_weights)
 

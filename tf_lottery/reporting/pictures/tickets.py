@@ -32,7 +32,10 @@ def draw(frame, summary):
     shown = weights.readable(tickets[tickets['level'].isin(pictures.spread(tickets['level'], _LEVELS))])
     if not shown['level'].any():
         return
-    names = [name for name, density in shown.loc[shown['level'].idxmax(), 'layers'].items() if density < 1]
+    sparsest = shown.loc[shown['level'].idxmax()]
+    # Vectors, such as biases, connect no units and may have nothing left.
+    connecting = weights.matrices(sparsest)
+    names = [name for name, density in sparsest['layers'].items() if density < 1 and name in connecting]
     if not names:
         return
     layers = _first_middle_last(names)

@@ -1,0 +1,108 @@
+"""Environments in TensorFlow beside Gymnasium's, from its states and actions."""
+
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_lottery.data import environments
+from tf_lottery.data.environments import acrobot, cartpole
+from tf_lottery.data.environments.stepped import Stepped
+from tf_lottery.errors import UsageError
+
+STEPS = 1500
+KNOWN = {'CartPole-v1': cartpole, 'Acrobot-v1': acrobot}
+
+
+@pytest.fixture(scope='module', params=KNOWN)
+def course(request):
+    """The module of an environment, and what Gymnasium's did: arrays [steps, ...] by name."""
+    game = gymnasium.make(request.param).unwrapped
+    rng, rows, ended = np.random.default_rng(0), [], True
+    for _ in range(STEPS):
+        if ended:
+            game.reset(seed=int(rng.integers(2**31)))
+            # Of Acrobot few games end by chance: begin some of them near to their ends.
+            if rng.random() < 0.3:
+                game.state = rng.uniform(-2.3, 2.3, 4)
+        state, action = np.array(game.state, np.float64), int(rng.integers(game.action_space.n))
+        observation, reward, ended, _, _ = game.step(action)
+        rows.append((state, np.int32(action), observation, np.float32(reward), ended))
+    names = 'state', 'action', 'observation', 'reward', 'ended'
+    return KNOWN[request.param], dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
+
+
+@pytest.mark.parametrize('jit', [False, True])
+def test_a_step_is_gymnasiums_to_the_bit(course, jit):
+    environment, expected = course
+
+    @tf.function(jit_compile=jit)
+    def step(state, action):
+        state, reward, ended = environment.step(state, action)
+        return environment.observe(state), reward, ended
+
+    found = step(tf.constant(expected['state']), tf.constant(expected['action']))
+    assert expected['ended'].any()
+    for name, array in zip(('observation', 'reward', 'ended'), found, strict=True):
+        assert array.dtype == expected[name].dtype
+        np.testing.assert_array_equal(array, expected[name], name)
+
+
+@pytest.mark.parametrize('environment', KNOWN.values())
+def test_games_begin_near_to_rest(environment):
+    draws = tf.random.stateless_uniform([500, environment.DRAWS], [0, 0], dtype=tf.float64)
+    reach = 0.05 if environment is cartpole else 0.1
+    state = environment.begin(draws)
+    assert state.dtype == tf.float64
+    assert -reach <= state.numpy().min() < -0.98 * reach
+    assert 0.98 * reach < state.numpy().max() <= reach
+    assert environment.observe(state).shape == (500, environment.OBSERVATION)
+
+
+def test_an_environment_that_is_not_installed_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(environments.ENVIRONMENTS, 'Moon-v0', environments.Description(
+        (8,), 4, 1000, needs=('gymnasium', 'no_such_engine'), extra='control'))
+    with pytest.raises(UsageError) as error:
+        environments.describe('Moon-v0')
+    assert str(error.value) == ("the environment Moon-v0 needs no_such_engine, which is not installed: pip install "
+                                "'tf_lottery[control]'.")
+
+
+@pytest.fixture(scope='module')
+def stepped():
+    """CartPole by Gymnasium, and what it does in a program: (first seen, transitions, seen next) of a key."""
+    games = Stepped('CartPole-v1', 2, max_episode_steps=12)
+
+    @tf.function
+    def play(key):
+        _, seen = games.begin(key)
+        action, first, found = tf.constant([1, 0]), seen, []
+        for number in range(20):
+            _, transition, seen = games.step((), action if number % 3 else 1 - action, key)
+            found.append((*transition, seen))
+        return first, tf.nest.map_structure(lambda *each: tf.stack(each), *found)
+
+    return lambda *key: tf.nest.map_structure(lambda array: array.numpy(), play(tf.constant(key, tf.int64)))
+
+
+def test_games_that_gymnasium_steps(stepped):
+    first, (seen, reward, ended, cut, following) = stepped(-2, 2**40)
+    assert np.abs(first).max() <= 0.05 and first.shape == (2, 4)
+    assert (reward == 1).all()
+    over = ended | cut
+    assert over.any() and not (ended & cut).any()
+    np.testing.assert_array_equal(seen[~over], following[~over])
+    # What is over begins anew in the same step.
+    assert (np.abs(following[over]) <= 0.05).all() and (np.abs(seen[over]).max(axis=1) > 0.05).all()
+    for game in range(2):
+        length = 0
+        for step in range(20):
+            length += 1
+            assert cut[step, game] == (length == 12 and not ended[step, game])
+            length = 0 if over[step, game] else length
+
+
+def test_games_that_gymnasium_steps_are_a_function_of_the_key(stepped):
+    again, other = stepped(-2, 2**40), stepped(-2, 2**40 + 1)
+    tf.nest.map_structure(np.testing.assert_array_equal, stepped(-2, 2**40), again)
+    assert not np.array_equal(again[0], other[0])

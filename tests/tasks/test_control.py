@@ -1,0 +1,115 @@
+"""The task to act in an environment: what a config may say of it, and what comes of it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_lottery import tasks
+from tf_lottery.data import environments
+from tf_lottery.errors import UsageError
+from tf_lottery.experiment import config as configs
+from tf_lottery.pruning import wrapper
+
+
+def settings(**changes):
+    config = configs.defaults()
+    config.update_from_flattened_dict({
+        'task': 'control', 'training.batch_size': 64, 'training.length': '4ep', 'training.evaluate_every': '1ep',
+        'training.checkpoint_every': '2ep', **{key.replace('__', '.'): value for key, value in changes.items()}})
+    return config
+
+
+@pytest.mark.parametrize(('environment', 'shapes'), [
+    ('CartPole-v0', [(4, 6), (6, 5), (5, 2), (5, 1)]), ('Acrobot-v1', [(6, 6), (6, 5), (5, 3), (5, 1)])])
+def test_facts_are_those_of_the_network(environment, shapes):
+    task = tasks.find(settings(control__environment=environment, control__hidden=(6, 5)))
+    facts = task.facts()
+    assert facts.about == f'a2c on {environment}'
+    assert [weight.shape for weight in facts.weights.values()] == shapes
+    assert {name: weight.shape for name, weight in facts.weights.items()} == {
+        name: tuple(weight.shape)
+        for name, (_, weight, *_) in wrapper.prunable_variables(wrapper.prunable(task.network(0))).items()}
+
+
+def test_lengths_are_games():
+    protocol = configs.check(settings(pruning__rewind_to='160games,2ep', training__length='640it'))
+    assert (protocol.end_step, protocol.rewind_steps, protocol.evaluate_every) == (640, (160, 320), 160)
+
+
+@pytest.mark.parametrize(('changes', 'sentence'), [
+    ({'control__environment': 'CartPole-v2'}, "unknown environment 'CartPole-v2': choose one of CartPole-v0, "
+     r'.*\. Did you mean .CartPole-v[01].\?'),
+    ({'training__batch_size': 100}, 'training.batch_size is 100, steps of control.environments=32 games side by side: '
+     'give a multiple of these'),
+    ({'training__length': '500it'}, "training.length is '500it', but a2c on CartPole-v0 can only be stopped at the end "
+     "of an epoch of 160 games: give whole epochs, as in '1ep'"),
+    ({'pruning__rewind_to': '0it,100games'}, "pruning.rewind_to is '0it,100games', but a2c"),
+    ({'training__evaluate_every': '100it'}, "training.evaluate_every is '100it', but a2c"),
+    ({'training__checkpoint_every': '5000it'}, "training.checkpoint_every is '5000it', but a2c"),
+    ({'training__schedule': 'linear'}, "training.schedule is 'linear' and training.warmup '0it', but a2c .* counts "
+     "games, which a learning rate does not follow: give training.schedule='constant' and training.warmup='0it'"),
+    ({'pruning__criterion': 'taylor'}, "pruning.criterion='taylor' ranks by derivatives over training examples, of "
+     'which a2c on CartPole-v0 has none: choose another one'),
+    ({'branches': ('ticket', 'snip')}, "the branch 'snip' ranks by derivatives"),
+    ({'branches': ('ticket', 'set')}, "the branch 'set' is not for a2c on CartPole-v0, which counts games"),
+    ({'branches': ('ticket', 'edge_popup')}, "the branch 'edge_popup' is not for a2c"),
+    ({'branches': ('ticket', 'ticket_reordered')}, 'connectivity.points is 30, but a2c on CartPole-v0 has no examples '
+     "to measure errors between copies of 'ticket_reordered' on: give connectivity.points=0"),
+    ({'construction__widths': (2,)}, r'construction.widths is \(2,\), but a2c'),
+    ({'control__algorithm': 'ppo'}, "control.algorithm is 'ppo': choose one of a2c"),
+    ({'training__optimizer': 'own'}, "training.optimizer is 'own', the one that a model of your own"),
+])
+def test_what_cannot_be_is_refused(changes, sentence):
+    with pytest.raises(UsageError, match=f'^{sentence}'):
+        configs.check(settings(**changes))
+
+
+def test_games_are_refused_where_nobody_plays():
+    config = configs.defaults()
+    config.training.length = '160games'
+    with pytest.raises(UsageError, match="'160games' is in games, which are not what is counted here: write steps"):
+        configs.check(config)
+
+
+def test_the_loss_bootstraps_from_what_is_seen_next():
+    task = tasks.find(settings(control__hidden=(), control__discount=0.5, control__entropy=0.0))
+    network = task.network(0)
+    for layer, kernel in (('policy', np.zeros((4, 2))), ('value', np.ones((4, 1)))):
+        network.get_layer(layer).set_weights([kernel, np.zeros(kernel.shape[1])])
+    batch = {'seen': tf.ones([2, 4]), 'next': 2 * tf.ones([2, 4]), 'action': tf.constant([0, 1]),
+             'reward': tf.constant([1.0, 1.0]), 'ended': tf.constant([False, True])}
+    mean, total = task.loss(network, batch, 0)
+    # V is 4 before and 8 after: the advantages are 1 + 0.5 * 8 - 4 = 1 and, at the end, 1 - 4 = -3.
+    expected = [1 + np.log(2), 9 - 3 * np.log(2)]
+    np.testing.assert_allclose([mean, total], [np.mean(expected), np.sum(expected)], rtol=1e-6)
+
+
+def test_several_replicas_are_refused():
+    class Two:
+        num_replicas_in_sync = 2
+
+    with pytest.raises(UsageError, match='CartPole-v0 is played on one device, .* there are 2 replicas: leave '
+                                         '--strategy out'):
+        tasks.find(settings()).feed(None, Two())
+
+
+def test_a_policy_is_served():
+    task = tasks.find(settings(control__hidden=(6,)))
+    network, serving = task.network(0), task.serving()
+    seen = serving.inputs['observation']
+    assert seen.shape == (1000, 4) and seen.dtype == np.float32 and len(np.unique(seen, axis=0)) == 1000
+    signature = serving.signatures['serving_default']
+    found = signature.serve(network)(observation=seen)
+    logits = network(seen)['policy'].numpy()
+    np.testing.assert_allclose(found['probabilities'], np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-5)
+    np.testing.assert_array_equal(found['action'], logits.argmax(1))
+    assert found['value'].shape == (1000,)
+
+
+def test_environments_are_gymnasiums():
+    gymnasium = pytest.importorskip('gymnasium')
+    for name, known in environments.ENVIRONMENTS.items():
+        spec, game = gymnasium.spec(name), gymnasium.make(name)
+        assert spec.max_episode_steps == known.limit
+        assert game.observation_space.shape == known.observation
+        assert game.action_space.n == known.actions

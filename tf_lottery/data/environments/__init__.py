@@ -1,0 +1,70 @@
+"""Environments that are acted in, and what is known of each without making it.
+
+An environment is a file of this folder with its formulas, or one of Gymnasium's, and a line here.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+
+from tf_lottery.errors import UsageError, shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What is known of an environment.
+
+    Attributes:
+      observation: tuple of int, the shape of what is seen, float32.
+      actions: int, the number of actions, one of which is taken at each step.
+      limit: int, the step after which a game is cut.
+      formulas: str, the file of this folder that has its formulas; None: Gymnasium steps it.
+      needs: names of the modules that it cannot be made without.
+      extra: str, the extra of this package that brings these.
+    """
+
+    observation: tuple
+    actions: int
+    limit: int
+    formulas: str | None = None
+    needs: tuple = ()
+    extra: str = ''
+
+    def games(self, name, count):
+        """Returns so many games of the environment of this name that are played side by side in a program:
+        `games.Formulas`, or another class like it."""
+        from tf_lottery.data.environments.games import Formulas
+
+        if self.formulas:
+            return Formulas(importlib.import_module(f'{__name__}.{self.formulas}'), self.limit, count)
+        from tf_lottery.data.environments.stepped import Stepped
+
+        return Stepped(name, count)
+
+
+# By Gymnasium's names and with its limits.
+ENVIRONMENTS = {
+    'CartPole-v0': Description((4,), 2, 200, 'cartpole'),
+    'CartPole-v1': Description((4,), 2, 500, 'cartpole'),
+    'Acrobot-v1': Description((6,), 3, 500, 'acrobot'),
+    'LunarLander-v3': Description((8,), 4, 1000, needs=('gymnasium', 'Box2D'), extra='control'),
+}
+
+
+def describe(name):
+    """Returns the Description of an environment.
+
+    Raises:
+      UsageError: there is none of that name, or what it needs is not installed.
+    """
+    if name not in ENVIRONMENTS:
+        near = difflib.get_close_matches(name, ENVIRONMENTS, 1, cutoff=0.4)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise UsageError(f'unknown environment {shown(name)}: choose one of {", ".join(ENVIRONMENTS)}.{hint}')
+    known = ENVIRONMENTS[name]
+    for module in known.needs:
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f"the environment {name} needs {module}, which is not installed: pip install "
+                             f"'tf_lottery[{known.extra}]'.")
+    return known

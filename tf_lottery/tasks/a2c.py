@@ -1,0 +1,52 @@
+"""Advantage actor-critic, synchronous (A2C), as FLARE computes it, in which 1906.02768 trained for classic control.
+
+Source: 1906.02768, section 3.3; idlrl/flare at 33b71b4, `SimpleAC`: the advantage is the one-step temporal difference,
+so that a block of several steps makes the batch larger and not the horizon; losses are added up over the batch. There
+agents were processes of their own, and a batch was of those that came first; here all act in step, so that a training
+is a function of its seeds.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+def chosen(logits, draws):
+    """Actions by their probabilities: int32 [n], of logits float32 [n, actions] and uniform draws float32 [n]."""
+    below = tf.cumsum(tf.nn.softmax(logits), axis=-1)[:, :-1]
+    return tf.reduce_sum(tf.cast(draws[:, None] >= below, tf.int32), axis=-1)
+
+
+def greedy(logits):
+    """The likeliest actions: int32 [n], of logits float32 [n, actions]."""
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def temporal_difference(reward, value, next_value, ended, discount):
+    """The advantage of a step: r + discount * V(s') - V(s), all float32 [n].
+
+    Args:
+      reward: as it is trained on.
+      value, next_value: V of what was seen before and after the step.
+      ended: bool [n]; V(s') counts for nothing after an end, but does where a game was only cut.
+      discount: float.
+    """
+    return reward + discount * tf.where(ended, np.float32(0), next_value) - value
+
+
+def losses(outputs, next_value, batch, discount, entropy):
+    """What is minimised of each step: td^2 - log pi(a|s) * td - entropy * H(pi), float32 [n].
+
+    The advantage td is no function of the weights in the second term, and V(s') nowhere.
+
+    Args:
+      outputs: dict of `policy`, logits float32 [n, actions], and `value`, float32 [n, 1].
+      next_value: float32 [n, 1].
+      batch: dict of `action` int32 [n], `reward` float32 [n] and `ended` bool [n].
+      discount, entropy: float.
+    """
+    advantage = temporal_difference(batch['reward'], outputs['value'][:, 0], tf.stop_gradient(next_value[:, 0]),
+                                    batch['ended'], discount)
+    logarithms = tf.nn.log_softmax(outputs['policy'])
+    taken = tf.gather(logarithms, batch['action'], batch_dims=1)
+    disorder = -tf.reduce_sum(tf.exp(logarithms) * logarithms, axis=-1)
+    return tf.square(advantage) - taken * tf.stop_gradient(advantage) - entropy * disorder
