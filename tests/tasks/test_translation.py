@@ -10,7 +10,7 @@ import sacrebleu
 import tensorflow as tf
 
 from tf_lottery.errors import UsageError
-from tf_lottery.experiment import config
+from tf_lottery.experiment import config, plan
 from tf_lottery.tasks import translator
 from tf_lottery.tasks.translation import TranslationTask
 from tf_lottery.training.trainer import Seeds
@@ -106,6 +106,13 @@ def test_facts_are_those_of_the_text_and_of_the_network(task):
     assert facts.weights['embedding/embedding'].shape == (40, 8)
     assert len(facts.weights) == 1 + 4 + 8 + 2 * 2
     assert set(facts.weights) < set(task.facts('all').weights)
+
+
+def test_a_plan_says_what_translating_takes(folder, tmp_path):
+    protocol = config.check(fake_pairs.settings(translation__beam=4), folder)
+    # Forty sentences, of which each takes as long as three examples, and four times that by a beam of four.
+    described = plan.describe(str(tmp_path / 'none'), protocol)
+    assert 'to close    each training, as long as 480 examples take in it' in described
 
 
 def test_embeddings_may_stay_dense(folder):
