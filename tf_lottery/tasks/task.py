@@ -133,6 +133,7 @@ class Serving:
       described: {'input': str, 'output': str}, what goes in and comes out of 'serving_default', and whatever else
         ticket.json is to say of the signatures; {} to describe the tensors of the network.
       words: Words.
+      of: function from the network, its weights in it, to the Serving that it has; None where this one is of any.
     """
 
     inputs: Mapping
@@ -142,6 +143,7 @@ class Serving:
     signatures: Mapping = dataclasses.field(default_factory=dict)
     described: Mapping = dataclasses.field(default_factory=dict)
     words: Words = Words()
+    of: Callable | None = None
 
 
 class Task(abc.ABC):
