@@ -568,3 +568,51 @@ def test_a_structure_that_a_model_cannot_have_is_refused_before_the_first_level(
             ('2:4', r'^level 10 would leave 0 of each 4 weights in first/kernel, not 2 \(0.2 pruned per level\): p')):
         with pytest.raises(UsageError, match=sentence):
             next(tf_lottery.levels(make(), structure=structure))
+
+
+def found_ticket(classes=2):
+    """A ticket of a network of so many outputs, its mask the first half of each weight."""
+    rng = np.random.default_rng(1)
+    shapes = {'first/kernel': (5, 10), 'first/bias': (10,), 'norm/gamma': (10,), 'norm/beta': (10,),
+              'norm/moving_mean': (10,), 'norm/moving_variance': (10,), 'last/kernel': (10, classes),
+              'last/bias': (classes,)}
+    weights = {name: rng.uniform(0.1, 1, shape).astype('float32') for name, shape in shapes.items()}
+    half = {name: np.arange(weights[name].size).reshape(weights[name].shape) < weights[name].size // 2
+            for name in ('first/kernel', 'last/kernel')}
+    return tf_lottery.Ticket(tf_lottery.Mask(half), weights, 7)
+
+
+def test_levels_start_from_a_ticket_that_was_found_elsewhere(examples, tmp_path):
+    ticket = found_ticket()
+    tf_lottery.save_ticket(str(tmp_path / 'found.ticket'), ticket)
+    model = make()
+    for level in tf_lottery.levels(model, fraction=0.2, n=1, ticket=tf_lottery.load_ticket(
+            str(tmp_path / 'found.ticket'))):
+        watch = Watch()
+        fit(model, examples, level, watch)
+        expected = level.mask.apply(ticket.weights)
+        assert all(np.array_equal(watch.weights[name], expected[name]) for name in expected)
+        assert level.mask.is_subset_of(ticket.mask)
+        assert [int(kept.sum()) for kept in level.mask.values()] == [[25, 10], [20, 8]][level.number]
+
+
+def test_what_a_ticket_has_in_no_such_shape_stays_as_the_model_has_it():
+    model = make()
+    before = wrapper.get_weights(model)
+    level = next(tf_lottery.levels(model, n=1, ticket=found_ticket(classes=3)))
+    after = wrapper.get_weights(model)
+    assert [int(kept.sum()) for kept in level.mask.values()] == [25, 20]
+    for name in ('last/kernel', 'last/bias'):
+        assert np.array_equal(after[name], before[name])
+    assert np.array_equal(after['norm/gamma'], found_ticket().weights['norm/gamma'])
+
+
+def test_a_ticket_that_no_level_can_start_from_is_refused():
+    other = tf_lottery.Ticket(tf_lottery.Mask({'conv/kernel': np.ones((3, 3))}), {'conv/kernel': np.ones((3, 3))})
+    with pytest.raises(UsageError, match='^ticket is of another network: of its weights conv/kernel none has the name '
+                       "and the shape of one of model 'sequential.*', which has first/kernel, last/kernel.$"):
+        next(tf_lottery.levels(make(), n=1, ticket=other))
+    found = found_ticket()
+    frozen = tf_lottery.Ticket(found.mask, found.weights, 0, found.weights)
+    with pytest.raises(UsageError, match='^the pruned weights of ticket are frozen at other values than zero'):
+        next(tf_lottery.levels(make(), n=1, ticket=frozen))

@@ -27,9 +27,9 @@ _HOMES = {
     'load_model': 'tf_lottery.exports.export',
     'load_results': 'tf_lottery.reporting.results',
     'run': 'tf_lottery.notebook',
-    'load_ticket': 'tf_lottery.exports.ticket_file',
+    'load_ticket': 'tf_lottery.experiment.ticket_file',
     'prunable': 'tf_lottery.pruning.wrapper',
-    'save_ticket': 'tf_lottery.exports.ticket_file',
+    'save_ticket': 'tf_lottery.experiment.ticket_file',
     'shrink': 'tf_lottery.exports.shrinking',
 }
 

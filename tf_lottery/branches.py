@@ -42,6 +42,11 @@ def shuffled_globally(at):
     return at.shuffled_globally(at.pruned())
 
 
+def taken_mask(at):
+    """The mask that the source of tickets has at the level; all weights where it has none of a shape."""
+    return at.taken_mask()
+
+
 def dense(at):
     """All weights."""
     return at.dense()
@@ -64,6 +69,11 @@ def initial(at):
 def rewound(at):
     """W_k, the dense network's weights at the rewinding step."""
     return at.rewound()
+
+
+def taken(at):
+    """W_k of the source of tickets; where it has none of a shape, this experiment's own weights."""
+    return at.taken_weights()
 
 
 def initialised(at):
@@ -147,8 +157,9 @@ def frozen_by_direction(at):
 
 
 # Where training starts: at step 0, at the rewinding step k, or at the end T, from where it goes on for another T - k
-# steps at the last learning rate; or it is none, and the subnetwork is evaluated as it starts, at step 0.
-BEGINNING, REWINDING_STEP, END, NEVER = 'beginning', 'rewinding step', 'end', 'never'
+# steps at the last learning rate; or it is none, and the subnetwork is evaluated as it starts, at step 0. What is taken
+# from a source of tickets may start at that one's k.
+BEGINNING, REWINDING_STEP, END, NEVER, TAKEN = 'beginning', 'rewinding step', 'end', 'never', 'taken'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +170,7 @@ class Branch:
       title: how tables and pictures call it.
       mask: function from a `place.At` to a Mask.
       weights: function from a `place.At` to a mapping from name to array.
-      step: BEGINNING, REWINDING_STEP, END or NEVER.
+      step: BEGINNING, REWINDING_STEP, END, NEVER or TAKEN.
       chain: the branch whose networks of all lower levels this one is made from; None where the dense network is
         enough.
       copies: the key of the config that says how many of them are trained per ticket; None is one.
@@ -172,6 +183,8 @@ class Branch:
       source: the branch at the same level whose result this one starts from; None where there is none.
       frozen: function from a `place.At` to what pruned weights keep for ever, as `Ticket.frozen`; None where they
         are zero.
+      transfers: whether it takes from another experiment's tickets: there is one for each of the config's `sources`.
+      origin: of that one, the name of the source.
     """
 
     title: str
@@ -187,11 +200,13 @@ class Branch:
     rescales: bool = False
     source: str | None = None
     frozen: Callable | None = None
+    transfers: bool = False
+    origin: str | None = None
 
     @property
     def ranks(self):
         """Whether its mask is what a ranking of weights leaves."""
-        return self.mask not in (dense, sparse, learned)
+        return self.mask not in (dense, sparse, learned, taken_mask)
 
     @property
     def loose(self):
@@ -234,7 +249,41 @@ def _before_training(criterion):
     }
 
 
-BRANCHES = {
+class _Branches(dict):
+    """Branches by their names; that of each source of tickets too, as 'transferred_from_mnist' of 'transferred'."""
+
+    def __missing__(self, name):
+        general, _, origin = name.partition(_FROM)
+        branch = self.get(general)
+        if not (branch and branch.transfers and origin):
+            raise KeyError(name)
+        return dataclasses.replace(branch, title=f'{branch.title} from {origin}', origin=origin)
+
+
+_FROM = '_from_'
+
+
+def from_source(name, source):
+    """The name of a branch that transfers, of one source."""
+    return f'{name}{_FROM}{source}'
+
+
+def numbered(names):
+    """Branches in the order in which they are shown, each with a number that tells its look: dict from name to int.
+
+    Args:
+      names: of branches, each any number of times; those of several sources are in the order of the sources' names.
+    """
+    origins = sorted({BRANCHES[name].origin for name in names} - {None})
+    # Those that transfer come last, so that behind them there is room for further sources.
+    several = sum(branch.transfers for branch in BRANCHES.values())
+    numbers = {name: list(BRANCHES).index(name.partition(_FROM)[0]) for name in set(names)}
+    numbers |= {name: number + several * origins.index(BRANCHES[name].origin)
+                for name, number in numbers.items() if BRANCHES[name].origin}
+    return dict(sorted(numbers.items(), key=lambda item: item[1]))
+
+
+BRANCHES = _Branches({
     # IMP with rewinding: 1903.01611, section 2; with k = 0 it is 1803.03635, section 2.
     'ticket': Branch('Winning ticket', pruned, rewound),
     # 1803.03635, section 2.
@@ -308,4 +357,8 @@ BRANCHES = {
     'edge_popup_trained': _trained_on('Edge-popup, trained', 'edge_popup'),
     # Morcos et al., 1906.02773, section 3: mask and weights at random, the mask over the whole network.
     'random_global': Branch('Random ticket, shuffled globally', shuffled_globally, initialised, BEGINNING),
-}
+    # Section 4: tickets of another data set or another optimizer, and each half of them.
+    'transferred': Branch('Transferred', taken_mask, taken, TAKEN, chain=None, transfers=True),
+    'transferred_mask': Branch('Mask', taken_mask, initialised, BEGINNING, chain=None, transfers=True),
+    'transferred_weights': Branch('Weights', pruned, taken, TAKEN, transfers=True),
+})

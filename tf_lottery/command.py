@@ -3,16 +3,18 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import math
 import re
 import sys
+import time
 
 from absl import flags
 
 from tf_lottery import steps
 from tf_lottery.branches import BRANCHES, rewound
 from tf_lottery.errors import ClusterError, ExportError, Interrupted, StorageError, UsageError, in_one_line
-from tf_lottery.experiment import config, plan, runs
+from tf_lottery.experiment import config, matrix, plan, runs
 from tf_lottery.experiment.claims import Claims
 from tf_lottery.runtime import clusters, distribute, keras2, locks, storage
 
@@ -152,14 +154,13 @@ def run(options, command_line, task=None):
       UsageError, StorageError, Interrupted.
     """
     _check_flags(options)
+    if len(options.config.matrix):
+        _matrix(options, command_line)
+        return
     protocol = config.check(options.config, options.data_dir, task)
     runs.check_extent(protocol)
-    if protocol.config.training.batch_size % options.cpu_devices:
-        raise UsageError(f'--cpu_devices={options.cpu_devices} does not divide a batch of '
-                         f'{protocol.config.training.batch_size}: give a number that does, or another '
-                         '--config.training.batch_size.')
-    cluster = clusters.Wish(options.cluster, options.workers, options.pods, options.instances, options.port)
-    distribute.check(options.strategy, cluster, options.tpu)
+    _check_devices(options, protocol)
+    cluster = _cluster(options)
     workdir = _workdir(options)
     if options.mode in ('run', 'plan') and options.replicate is not None:
         runs.check_replicate(protocol, options.replicate)
@@ -167,17 +168,37 @@ def run(options, command_line, task=None):
         runs.check_same(workdir, protocol)
         print(plan.describe(workdir, protocol, options.replicate, options.examples_per_second))
     elif options.mode == 'report':
-        _report_of_any(workdir)
+        _report_of_any(workdir, options.config.transfer.density)
     elif options.mode == 'export':
         with _alone(workdir):
             _export(workdir, options, command_line, options.replicate)
     else:
-        if options.strategy in ('auto', 'multi_worker'):
-            with keras2.quiet_start():
-                clusters.find(cluster)
-        else:
-            clusters.leave()
+        _meet(options, cluster)
         _run(workdir, protocol, options, command_line)
+
+
+def _cluster(options):
+    """Where the flags say that other workers are."""
+    cluster = clusters.Wish(options.cluster, options.workers, options.pods, options.instances, options.port)
+    distribute.check(options.strategy, cluster, options.tpu)
+    return cluster
+
+
+def _meet(options, cluster):
+    """Finds the other workers, where the strategy may have some."""
+    if options.strategy in ('auto', 'multi_worker'):
+        with keras2.quiet_start():
+            clusters.find(cluster)
+    else:
+        clusters.leave()
+
+
+def _check_devices(options, protocol):
+    """Refuses devices that a batch cannot be shared by."""
+    if protocol.config.training.batch_size % options.cpu_devices:
+        raise UsageError(f'--cpu_devices={options.cpu_devices} does not divide a batch of '
+                         f'{protocol.config.training.batch_size}: give a number that does, or another '
+                         '--config.training.batch_size.')
 
 
 @contextlib.contextmanager
@@ -191,29 +212,52 @@ def _alone(workdir):
 def _run(workdir, protocol, options, command_line):
     if not distribute.is_chief():
         # The first worker looks after the folder: one that refused it before they meet would keep the others waiting.
-        _train(workdir, protocol, options)
+        _train(workdir, protocol, options, _strategy(options))
         return
-    new = runs.claim(workdir, protocol, command_line)
-    try:
-        with Claims(workdir, protocol, options.replicate) as claims:
-            # The other workers of a cluster wait to be told that there is nothing to do, too.
-            if claims.take() is not None or distribute.is_cluster(options.strategy):
-                _train(workdir, protocol, options, claims)
-    except UsageError:
-        # Some things are known of a network that has been built only; the remedy is to work in the same folder.
-        if new:
-            runs.disclaim(workdir)
-        raise
-    left = claims.left()
+    left = _claim_and_train(workdir, protocol, options, command_line, lambda: _strategy(options))
     if options.replicate in left:
         raise UsageError(f'replicate {options.replicate} of {workdir} is being trained by '
                          f'{left[options.replicate] or "another job"}: '
                          'wait for it, or leave --replicate out to train any that is free.')
     if left:
-        who = ', '.join(f'{replicate} ({owner or "nobody trains it"})' for replicate, owner in left.items())
-        print(f'Not finished yet: replicate {who}. The job that finishes the last one writes the report and the '
+        print(f'Not finished yet: replicate {_who(left)}. The job that finishes the last one writes the report and the '
               'export; --mode=report writes a report of what is there.')
         return
+    _finish(workdir, protocol, options, command_line)
+
+
+def _who(left):
+    """The replicates that are not finished, and who trains each: text."""
+    return ', '.join(f'{replicate} ({owner or "nobody trains it"})' for replicate, owner in left.items())
+
+
+def _claim_and_train(workdir, protocol, options, command_line, strategy, claimed=None):
+    """Trains what is free of an experiment in its folder.
+
+    Args:
+      workdir, protocol, options, command_line: as of `_run`.
+      strategy: function without arguments that returns the tf.distribute.Strategy.
+      claimed: Protocol of all that the folder is for, where `protocol` is a part of it.
+
+    Returns:
+      What `Claims.left` says of the rest.
+    """
+    new = runs.claim(workdir, claimed or protocol, command_line)
+    try:
+        with Claims(workdir, protocol, options.replicate) as claims:
+            # The other workers of a cluster wait to be told that there is nothing to do, too.
+            if claims.take() is not None or distribute.is_cluster(options.strategy):
+                _train(workdir, protocol, options, strategy(), claims)
+    except UsageError:
+        # Some things are known of a network that has been built only; the remedy is to work in the same folder.
+        if new:
+            runs.disclaim(workdir)
+        raise
+    return claims.left()
+
+
+def _finish(workdir, protocol, options, command_line):
+    """Writes the report and the export of an experiment that is finished."""
     with _alone(workdir):
         from tf_lottery.reporting import results
 
@@ -224,7 +268,74 @@ def _run(workdir, protocol, options, command_line):
         _export(workdir, options, command_line, None, summaries, protocol.task)
 
 
-def _train(workdir, protocol, options, claims=None):
+# How long a job waits before it looks again whether others have finished the tickets that it is to take.
+_WAIT_SECONDS = 10
+
+
+def _matrix(options, command_line):
+    """Does what the flags say with the experiments of a config that is several (`matrix.members`)."""
+    workdir, density, count = _workdir(options), options.config.transfer.density, len(options.config.matrix)
+    if options.mode == 'export':
+        one = storage.join(workdir, next(iter(options.config.matrix)))
+        raise UsageError(f'--mode=export is of one experiment, and the config is a matrix of {count}: give the folder '
+                         f'of one and its config, as in --workdir={one} --config={one}/config.json.')
+    if options.replicate is not None:
+        raise UsageError(f'--replicate={options.replicate} is of one experiment, and the config is a matrix of {count}'
+                         ', whose jobs share all replicates: leave --replicate out.')
+    members = matrix.members(options.config, workdir, options.data_dir)
+    for member in members:
+        runs.check_extent(member.planned)
+        _check_devices(options, member.planned)
+    cluster = _cluster(options)
+    if options.mode == 'plan':
+        print(f'{options.config.name}: {count} experiments, which take tickets from each other\n')
+        for member in members:
+            runs.check_same(member.workdir, member.planned)
+            print(plan.describe(member.workdir, member.planned, None, options.examples_per_second), '\n')
+    elif options.mode == 'report':
+        _report_of_any(workdir, density)
+    else:
+        _meet(options, cluster)
+        if distribute.is_cluster(options.strategy):
+            raise UsageError('the config is a matrix of experiments, which several jobs may share, but not the workers '
+                             'of a cluster: give --strategy=mirrored or one_device.')
+        _run_matrix(workdir, members, options, command_line)
+        _report_of_any(workdir, density)
+
+
+def _run_matrix(workdir, members, options, command_line):
+    """Trains the members of a matrix: first the tickets that others take, then the rest of each."""
+    # Devices are split, and a TPU is reached, once in a process.
+    strategy = functools.cache(lambda: _strategy(options))
+    sources = [member for member in members if member.found]
+    told = None
+    while True:
+        left = {member.name: _claim_and_train(member.workdir, member.found, options, command_line, strategy,
+                                              member.planned) for member in sources}
+        waits = '; '.join(f'{name}: replicate {_who(those)}' for name, those in left.items() if those)
+        if not waits:
+            break
+        if waits != told:
+            print(f'Waiting for the tickets that others are to take: {waits}.')
+            told = waits
+        time.sleep(_WAIT_SECONDS)
+    for member in members:
+        protocol = config.check(member.planned.config, options.data_dir)
+        left = _claim_and_train(member.workdir, protocol, options, command_line, strategy)
+        if left:
+            print(f'Not finished yet: {member.name}, replicate {_who(left)}. The job that finishes the last one writes '
+                  'the report and the export.')
+        else:
+            _finish(member.workdir, protocol, options, command_line)
+
+
+def _strategy(options):
+    """The tf.distribute.Strategy that the flags choose."""
+    with keras2.quiet_start():
+        return distribute.build(options.strategy, options.cpu_devices, options.tpu)
+
+
+def _train(workdir, protocol, options, strategy, claims=None):
     """Trains what `claims` takes; a worker that is not the first has none and is told by the first."""
     from tqdm import tqdm
 
@@ -232,7 +343,6 @@ def _train(workdir, protocol, options, claims=None):
 
     with keras2.quiet_start():
         from tf_lottery.experiment.experiment import Experiment
-        strategy = distribute.build(options.strategy, options.cpu_devices, options.tpu)
     # After the cluster, which brings TensorFlow's own handler of SIGTERM: that one only takes a note, for a
     # PreemptionCheckpointHandler.
     with on_signals() as stop, distribute.lost_worker():
@@ -276,17 +386,30 @@ def _train(workdir, protocol, options, claims=None):
             bar.total = bar.n
 
 
-def _report_of_any(workdir):
-    """Writes the report of an experiment, or of those that a folder holds that is none itself."""
+def _report_of_any(workdir, density):
+    """Writes the report of an experiment, or of those that a folder holds that is none itself.
+
+    Args:
+      workdir: the folder.
+      density: float, at which experiments that take tickets from each other are compared, or None.
+    """
     if runs.is_claimed(workdir):
         with _alone(workdir):
             _report(workdir)
         return
-    from tf_lottery.reporting import comparison
+    from tf_lottery.reporting import comparison, transfer
 
-    if not comparison.below(workdir):
+    folders = comparison.below(workdir)
+    if not folders:
         # Says that there is no experiment.
         runs.read_config(workdir)
+    targets = transfer.targets(folders)
+    if targets:
+        found = transfer.find(workdir, targets, density)
+        with locks.lock(workdir, wait=True):
+            print(f'{transfer.table(found)}\n')
+            print(f'Report  {transfer.write(workdir, found)}')
+        return
     found = comparison.find(workdir)
     with locks.lock(workdir, wait=True):
         print(f'{comparison.table(found)}\n')

@@ -9,11 +9,11 @@ from tf_lottery.pruning import channels, wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.course import Course
 from tf_lottery.pruning.structure import find
-from tf_lottery.ticket import Ticket
+from tf_lottery.ticket import Mask, Ticket
 
 
 def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fractions=None,
-           structure=None):
+           structure=None, ticket=None):
     """Finds a winning ticket of your own model: yields once per level; train the model inside the loop.
 
     Iterative magnitude pruning with rewinding (1903.01611, section 2; with `rewind_to='0it'` it is 1803.03635,
@@ -40,6 +40,9 @@ def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fracti
         prunes.
       structure: what is pruned as one: 'channels', M of each N weights as in '2:4', blocks as in 'block_4x4'; None is
         single weights. With 'channels' the output layer needs a fraction of 0.
+      ticket: Ticket to start from, such as one of `load_ticket` that was found on other data: level 0 trains it, and
+        fractions are of what it has left. A variable that it has in no such shape, such as an output layer of another
+        number of classes, stays as the model has it, dense. None starts from the model as it is.
 
     Yields:
       Level: a callback for `fit`. It may be left out where `rewind_to` is '0it'.
@@ -51,6 +54,8 @@ def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fracti
         raise UsageError(f'fraction is {fraction}: give the share of weights pruned per level, between 0 and 1.')
     if n < 0:
         raise UsageError(f'n is {n}: give the number of times to prune, 0 or more.')
+    if ticket is not None:
+        _start_from(model, ticket)
     start = Ticket(_mask(model), wrapper.get_weights(model), 0)
     by_name, form = _fractions(model, fraction, fractions or {}), find(structure, 'structure')
     if structure == 'channels':
@@ -67,6 +72,27 @@ def levels(model, fraction=0.2, n=10, rewind_to='0it', scope='layerwise', fracti
             level.finish()
             if not number and course.end is not None:
                 wrapper.set_schedules(model, by_name, n, course.end - course.first, course.step - course.first)
+
+
+def _start_from(model, ticket):
+    """Gives a model the mask and the weights of a ticket, as far as it has them in its shapes.
+
+    Raises:
+      UsageError: the ticket is of another network, or freezes what it has pruned.
+    """
+    if ticket.frozen is not None:
+        raise UsageError('the pruned weights of ticket are frozen at other values than zero: give one whose pruned '
+                         'weights are zero.')
+    mask = wrapper.get_mask(model)
+    taken = {name: kept for name, kept in ticket.mask.items() if name in mask and mask[name].shape == kept.shape}
+    if not taken:
+        raise UsageError(f'ticket is of another network: of its weights {", ".join(ticket.mask)} none has the name and '
+                         f'the shape of one of model {model.name!r}, which has {", ".join(mask)}.')
+    start = ticket.start
+    for name, variable in wrapper.variables(model).items():
+        if name in start and start[name].shape == tuple(variable.shape):
+            variable.assign(start[name])
+    wrapper.set_mask(model, Mask({**mask, **taken}))
 
 
 def _mask(model):

@@ -165,7 +165,7 @@ def test_learning_rates_are_those_of_the_batch_that_they_are_given_for():
 
 
 @pytest.mark.parametrize(('name', 'key', 'value', 'sentence'), [
-    ('mnist', 'data.image_size', 64, 'data.image_size is 64, which is for data sets that are streamed; mnist is in me'),
+    ('mnist', 'data.train', 64, 'data.train is 64, which is for data sets that are streamed; mnist is in me'),
     ('mnist', 'data.mix_up', 0.2, 'data.mix_up is 0.2, which is for data sets that are streamed; mnist is in memory'),
     ('mnist', 'data.rand_augment_magnitude', 0.9, 'data.rand_augment_magnitude is 0.9, which is for data sets that'),
     ('imagenet2012', 'data.flip', True, 'data.flip is True, which is for data sets that are of images of one size; i'),

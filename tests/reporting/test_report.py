@@ -228,7 +228,7 @@ def test_runs_that_were_not_trained_are_named_with_the_reason(tmp_path):
     for branch in ('ticket', 'random_mask'):
         save_untrained(str(tmp_path), 'left out', 'replicate_0/level_02/ticket', branch, 3)
     page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
-    assert ('Not trained, because the ranking that they start from leaves a layer without weights: Winning ticket (1).'
+    assert ('Not trained, because the mask that they start from leaves a layer without weights: Winning ticket (1).'
             ' Not trained, because a run that they are made from ended without weights to go on from: Winning ticket '
             '(1), Random mask (1).') in page.text
     assert 'not there yet' not in page.text

@@ -1,5 +1,7 @@
 """The order of the data: a pure function of (seed, step), however it is cut into blocks."""
 
+import functools
+
 import hypothesis
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 from tf_lottery import steps
-from tf_lottery.training.order import batch_indices, block_dataset, quiet_options, step_dataset
+from tf_lottery.training.order import batch_indices, block_dataset, quiet_options, step_dataset, stretch_places
 
 EXAMPLES, BATCH = 23, 5
 PER_EPOCH = 4
@@ -90,3 +92,28 @@ def test_quiet_pipelines_have_no_autotuning_and_an_order():
     options = quiet_options(tf.data.Options())
     assert not options.autotune.enabled
     assert options.deterministic
+
+
+def places(seed, first, steps, places=23, batch=3, length=2):
+    return stretch_places(tf.constant(seed), tf.constant(first), steps, places, batch, length).numpy()
+
+
+def test_each_row_reads_a_stretch_of_its_own_from_its_start_in_every_epoch():
+    # Stretches of 7 places, of which 3 steps read 2 each.
+    drawn = places(5, 0, 6)
+    assert np.array_equal(drawn[:3], (drawn[0, 0] + np.array([[0, 7, 14], [2, 9, 16], [4, 11, 18]])) % 23)
+    assert np.array_equal(drawn[3:], drawn[:3])
+
+
+def test_where_stretches_begin_is_drawn_from_the_seed_and_from_nothing_else():
+    assert len({places(seed, 0, 1)[0, 0] for seed in range(20)}) > 8
+    assert np.array_equal(places(5, 4, 3), places(5, 0, 7)[4:])
+
+
+def test_blocks_and_steps_draw_what_they_are_told_to():
+    draw = functools.partial(stretch_places, length=2)
+    found = np.concatenate([block['indices'][:block['steps']] for block in block_dataset(
+        5, [1, 4, 6], 3, 23, 3, draw).as_numpy_iterator()])
+    assert np.array_equal(found, places(5, 1, 5))
+    rows = [row['indices'] for row in step_dataset(5, 1, 6, 2, 23, 3, draw).as_numpy_iterator()]
+    assert np.array_equal(rows, found)

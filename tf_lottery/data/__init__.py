@@ -2,15 +2,18 @@
 
 import dataclasses
 import difflib
+import math
 
 import numpy as np
 
 from tf_lottery.data import catalogue
 from tf_lottery.data.catalogue import builder
 from tf_lottery.data.description import Description, Split, Splits
+from tf_lottery.data.form import Form
 from tf_lottery.errors import UsageError, shown
 
-__all__ = ['DATASETS', 'Description', 'Split', 'Splits', 'builder', 'chosen', 'describe', 'examples', 'load']
+__all__ = ['AS_IT_IS', 'DATASETS', 'Description', 'Form', 'Split', 'Splits', 'builder', 'chosen', 'describe',
+           'examples', 'form', 'load']
 
 
 DATASETS = {
@@ -28,11 +31,16 @@ DATASETS = {
 }
 
 
+# All of a data set, its images as they are.
+AS_IT_IS = Form()
+
 # The keys of config.data that not all data sets read, each with the value that leaves it out.
-STREAMED_KEYS = {'image_size': None, 'train': None, 'test': None, 'skip_corrupt': 0, 'rand_augment': 0,
+STREAMED_KEYS = {'train': None, 'test': None, 'skip_corrupt': 0, 'rand_augment': 0,
                  'rand_augment_magnitude': 0.5, 'mix_up': 0.0, 'cut_mix': 0.0}
 # Images of any size are cropped and mirrored as their papers do.
 ONE_SIZE_KEYS = {'crop_pixels': 0, 'flip': False}
+# Data sets in memory are taken in a form of `form.Form`.
+MEMORY_KEYS = {'part': None, 'part_seed': 0, 'three_channels': False}
 
 
 def describe(name, data_dir=None):
@@ -67,12 +75,12 @@ def chosen(settings, data_dir=None):
     """
     description = describe(settings.name, data_dir)
     for key, needed, own in _unread(description):
-        unset = {**STREAMED_KEYS, **ONE_SIZE_KEYS}[key]
+        unset = {**STREAMED_KEYS, **ONE_SIZE_KEYS, **MEMORY_KEYS, 'image_size': None}[key]
         if settings[key] != unset:
             raise UsageError(f'data.{key} is {settings[key]}, which is for data sets that are {needed}; '
                              f'{settings.name} is {own}: leave it out.')
     if not description.streamed:
-        return description
+        return _formed(description, settings)
     if settings.rand_augment and description.shape[2] != 3:
         raise UsageError(f'data.rand_augment is {settings.rand_augment}, whose operations are on three colours; images '
                          f'of {settings.name} have {description.shape[2]}: leave it out.')
@@ -86,11 +94,38 @@ def chosen(settings, data_dir=None):
                                test=settings.test or description.test)
 
 
+def form(settings):
+    """The Form in which a config's `data` takes a data set in memory."""
+    return Form(settings.part, settings.part_seed, settings.image_size, settings.three_channels)
+
+
+def _formed(description, settings):
+    """The Description of a data set in memory in the form that is chosen.
+
+    Raises:
+      UsageError: it has no such form.
+    """
+    if settings.part_seed and settings.part is None:
+        raise UsageError(f'data.part_seed is {settings.part_seed}, which says what the halves of a data set are: leave '
+                         "it out, or give data.part='a' or 'b'.")
+    if settings.three_channels and description.shape[2] != 1:
+        raise UsageError(f'data.three_channels is True, which is for grey images; those of {settings.name} have '
+                         f'{description.shape[2]} channels: leave it out.')
+    found = form(settings).described(description)
+    size = (found.train + found.test) * math.prod(found.shape)
+    if size > catalogue.LARGEST_IN_MEMORY:
+        raise UsageError(f'data.image_size is {settings.image_size}, which makes {size / 2**30:.1f} GiB of '
+                         f'{settings.name}, and what lies in memory has at most '
+                         f'{catalogue.LARGEST_IN_MEMORY / 2**30:g}: give a smaller one.')
+    return found
+
+
 def _unread(description):
     """Yields each key of `data` that a data set does not read: (key, who does, what this data set is)."""
     if not description.streamed:
         yield from ((key, 'streamed', 'in memory') for key in STREAMED_KEYS)
         return
+    yield from ((key, 'in memory', 'streamed') for key in MEMORY_KEYS)
     if description.varying:
         yield from ((key, 'of images of one size', 'of images of any size') for key in ONE_SIZE_KEYS)
     else:
@@ -99,7 +134,7 @@ def _unread(description):
         yield from ((key, 'known by their published numbers', 'counted in its folder') for key in ('train', 'test'))
 
 
-def load(name, validation=None, data_dir=None):
+def load(name, validation=None, data_dir=None, form=AS_IT_IS):
     """Loads a data set into memory.
 
     The validation set is a random sample of the published training set (1803.03635, section 2), the same one for every
@@ -109,6 +144,7 @@ def load(name, validation=None, data_dir=None):
       name: as in `describe`.
       validation: int, the number of validation examples; None for the papers' own.
       data_dir: where TFDS keeps data sets; None for `TFDS_DATA_DIR`, else TFDS's default folder.
+      form: Form in which it is taken.
 
     Returns:
       Splits.
@@ -117,8 +153,9 @@ def load(name, validation=None, data_dir=None):
       UsageError: an unknown name, a data set that is not there and cannot be downloaded, or a damaged one.
     """
     description = describe(name, data_dir)
-    validation = description.validation if validation is None else validation
+    validation = form.described(description).validation if validation is None else validation
     train, test = _digits() if name == 'digits' else catalogue.read(name, description, data_dir)
+    train, test = form.shown(form.halved(train)), form.shown(test)
     order = np.random.default_rng(0).permutation(len(train))
     return Splits(train.take(order[validation:]), train.take(order[:validation]), test)
 
@@ -144,7 +181,7 @@ def examples(settings, dataset, validation, training, data_dir=None):
       UsageError, CorruptFileError: as in `load`, and of `streaming.ImageStream`.
     """
     if not dataset.streamed:
-        splits = load(settings.name, validation, data_dir)
+        splits = load(settings.name, validation, data_dir, form(settings))
         return splits.train.take(np.arange(min(training, len(splits.train)))), splits.test
     from tf_lottery.data import streaming
 

@@ -139,6 +139,15 @@ def without_label(name, label, split):
 _DEFAULT = '~/tensorflow_datasets'
 
 
+def root(data_dir=None):
+    """The folder of all data sets: `data_dir`, or `TFDS_DATA_DIR`, or TFDS's default.
+
+    Raises:
+      UsageError: it was chosen and does not exist.
+    """
+    return _root(data_dir) or os.path.expanduser(_DEFAULT)
+
+
 def _root(data_dir):
     """The folder of all data sets, or None for TFDS's default, which need not exist."""
     data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')
@@ -179,12 +188,30 @@ def fetch(name, data_dir=None):
     Raises:
       UsageError: as of `describe`.
     """
+    source = known(name, data_dir)
+    # Before gigabytes of something else are downloaded.
+    _image_and_label(name, _json_of(source.info.features), source.info.supervised_keys)
+    prepare(source, name.removeprefix(PREFIX))
+    return str(source.data_dir)
+
+
+def known(name, data_dir=None):
+    """Opens a data set of TFDS's catalogue or folder, prepared or not: a tfds.core.DatasetBuilder.
+
+    Args:
+      name, data_dir: as in `describe`.
+
+    Raises:
+      UsageError: there is no such data set, or none of its config or version.
+    """
     with keras2.quiet_start():
         import tensorflow_datasets as tfds
 
+    if _find(name, data_dir):
+        return builder(name, data_dir)
     root = _root(data_dir)
     try:
-        source = tfds.builder(name.removeprefix(PREFIX), data_dir=root)
+        return tfds.builder(name.removeprefix(PREFIX), data_dir=root)
     except tfds.core.DatasetNotFoundError as error:
         own, root = _REFERENCE.fullmatch(name)['name'], root or os.path.expanduser(_DEFAULT)
         there = storage.list_folder(root)
@@ -199,10 +226,6 @@ def fetch(name, data_dir=None):
     except Exception as error:
         raise UsageError(f'TFDS cannot open {name} ({in_one_line(reason(error))}): give a config and a version that it '
                          'has, or leave them out.') from error
-    # Before gigabytes of something else are downloaded.
-    _image_and_label(name, _json_of(source.info.features), source.info.supervised_keys)
-    prepare(source, name.removeprefix(PREFIX))
-    return str(source.data_dir)
 
 
 def _description(name, folder, data_dir):

@@ -3,7 +3,7 @@
 import math
 
 from tf_lottery import values
-from tf_lottery.branches import BRANCHES, LEARNED, NEVER
+from tf_lottery.branches import BRANCHES, LEARNED, NEVER, taken
 from tf_lottery.errors import UsageError, shown
 from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
@@ -32,7 +32,9 @@ def check(protocol, default):
     _updates(protocol, default)
     _learned(protocol, default)
     _construction(protocol)
+    _transfer(protocol, default)
     _steps(protocol)
+    _average(protocol)
     _rates(protocol)
     _structure(protocol)
 
@@ -159,6 +161,27 @@ def _construction(protocol):
                              'construction.widths=(), or another network.')
 
 
+def _transfer(protocol, default):
+    """Refuses branches without a source of tickets, sources that no branch takes from, and what nobody reads of it."""
+    config = protocol.config
+    takers = [name for name, branch in BRANCHES.items() if branch.transfers]
+    chosen = [name for name in takers if name in config.branches]
+    if chosen and not config.sources:
+        raise UsageError(f'the branch {chosen[0]!r} takes from another experiment, and sources is empty: give its '
+                         "folder, as in sources=('runs/mnist',), or leave out the branch.")
+    if config.sources and not chosen:
+        raise UsageError(f'sources is {tuple(config.sources)}, from which no branch of this experiment takes '
+                         f'anything: leave it out, or choose the branch {" or ".join(map(repr, takers))}.')
+    if chosen and len(protocol.rewind_steps) > 1:
+        raise UsageError(f'pruning.rewind_to is {config.pruning.rewind_to!r}, and what is taken from sources is '
+                         'rewound there: give one step.')
+    readers = [name for name in chosen if BRANCHES[name].weights is taken]
+    for key in ('start', 'own'):
+        if config.transfer[key] != default.transfer[key] and not readers:
+            raise UsageError(f'transfer.{key} is {config.transfer[key]!r}, which no branch of this experiment reads: '
+                             "leave it out, or choose the branch 'transferred' or 'transferred_weights'.")
+
+
 def _structure(protocol):
     """Refuses counts that do not come out, and what would take a structure apart."""
     pruning, form = protocol.config.pruning, protocol.structure
@@ -193,6 +216,15 @@ def _steps(protocol):
         if end / length > _PIECES:
             raise UsageError(f'training.{key} is {training[key]!r}, which makes more than {_PIECES:,} pieces of '
                              f'{end:,} steps: give {math.ceil(end / _PIECES)} or more steps.')
+
+
+def _average(protocol):
+    """Refuses a mean of networks from before the rewinding step, which no ticket passes."""
+    count, every, start = protocol.config.training.average, protocol.evaluate_every, protocol.rewind_steps[-1]
+    passed = len(range(every * (start // every + 1), protocol.end_step, every)) + 1
+    if count > passed:
+        raise UsageError(f'training.average is {count}, and there are {passed} evaluations after step {start}, where '
+                         'tickets start: give as many or fewer, or a shorter training.evaluate_every.')
 
 
 def _rates(protocol):

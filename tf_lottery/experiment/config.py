@@ -15,7 +15,7 @@ from ml_collections import config_dict
 from tf_lottery import steps, tasks, values
 from tf_lottery.branches import BRANCHES, LEARNED
 from tf_lottery.errors import UsageError, in_one_line, shown
-from tf_lottery.experiment import checks
+from tf_lottery.experiment import checks, sources
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.pruning import allocation, structure
 from tf_lottery.pruning.criteria import BEFORE_TRAINING, CRITERIA
@@ -27,7 +27,7 @@ from tf_lottery.training import OPTIMIZERS, SCHEDULES
 EXTENT = ('branches', 'branch_levels', 'connectivity.examples', 'connectivity.points', 'construction.widths',
           'data.skip_corrupt', 'data_orders', 'reinits', 'export.forms', 'export.latency_seconds',
           'export.litert_python', 'export.shrink', 'export.within_points', 'replicates', 'pruning.levels',
-          'training.checkpoint_every')
+          'sources', 'training.checkpoint_every', 'transfer.density')
 
 
 def defaults():
@@ -46,8 +46,12 @@ def defaults():
     config.training.momentum = 0.9
     config.training.rho = 0.9
     config.training.epsilon = 1e-7
+    # Read by 'adam': how long it remembers the squares of gradients.
+    config.training.beta_2 = 0.999
     # Whether epsilon is added where PyTorch adds it, as papers whose code was PyTorch did.
     config.training.epsilon_outside = False
+    # The norm of all gradients together to which longer ones are shortened; None is none.
+    config.training.clip_norm = config_dict.placeholder(float)
     # L2 on the prunable weights.
     config.training.weight_decay = 0.0
     config.training.learning_rate = 1.2e-3
@@ -64,6 +68,8 @@ def defaults():
     # Over this length the rate rises from 0.
     config.training.warmup = '0it'
     config.training.evaluate_every = '100it'
+    # Training ends in the mean of the networks of so many last evaluations.
+    config.training.average = 1
     config.training.checkpoint_every = '5000it'
     # Optimizer steps per call into the compiled program, at most.
     config.training.block = 100
@@ -123,6 +129,20 @@ def defaults():
     # The levels at which the controls are trained, as far as `pruning.levels` goes; () is every level. 0 is the dense
     # network, of which only 'ticket_reordered' trains more.
     config.branch_levels = ()
+    # Whose tickets the branches 'transferred...' take: folders of finished experiments, or ticket files.
+    config.sources = ()
+    config.transfer = config_dict.ConfigDict()
+    # Where training starts, and with which statistics of batch normalisation: at the k of the source and with those of
+    # its W_k, or 'anew' at step 0 with those of W_0.
+    config.transfer.start = 'source'
+    # What weights are that the source has in no such shape: 'initialised' anew, or 'rewound' to this experiment's W_k.
+    config.transfer.own = 'initialised'
+    # The density that a report of several experiments has its map of sources and targets at; None is the lowest that
+    # they have in common.
+    config.transfer.density = config_dict.placeholder(float)
+    # A config of several experiments, each of which takes tickets from the others: by the name of each the keys that
+    # it changes, nested as here (`matrix.members`). An experiment has none.
+    config.matrix = config_dict.ConfigDict()
     # Reinitialisations per ticket.
     config.reinits = 1
     # Further data orders that the branches '..._reordered' train each subnetwork on.
@@ -175,6 +195,7 @@ class Protocol:
       update_every: int, steps between two changes of a mask while its network is trained.
       update_until: int, the step from which on RigL changes none.
       score_warmup_steps: {rule: int}, over which the learning rate of scores rises from 0 where masks are learned.
+      sources: {name: sources.Source}, whose tickets are taken.
     """
 
     config: config_dict.ConfigDict
@@ -195,10 +216,18 @@ class Protocol:
     update_every: int
     update_until: int
     score_warmup_steps: dict
+    sources: dict = dataclasses.field(default_factory=dict)
 
     @property
     def levels(self):
         return self.config.pruning.levels
+
+    @property
+    def densities(self):
+        """The density of each level from 0 on: list of float."""
+        return [sum(self.structure.kept(shape, allocation.level_density(self.fractions[name], level))
+                    for name, shape in self.shapes.items()) / sum(map(math.prod, self.shapes.values()))
+                for level in range(self.levels + 1)]
 
     @property
     def structure(self):
@@ -300,7 +329,9 @@ VALUES = {
     'training.momentum': _DECAY,
     'training.rho': _DECAY,
     'training.epsilon': _POSITIVE,
+    'training.beta_2': _DECAY,
     'training.epsilon_outside': values.switch,
+    'training.clip_norm': values.optional(_POSITIVE),
     'training.weight_decay': _NOT_NEGATIVE,
     'training.learning_rate': _POSITIVE,
     'training.scale_from': _ANY_COUNT,
@@ -311,6 +342,7 @@ VALUES = {
     'training.final_learning_rate': _NOT_NEGATIVE,
     'training.warmup': _LENGTH,
     'training.evaluate_every': _LENGTH,
+    'training.average': values.whole(1, 1000),
     'training.checkpoint_every': _LENGTH,
     # The indices of a block's examples lie in memory at once.
     'training.block': values.whole(1, 100_000),
@@ -336,6 +368,12 @@ VALUES = {
     'edge_popup.scale_fan': values.switch,
     'branches': values.distinct(values.one_of(tuple(BRANCHES)), "('ticket', 'random_reinit')"),
     'branch_levels': values.distinct(values.whole(0, MOST_COPIES), '(3, 6, 9)'),
+    'sources': values.distinct(values.text('give the folder of an experiment, or a ticket file'),
+                               "('runs/mnist', 'runs/fashion')"),
+    'transfer.start': values.one_of(('source', 'anew')),
+    'transfer.own': values.one_of(('initialised', 'rewound')),
+    'transfer.density': values.optional(values.number(
+        lambda density: 0 < density <= 1, 'give a share of the weights, above 0 and at most 1')),
     'reinits': values.whole(1, MOST_COPIES),
     'data_orders': values.whole(1, MOST_COPIES),
     'connectivity.points': values.whole(0, MOST_COPIES),
@@ -416,6 +454,12 @@ def check(config, data_dir=None, task=None):
     Raises:
       UsageError: the first value found that cannot be used, with the remedy.
     """
+    protocol = check_alone(config, data_dir, task)
+    return dataclasses.replace(protocol, sources=sources.find(protocol))
+
+
+def check_alone(config, data_dir=None, task=None):
+    """As `check`, but for what the config's `sources` are; the Protocol has none."""
     _check_values(config, defaults())
     training = config.training
     _check_readers(training)
@@ -459,7 +503,7 @@ def _protocol(config, facts, find_task):
 
 
 # What an optimizer has, unless it is that of a task of one's own.
-_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup')
+_OF_OPTIMIZERS = ('learning_rate', 'scale_from', 'schedule', 'warmup', 'clip_norm')
 
 
 def _check_readers(training):
@@ -546,7 +590,8 @@ def restore(stored, data_dir=None, task=None):
     """
     config = restored(stored['config'])
     if 'facts' in stored:
-        return _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
+        protocol = _protocol(config, Facts.from_json(stored['facts']), lambda: task or tasks.find(config, data_dir))
+        return dataclasses.replace(protocol, sources=sources.restored(stored.get('sources', {}), config.sources))
     # It is older than other tasks than images.
     task = task or tasks.find(config, data_dir)
     return _protocol(config, task.facts(config.pruning.variables), lambda: task)

@@ -59,8 +59,8 @@ class Experiment:
         self._settings = settings = Settings(
             batch_size=training.batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=training.momentum, rho=training.rho, epsilon=training.epsilon,
-            epsilon_outside=training.epsilon_outside,
-            weight_decay=training.weight_decay, evaluate_every=protocol.evaluate_every,
+            epsilon_outside=training.epsilon_outside, beta_2=training.beta_2, clip_norm=training.clip_norm,
+            weight_decay=training.weight_decay, average=training.average, evaluate_every=protocol.evaluate_every,
             checkpoint_every=protocol.checkpoint_every, block=training.block, jit=jit)
         feed = protocol.task.feed(settings, strategy, data_dir)
         if distribute.has_workers(strategy):
@@ -81,6 +81,8 @@ class Experiment:
         if protocol.derivatives:
             self.derivatives.require(protocol.derivatives)
         self._construction = Construction(protocol.task, data_dir) if config.construction.widths else None
+        if self._writes:
+            runs.keep_files(workdir, feed.files)
 
     @functools.cached_property
     def derivatives(self):
@@ -88,6 +90,11 @@ class Experiment:
         config = self.protocol.config
         return Derivatives(self.protocol.task, self.trainer.feed.drawn(config.pruning.examples),
                            config.training.batch_size, self.strategy, config.pruning.variables)
+
+    @functools.cached_property
+    def checksums(self):
+        """What config.json has of the sources of tickets: dict from name to a dict with their `files`."""
+        return runs.read_config(self.workdir)['sources']
 
     def _trainer_of(self, run):
         """The Trainer of a run: one for all that train weights, and one for each rule by which masks are learned."""
@@ -97,7 +104,8 @@ class Experiment:
         if rule not in self._learners:
             how = self.protocol.config[rule]
             settings = dataclasses.replace(
-                self._settings, optimizer='momentum', momentum=how.momentum, weight_decay=how.weight_decay,
+                self._settings, optimizer='momentum', average=1, momentum=how.momentum, weight_decay=how.weight_decay,
+                clip_norm=None,
                 learning_rate=learning_rates.build(
                     how.schedule, how.learning_rate, self.protocol.score_warmup_steps[rule],
                     end_step=self.protocol.end_step))
@@ -245,7 +253,7 @@ class Experiment:
     def _train(self, run, at, ticket, progress, began):
         _, end = runs.run_steps(self.protocol, run)
         dense = run.level == 0 and run.branch == 'ticket'
-        updates, learning = self.updates.of(run, at.seed), at.learning()
+        updates, learning, own = self.updates.of(run, at.seed), at.learning(), at.own()
         digest = ticket.digest(identity(self.protocol.config), dataclasses.astuple(at.seeds), *(
             dataclasses.asdict(each) for each in (updates, learning) if each))
         checkpoint = Checkpoint(self.path(run), self._writes, digest, began)
@@ -266,7 +274,8 @@ class Experiment:
             storage.write_json(self.path(run, 'result.json'), {
                 **_place(run), **_density(trained.mask), **_course(self.protocol, run),
                 **_measured(trained, self.protocol.task.measures, updates.settled if updates else None),
-                'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest})
+                'layers': {name: float(array.mean()) for name, array in trained.mask.items()}, 'digest': digest,
+                **({'own': own} if own else {})})
         checkpoint.remove()
         distribute.barrier(self.strategy)
 
@@ -341,12 +350,14 @@ def _measured(trained, measures, settled=None):
     """What training came to: at the early stop, of what came after the step `settled`, and at the end."""
     last = trained.rows[-1]
     metrics = [name for name in last if name not in ('step', 'train_loss')]
+    ending = [measure.name for measure in measures.each if measure.ends]
+    known = [name for name in metrics if name.partition('_')[2] not in ending]
     finite = not trained.diverged
     early = {}
     if measures.early_stop:
         best = measures.find_early_stop(
             [row for row in trained.rows if settled is None or row['step'] > settled]) or {}
-        early = {f'early_stop_{name}': best.get(name) for name in ('step', *metrics)}
+        early = {f'early_stop_{name}': best.get(name) for name in ('step', *known)}
     return {
         'diverged': trained.diverged, 'outcome': runs.FINISHED if finite else runs.DIVERGED,
         **early,

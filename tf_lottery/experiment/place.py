@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import zlib
 
 import numpy as np
 
 from tf_lottery.branches import BRANCHES, REWINDING_STEP
+from tf_lottery.branches import taken as taken_weights
 from tf_lottery.errors import CorruptFileError, EmptiedError, LeftOutError, MissingFileError
 from tf_lottery.experiment import runs
 from tf_lottery.pruning import allocation, wrapper
@@ -111,6 +113,48 @@ class At:
     def source_weights(self):
         """The weights of the run that this one starts from."""
         return self._experiment.weights(self._source)
+
+    @functools.cached_property
+    def _taken(self):
+        """The Ticket of this replicate and level of the branch's source of tickets.
+
+        Raises:
+          LeftOutError: the source came to none.
+          UsageError: it has changed since tickets were first taken from it.
+        """
+        name = BRANCHES[self._run.branch].origin
+        checksums = self._experiment.checksums[name]['files']
+        return self._protocol.sources[name].ticket(self._run.replicate, self._run.level, checksums)
+
+    def taken_mask(self):
+        """The mask of the source of tickets; all weights where it has none of a shape."""
+        taken = self._taken.mask
+        return Mask({name: taken[name] if taken[name].shape == dense.shape else dense
+                     for name, dense in self.dense().items()})
+
+    def taken_weights(self):
+        """W_k of the source of tickets; this experiment's own where it has none of a shape.
+
+        Statistics of batch normalisation, which are not trained, are those of W_0 where `transfer.start` says so.
+        """
+        taken, transfer = self._taken.weights, self._protocol.config.transfer
+        weights = self.new_weights() if transfer.own == 'initialised' else self.rewound()
+        weights |= {name: taken[name] for name, array in weights.items()
+                    if name in taken and taken[name].shape == array.shape}
+        if transfer.start == 'anew':
+            initial = self.initial()
+            weights |= {name: initial[name] for name, variable in wrapper.variables(
+                self._experiment.trainer.network).items() if not variable.trainable}
+        return weights
+
+    def own(self):
+        """The names of the variables that the branch's source of tickets has in no such shape: list; [] without one."""
+        branch = BRANCHES[self._run.branch]
+        if not branch.origin:
+            return []
+        taken = self._taken.weights if branch.weights is taken_weights else self._taken.mask
+        own = self.initial() if branch.weights is taken_weights else self.dense()
+        return sorted(name for name, array in own.items() if name not in taken or taken[name].shape != array.shape)
 
     def _before(self):
         """The run of this branch's chain at the level before."""
@@ -256,6 +300,6 @@ class At:
 
     def _initialised(self):
         """W_0 of this replicate, written down for the branches and analyses that need it."""
-        weights = wrapper.get_weights(self._protocol.task.network(self.seeds.initialisation))
+        weights = wrapper.get_weights(self._protocol.task.initial(self.seeds.initialisation))
         self._experiment.write(self._run.initial_weights, weights)
         return weights

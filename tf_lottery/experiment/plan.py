@@ -12,7 +12,7 @@ import threadpoolctl
 from tf_lottery.branches import BRANCHES
 from tf_lottery.errors import MissingFileError
 from tf_lottery.experiment import claims, runs
-from tf_lottery.pruning import allocation, subset_sum
+from tf_lottery.pruning import subset_sum
 from tf_lottery.pruning.updates import GRADUAL, SET
 from tf_lottery.runtime import storage
 from tf_lottery.training.deletion import PLACES
@@ -51,7 +51,7 @@ _DENSITIES = 50
 # Arrays of a weight's size that an optimizer keeps for it.
 _SLOTS = {'sgd': 0, 'momentum': 1, 'adam': 2, 'rmsprop': 2, 'own': 2}
 
-# The width of the column of branches.
+# The width of the column of branches, unless the name of a source makes one longer.
 _TITLE = 2 + max(len(branch.title) for branch in BRANCHES.values())
 
 
@@ -82,6 +82,7 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     deletions = len(runs.missing_deletions(workdir, protocol, replicate))
     deleting = tuple(deletions * each for each in _deletion(protocol))
     config = protocol.config
+    width = max(_TITLE, *(2 + len(BRANCHES[run.branch].title) for run in wanted))
     changes = sum(_changes(protocol, run) for run in todo)
     scored = sum(_steps(protocol, run) for run in todo if BRANCHES[run.branch].learns)
     own = sum(_sizes(protocol).values()) * (changes * _UPDATE_SECONDS + scored * _SCORE_SECONDS)
@@ -90,18 +91,19 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
         f'folder      {workdir}',
         f'ranked by   {_ranked_by(protocol)}',
+        *(f'tickets of  {_taken(protocol, name)}' for name in protocol.sources),
         '',
-        f'{"branch":<{_TITLE}}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
+        f'{"branch":<{width}}{"levels":<22}{"trainings":>10}{"done":>8}{"to do":>8}',
     ]
     left = collections.Counter(run.branch for run in todo)
     for branch, count in collections.Counter(run.branch for run in wanted).items():
         levels = {run.level for run in wanted if run.branch == branch}
-        lines.append(f'{BRANCHES[branch].title:<{_TITLE}}{_ranges(levels):<22}{count:>10}{count - left[branch]:>8}'
+        lines.append(f'{BRANCHES[branch].title:<{width}}{_ranges(levels):<22}{count:>10}{count - left[branch]:>8}'
                      f'{left[branch]:>8}')
-    densities = _densities(protocol)
+    densities = protocol.densities
     every = math.ceil(len(densities) / _DENSITIES)
     lines += [
-        f'{"all":<{_TITLE + 22}}{len(wanted):>10}{len(done):>8}{len(todo):>8}',
+        f'{"all":<{width + 22}}{len(wanted):>10}{len(done):>8}{len(todo):>8}',
         *_outcomes(workdir, done),
         '',
         'densities   ' + ' '.join(f'{100 * density:.1f}' for density in densities[::every]) + ' %'
@@ -163,13 +165,6 @@ def _steps(protocol, run):
     return end - start
 
 
-def _densities(protocol):
-    """The density of each level from 0 on: list of float."""
-    return [sum(protocol.structure.kept(shape, allocation.level_density(protocol.fractions[name], level))
-                for name, shape in protocol.shapes.items()) / sum(_sizes(protocol).values())
-            for level in range(protocol.levels + 1)]
-
-
 def _bytes(protocol, run, density):
     """The mask's bits, the weights that are left, or all where pruned ones are frozen, and a row per evaluation."""
     weights = sum(math.prod(shape) for shape in protocol.shapes.values())
@@ -212,6 +207,18 @@ def _ranked_by(protocol):
     if protocol.structure.title:
         parts.append(protocol.structure.title)
     return '; '.join(parts)
+
+
+def _taken(protocol, name):
+    """A source of tickets, and what of the network it has in no such shape, in words."""
+    source, anew = protocol.sources[name], protocol.config.transfer.start == 'anew'
+    own = source.missing(protocol.shapes)
+    kept = f'; dense and {_OWN[protocol.config.transfer.own]}, for it has other shapes: {", ".join(own)}' if own else ''
+    return f'{name}: {source.path}, {source.about}, from step {0 if anew else source.step:,}{kept}'
+
+
+# What is said of weights that a source of tickets has in no such shape, by `transfer.own`.
+_OWN = {'initialised': 'initialised anew', 'rewound': 'rewound to W_k of this experiment'}
 
 
 def _ranking(protocol, run):

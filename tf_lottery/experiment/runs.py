@@ -2,26 +2,33 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import platform
 import shlex
 from importlib import metadata
 
-from tf_lottery.branches import BEGINNING, BRANCHES, END, NEVER, initial, rewound
+from tf_lottery.branches import BEGINNING, BRANCHES, END, NEVER, TAKEN, from_source
 from tf_lottery.errors import MissingFileError, UsageError
+from tf_lottery.experiment import sources
 from tf_lottery.experiment.config import MOST_COPIES, differences
+from tf_lottery.experiment.run import (  # noqa: F401
+    DIVERGED,
+    EMPTIED,
+    FINISHED,
+    LEFT_OUT,
+    OUTCOMES,
+    Run,
+    outcome,
+    replicate_folder,
+)
 from tf_lottery.pruning.subset_sum import WAYS
 from tf_lottery.runtime import locks, storage
 from tf_lottery.tasks.task import Facts
 from tf_lottery.ticket import Mask, unpack
 
 _CONFIG = 'config.json'
-
-# How a run ended, as its result.json says: trained to its end; stopped at a loss that is not finite; not trained,
-# because the ranking that it starts from leaves a layer without weights; or not trained, because a run that it would be
-# made from ended in one of the last three ways.
-FINISHED, DIVERGED, EMPTIED, LEFT_OUT = OUTCOMES = ('finished', 'diverged', 'emptied', 'left out')
 
 # A job lists the folders of all trainings several times over.
 _MOST = 100_000
@@ -49,7 +56,7 @@ def check_same(workdir, protocol):
         same = '' if old is None else f', or give {shlex.quote(f"--config.{key}={old}")}'
         raise UsageError(f'{workdir} holds another experiment: its {key} is {old!r}, yours is {new!r}. Choose another '
                          f'--workdir{same}.')
-    if 'facts' in stored and Facts.from_json(stored['facts']) != protocol.facts:
+    if 'facts' in stored and not Facts.from_json(stored['facts']).are_of(protocol.facts):
         raise UsageError(f'{workdir} holds another experiment: the weights or the examples of {protocol.facts.about} '
                          'have changed since. Choose another --workdir.')
 
@@ -65,32 +72,64 @@ def claim(workdir, protocol, command):
     """Makes a folder the experiment's own: writes the whole config, the versions and the command to config.json.
 
     A job that joins others with the same config and versions leaves the file, and so the first one's command, alone.
+    Of sources of tickets it has what each was when the experiment first took something of it.
 
     Returns:
       bool, whether the folder was no experiment's before.
 
     Raises:
-      UsageError: see `check_same`.
+      UsageError: see `check_same`; or a source has changed since.
     """
-    config = protocol.config.to_dict()
-    own = {'name': config['name'], 'config': config, 'facts': protocol.facts.to_json(), 'versions': versions()}
+    config, taken = protocol.config.to_dict(), sources.identities(protocol)
 
     def is_there():
+        """Whether the file is as it would be written, and what that is."""
         check_same(workdir, protocol)
         path = storage.join(workdir, _CONFIG)
         stored = storage.read_json(path) if storage.exists(path) else {}
+        own = {'name': config['name'], 'config': config, 'facts': protocol.facts.to_json(), 'versions': versions()}
+        if taken or 'sources' in stored:
+            own['sources'] = sources.unchanged(stored.get('sources', {}), taken)
         # As JSON has it, where a tuple is a list.
-        return {key: stored.get(key) for key in own} == json.loads(json.dumps(own))
+        return {key: stored.get(key) for key in own} == json.loads(json.dumps(own)), own
 
-    if is_there():
+    if is_there()[0]:
         return False
     with locks.lock(workdir, wait=True):
         # Another job may have written it before the folder was locked.
-        if is_there():
+        there, own = is_there()
+        if there:
             return False
         new = not is_claimed(workdir)
-        storage.write_json(storage.join(workdir, _CONFIG), {**own, 'command': command})
+        files = {} if new else {key: value for key, value in read_config(workdir).items() if key == 'files'}
+        storage.write_json(storage.join(workdir, _CONFIG), {**own, **files, 'command': command})
         return new
+
+
+def keep_files(workdir, files):
+    """Writes what a task has made of its data into the folder of an experiment, and its hashes into config.json.
+
+    Args:
+      workdir: a claimed folder.
+      files: {name: bytes}.
+
+    Raises:
+      UsageError: what was kept there before is another file, so that the data must have changed.
+    """
+    if not files:
+        return
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    with locks.lock(workdir, wait=True):
+        stored = read_config(workdir)
+        known = stored.get('files', {})
+        for name, content in files.items():
+            if known.get(name, hashes[name]) != hashes[name]:
+                raise UsageError(f'{workdir} was begun with another {name} than is made of the data now: give it the '
+                                 'data that it had, or choose another --workdir.')
+            if not storage.exists(storage.join(workdir, name)):
+                storage.write_bytes(storage.join(workdir, name), content)
+        if known != hashes:
+            storage.write_json(storage.join(workdir, _CONFIG), {**stored, 'files': hashes})
 
 
 def disclaim(workdir):
@@ -132,11 +171,6 @@ def read_config(workdir):
     return storage.read_json(path)
 
 
-def replicate_folder(replicate):
-    """The folder of a replicate below the experiment's."""
-    return f'replicate_{replicate}'
-
-
 def check_replicate(protocol, replicate):
     """Refuses a replicate that an experiment does not have.
 
@@ -150,67 +184,9 @@ def check_replicate(protocol, replicate):
         raise UsageError(f'--replicate is {replicate}, but this experiment has {which}: choose one of these{more}.')
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One training: a branch at a level of a replicate. Level 0 of 'ticket' is the dense network.
-
-    Attributes:
-      replicate, level, branch, copy: int, int, str, int.
-      rewind: int, the rewinding step k in an experiment of several; None where there is one, and for the dense network,
-        which they share.
-    """
-
-    replicate: int
-    level: int
-    branch: str
-    copy: int = 0
-    rewind: int | None = None
-
-    @property
-    def folder(self):
-        """The run's folder below the experiment's."""
-        name = self.branch if self.rewind is None else f'{self.branch}_rewind_{self.rewind}'
-        if BRANCHES[self.branch].copies:
-            name = f'{name}_{self.copy}'
-        return storage.join(replicate_folder(self.replicate), f'level_{self.level:02d}', name)
-
-    @property
-    def initial_weights(self):
-        """The file of W_0 below the experiment's folder."""
-        return storage.join(replicate_folder(self.replicate), 'rewind', 'initial.npz')
-
-    @property
-    def rewound_weights(self):
-        """The file of W_k below the experiment's folder."""
-        name = 'rewound.npz' if self.rewind is None else f'rewound_{self.rewind}.npz'
-        return storage.join(replicate_folder(self.replicate), 'rewind', name)
-
-    @property
-    def rewound_state(self):
-        """The file of what the feed held at step k, if anything, below the experiment's folder."""
-        name = 'state.npz' if self.rewind is None else f'state_{self.rewind}.npz'
-        return storage.join(replicate_folder(self.replicate), 'rewind', name)
-
-    @property
-    def start_weights(self):
-        """The file of the weights that training starts from, below the experiment's folder; None of made ones."""
-        if self == Run(self.replicate, 0, 'ticket') or BRANCHES[self.branch].weights is initial:
-            return self.initial_weights
-        return self.rewound_weights if BRANCHES[self.branch].weights is rewound else None
-
-
 def is_done(workdir, run):
     """Whether the run has come to an outcome: its result is written last."""
     return storage.exists(storage.join(workdir, run.folder, 'result.json'))
-
-
-def outcome(result):
-    """How a run ended, one of OUTCOMES.
-
-    Args:
-      result: dict, what its result.json holds; one of before there were other outcomes says whether it diverged.
-    """
-    return result.get('outcome') or (DIVERGED if result.get('diverged') else FINISHED)
 
 
 def read_results(workdir, those):
@@ -289,8 +265,7 @@ def wanted(protocol, replicate=None):
       order. What a run is made from is there too: a control at level 7 brings the tickets of levels 0 to 6, a
       subnetwork on other data orders the same one on the replicate's own.
     """
-    chosen = protocol.config.branches
-    levels = _levels(protocol)
+    chosen, levels = [name for name, _ in _branches(protocol)], _levels(protocol)
     # Chains that were not asked for by name come first: others are made from them.
     # Last those that start from what another branch has come to at the same level.
     order = sorted(levels, key=lambda branch: (
@@ -309,8 +284,7 @@ def wanted(protocol, replicate=None):
 def _levels(protocol):
     """The levels at which each branch is trained, for itself or because others are made from it: dict of sets."""
     levels = {}
-    for branch in protocol.config.branches:
-        at = range(1, protocol.levels + 1) if branch == 'ticket' else protocol.branch_levels
+    for branch, at in _branches(protocol):
         if BRANCHES[branch].reorders == 'ticket' and protocol.reorders_dense:
             at = (0, *at)
         levels.setdefault(branch, set()).update(at)
@@ -320,6 +294,18 @@ def _levels(protocol):
         if chain and at:
             levels.setdefault(chain, set()).update(range(1, max(at)))
     return levels
+
+
+def _branches(protocol):
+    """The branches of the config, those that transfer from each source, and their levels: list of (str, levels)."""
+    found = []
+    for branch in protocol.config.branches:
+        if BRANCHES[branch].transfers:
+            found += [(from_source(branch, name), protocol.branch_levels if source.level is None else (source.level,))
+                      for name, source in protocol.sources.items()]
+        else:
+            found.append((branch, range(1, protocol.levels + 1) if branch == 'ticket' else protocol.branch_levels))
+    return found
 
 
 def _copies(protocol, branch):
@@ -345,7 +331,11 @@ def check_extent(protocol):
 def run_steps(protocol, run):
     """The steps that a run starts and ends at: (int, int); equal where it is only evaluated."""
     end, rewind = protocol.end_step, rewind_step(protocol, run)
-    step = BEGINNING if run == Run(run.replicate, 0, 'ticket') else BRANCHES[run.branch].step
+    branch = BRANCHES[run.branch]
+    step = BEGINNING if run == Run(run.replicate, 0, 'ticket') else branch.step
+    if step == TAKEN:
+        follows = protocol.config.transfer.start == 'source'
+        return (protocol.sources[branch.origin].step if follows else 0), end
     return {BEGINNING: (0, end), END: (end, 2 * end - rewind), NEVER: (0, 0)}.get(step, (rewind, end))
 
 

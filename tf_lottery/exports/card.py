@@ -48,7 +48,10 @@ def _measured(about, words, measure):
     if f'test_{measure.name}' in about:
         those = f'the {about["test"]:,}' if about['examples'] == about['test'] else (
             f'the first {about["examples"]:,} of the {about["test"]:,}')
-        said.append(f'On {those} test {words.examples}: {_shown(measure, about[f"test_{measure.name}"])}.')
+        those = f'On {those} test {words.examples}'
+        if 'measured_by' in about:
+            those = f'By `{about["measured_by"]}`, on the whole test set'
+        said.append(f'{those}: {_shown(measure, about[f"test_{measure.name}"])}.')
     if spread:
         several = 's' if about['replicates'] != 1 else ''
         branch = about['branch']
@@ -114,7 +117,8 @@ def _exceptions(about, words, measure):
     if about['fixed_batch']:
         files = ', '.join(f'`{FORMS[form]}`' for form in about['fixed_batch'])
         said += (f' LiteRT takes batches of exactly {max(about["fixed_batch"].values())} in {files}, where an LSTM '
-                 'goes on from the state of the call before unless `interpreter.reset_all_variables()` is called.')
+                 'of Keras goes on from the state of the call before unless `interpreter.reset_all_variables()` is '
+                 'called.')
     if about['keras_reads'] is False:
         said += (' `tf_keras.models.load_model` does not make the same model of this folder again: load it with '
                  '`tf.saved_model.load`.')

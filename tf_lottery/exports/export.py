@@ -11,7 +11,7 @@ import tf_keras
 
 from tf_lottery.branches import BRANCHES, NEVER
 from tf_lottery.errors import CorruptFileError, UsageError, reason
-from tf_lottery.experiment import config, runs
+from tf_lottery.experiment import config, runs, ticket_file
 from tf_lottery.experiment.forms import FORMS
 from tf_lottery.exports import (
     card,
@@ -22,7 +22,6 @@ from tf_lottery.exports import (
     shrinking,
     sizes,
     tflite,
-    ticket_file,
     verify,
 )
 from tf_lottery.exports.subject import (
@@ -305,17 +304,25 @@ def _write(subject, folder, about, options):
             beside = {'tflite' if form.startswith('tflite') else form for form in options.forms} - {'ticket'}
             _make(_dense(subject), dense, beside)
         verdict = _verify(shipped, calls, made, dense, place, options)
-        about = {**about, 'forms': list(options.forms), **verdict,
+        about = {**about, 'forms': list(options.forms), **_scored(subject, calls), **verdict,
                  'shrunk': {name: dataclasses.asdict(change) for name, change in changes.items()},
                  'sizes': _sizes(subject, shipped, made, dense, options.forms)}
         with storage.one_sentence('write', folder):
             storage.write_json(str(made / METADATA), about)
             storage.write_text(str(made / 'README.md'), card.write(about, subject.serving.words, subject.measure))
+            for name, content in subject.serving.files.items():
+                (made / name).write_bytes(content)
             storage.write_text(str(made / CHECKSUMS), ''.join(
                 f'{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(made)}\n'
                 for file in sorted(made.rglob('*')) if file.is_file()))
         storage.replace_folder(str(made), folder)
     return folder
+
+
+def _scored(subject, calls):
+    """The leading measure as a signature tells it, and which one."""
+    return {key: value for name, each in subject.serving.signatures.items() if each.score for key, value in (
+        (f'test_{subject.measure.name}', each.score(calls[name][1])), ('measured_by', name))}
 
 
 def _shrunk(subject):

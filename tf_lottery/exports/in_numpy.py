@@ -15,7 +15,7 @@ _HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE.parents[1])]
 import timing  # noqa: E402
 
-from tf_lottery.exports import ticket_file  # noqa: E402
+from tf_lottery.experiment import ticket_file  # noqa: E402
 
 
 def main(job):

@@ -51,8 +51,8 @@ def build(observation, actions, hidden, seed):
     import tf_keras
 
     def initial(number, fan_in):
-        reach = 1 / math.sqrt(fan_in)
-        return {f'{kind}_initializer': tf_keras.initializers.RandomUniform(-reach, reach, seed=seed + 2 * number + which)
+        reach, uniform = 1 / math.sqrt(fan_in), tf_keras.initializers.RandomUniform
+        return {f'{kind}_initializer': uniform(-reach, reach, seed=seed + 2 * number + which)
                 for which, kind in enumerate(('kernel', 'bias'))}
 
     seen = tf_keras.Input(observation, name='observation')

@@ -20,7 +20,7 @@ def drawn_from(seed, step, rows, batch_size):
       seed: int32 scalar tensor, the augmentation seed.
       step: int32 scalar tensor, the training step.
       rows: int32 [n], where the examples stand in the whole batch: how a batch is split over replicas changes nothing.
-      batch_size: int, the size of the whole batch.
+      batch_size: int or int32 scalar tensor, the size of the whole batch.
     """
     numbers = itertools.count()
 
@@ -56,7 +56,9 @@ class Dropout(tf_keras.layers.Layer):
         uniform = _source.get()
         if uniform is None:
             return tf.nn.dropout(inputs, self.rate)
-        dropped = uniform(inputs.shape[1:]) < tf.constant(round(self.rate * 2**32), tf.uint32)
+        static = inputs.shape[1:].is_fully_defined()
+        drawn = uniform(inputs.shape[1:] if static else tf.unstack(tf.shape(inputs))[1:])
+        dropped = drawn < tf.constant(round(self.rate * 2**32), tf.uint32)
         return tf.where(dropped, tf.zeros_like(inputs), inputs / (1 - self.rate))
 
     def get_config(self):

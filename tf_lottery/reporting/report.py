@@ -5,7 +5,7 @@ import json
 
 import pandas as pd
 
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, numbered
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import restore
 from tf_lottery.reporting import page, results, tables
@@ -23,7 +23,7 @@ _DRAWN_BY = (density.draw, comparison.draw, curves.draw, tickets.draw)
 
 
 # Why runs were not trained, by their outcome.
-_UNTRAINED = {runs.EMPTIED: 'the ranking that they start from leaves a layer without weights',
+_UNTRAINED = {runs.EMPTIED: 'the mask that they start from leaves a layer without weights',
               runs.LEFT_OUT: 'a run that they are made from ended without weights to go on from'}
 
 
@@ -190,6 +190,7 @@ def _reached(row, half, measures):
     """Where either half of the pairs of a summary's row is judged, and what it came to: 'at step 900, with ...'."""
     column = measures.at_early_stop() if measures.early_stop else measures.at_end()
     reached = f'with {measures.lead.with_unit(row[f"{half}_{column}_mean"])} test {measures.lead.title}'
+    reached = f'{reached} at the end' if measures.lead.ends else reached
     return f'at step {row[f"{half}_early_stop_step_mean"]:,.0f}, {reached}' if measures.early_stop else reached
 
 
@@ -202,6 +203,7 @@ def _notes(found):
     untrained = results.untrained(frame['workdir'][0], frame)
     for outcome, those in untrained.groupby('outcome'):
         notes.append(f'Not trained, because {_UNTRAINED[outcome]}: {_count_by_branch(those)}.')
+    notes += [_own(branch, own) for branch, own in _owned(frame).items()]
     missing = _missing(found.experiment, {*frame['run'], *untrained['run']})
     if len(missing):
         notes.append(f'Runs not there yet: {_count_by_branch(missing)}.')
@@ -213,6 +215,19 @@ def _notes(found):
     return notes
 
 
+def _owned(frame):
+    """What branches that take from another experiment have of their own: dict from branch to names of variables."""
+    if 'own' not in frame:
+        return {}
+    owning = frame[frame['own'].notna()]
+    return dict(zip(owning['branch'], owning['own'], strict=True))
+
+
+def _own(branch, names):
+    return (f'{BRANCHES[branch].title}: that source has {", ".join(names)} in no such shape, so that here they are '
+            'dense and of this experiment itself (transfer.own).')
+
+
 def _missing(experiment, done):
     """The runs that belong to the experiment and are not done: DataFrame with their branches."""
     missing = [run.branch for run in runs.wanted(restore(experiment)) if run.folder not in done]
@@ -221,19 +236,19 @@ def _missing(experiment, done):
 
 def _count_by_branch(frame):
     counts = frame.groupby('branch').size()
-    return ', '.join(f'{BRANCHES[branch].title} ({counts[branch]})' for branch in BRANCHES if branch in counts)
+    return ', '.join(f'{BRANCHES[branch].title} ({counts[branch]})' for branch in numbered(counts.index))
 
 
 def pictures(found):
     """Yields the Pictures that can be drawn of Findings."""
     if len(found.summaries) > 1:
         yield from sweep.draw(found.summaries, found.samples)
-        yield from instability.draw_sweep(found.lines, found.measures.lead)
+        yield from instability.draw_sweep(found.lines, found.measures.on_the_way)
     else:
         for draw in _DRAWN_BY:
             yield from draw(found.frame, *found.summaries.values())
         yield from distances.draw(found.samples)
-    yield from instability.draw(found.lines, found.measures.lead)
+    yield from instability.draw(found.lines, found.measures.on_the_way)
     yield from widths.draw(found.built, found.measures.lead)
     yield from damage.draw(found.losses)
     published = retraining.published(found.experiment['config'], found.measures)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, numbered
 from tf_lottery.errors import MissingFileError, UsageError
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import flatten, restore
@@ -201,9 +201,9 @@ def summarise(frame):
     counted = frame.assign(**halves).groupby(keys).agg(
         density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'),
         pairs=(f'dense_{measures.at_end()}', 'count'))
-    order = list(BRANCHES)
+    order = numbered(frame['branch'])
     return counted.join(measured).assign(measures=measures).reset_index().sort_values(
-        ['branch', 'level'], key=lambda column: column.map(order.index) if column.name == 'branch' else column,
+        ['branch', 'level'], key=lambda column: column.map(order) if column.name == 'branch' else column,
         ignore_index=True)
 
 
@@ -436,8 +436,13 @@ def table(summary):
         return '  '.join(row[name].ljust(widths[name]) if name in measures.columns else row[name].rjust(widths[name])
                          for name in names).rstrip()
 
-    what = ' and '.join(f'test {measure.title}' for measure in measures.each)
-    what = f'early-stop step and {what} there and at the end' if measures.early_stop else f'{what} at the end'
+    there, what = (' and '.join(f'test {measure.title}' for measure in chosen) for chosen in (
+        [measure for measure in measures.each if not measure.ends], measures.each))
+    if measures.early_stop:
+        what = f'early-stop step and {what} there and at the end' if there == what else (
+            f'early-stop step and {there} there, {what} at the end')
+    else:
+        what = f'{what} at the end'
     lines = [f'{what[0].upper()}{what[1:]}: mean [min-max] over the runs.']
     for branch, rows_of_branch in summary.groupby('branch', sort=False):
         lines += ['', BRANCHES[branch].title, line(names), *(line(rows[number]) for number in rows_of_branch.index)]

@@ -49,17 +49,22 @@ def tables(frame, samples, lines, built):
             [_stability_row(row, lead) for row in rows]))
     rows = connectivity.table(frame, lines).to_dict('records')
     if rows:
-        points = f', in {lead.points}' if lead.points else ''
-        made.append(Table(
-            'Linear mode connectivity',
-            f'How much higher the {lead.error_title} is on the line between two copies than at them{points}: mean and '
-            f'range. {_meanings(lead)}Batch-norm statistics are those of {lines["examples"].iloc[0]:,} training '
-            'examples, computed anew at every place on the line.',
-            ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
-             lead.axis(lead.title), *connectivity.verdicts(lead)), [_connectivity_row(row, lead) for row in rows]))
+        made.append(_connectivity(rows, lines, results.judged_by(frame).on_the_way))
     if len(built):
         made.append(_construction(built, lead))
     return made
+
+
+def _connectivity(rows, lines, measure):
+    points = f', in {measure.points}' if measure.points else ''
+    return Table(
+        'Linear mode connectivity',
+        f'How much higher the {measure.error_title} is on the line between two copies than at them{points}: mean and '
+        f'range. {_meanings(measure)}Batch-norm statistics are those of {lines["examples"].iloc[0]:,} training '
+        'examples, computed anew at every place on the line.',
+        ('network', 'rewound to', 'weights (%)', 'lines', 'instability, test', 'instability, training',
+         measure.axis(measure.title), *connectivity.verdicts(measure)),
+        [_connectivity_row(row, measure) for row in rows])
 
 
 def _meanings(measure):

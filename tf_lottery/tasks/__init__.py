@@ -10,11 +10,11 @@ import difflib
 from ml_collections import config_dict
 
 from tf_lottery.errors import UsageError, shown
-from tf_lottery.tasks import control, images
+from tf_lottery.tasks import control, images, language_model, translation
 from tf_lottery.tasks.reference import Reference
 
 # By what `config.task` says; a task of one's own, which is written in Python, has no keys of a config.
-KINDS = {None: images, 'control': control}
+KINDS = {None: images, 'language_model': language_model, 'translation': translation, 'control': control}
 
 VALUES = {key: kind for module in KINDS.values() for key, kind in module.VALUES.items()}
 

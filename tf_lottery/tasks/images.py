@@ -4,7 +4,9 @@ import numpy as np
 from ml_collections import config_dict
 
 from tf_lottery import data, models, values
+from tf_lottery.data.form import PARTS
 from tf_lottery.errors import UsageError
+from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import CLASSIFICATION
 from tf_lottery.tasks.task import Facts, Task, Weight
 
@@ -21,10 +23,18 @@ def add_defaults(config):
     config.data.crop_pixels = 0
     # Augmentation: mirror images left to right at random.
     config.data.flip = False
-    # What follows is read by data sets that are streamed from their files (ImageNet), which are cropped and mirrored at
-    # random as their papers do. Pixels per side; None is 224.
+    # Pixels per side that images are resized to: those in memory, None for their own size; and those of any size, which
+    # are cropped at random, None for ImageNet's 224.
     config.data.image_size = config_dict.placeholder(int)
-    # The training and test images that are there, where it is only a sample; None is all that were published.
+    # What follows is read by data sets in memory. Grey images get three equal channels.
+    config.data.three_channels = False
+    # One half of the training examples, 'a' or 'b', as of CIFAR-10a and CIFAR-10b (1906.02773); None is all. The seed
+    # says which halves.
+    config.data.part = config_dict.placeholder(str)
+    config.data.part_seed = 0
+    # What follows is read by data sets that are streamed from their files (ImageNet), which are cropped and mirrored at
+    # random as their papers do. The training and test images that are there, where it is only a sample; None is all
+    # that were published.
     config.data.train = config_dict.placeholder(int)
     config.data.test = config_dict.placeholder(int)
     # How many unreadable records are skipped before it is an error.
@@ -38,6 +48,8 @@ def add_defaults(config):
 
     config.model = config_dict.ConfigDict()
     config.model.name = 'lenet_300_100'
+    # A Keras model that was trained before, whose weights are W_0: a file of its `save` or its `save_weights`.
+    config.model.weights = config_dict.placeholder(str)
 
     # The share of the label that is spread over all classes (1512.00567, section 7).
     config.training.label_smoothing = 0.0
@@ -60,6 +72,10 @@ VALUES = {
     'data.flip': values.switch,
     # No JPEG file has more.
     'data.image_size': values.optional(values.whole(1, 65_535)),
+    # Of grey images; others have three.
+    'data.three_channels': values.switch,
+    'data.part': values.optional(values.one_of(PARTS)),
+    'data.part_seed': values.whole(0),
     'data.train': _ANY_COUNT,
     'data.test': _ANY_COUNT,
     'data.skip_corrupt': values.whole(0),
@@ -69,6 +85,7 @@ VALUES = {
     'data.mix_up': _ALPHA,
     'data.cut_mix': _ALPHA,
     'model.name': _NAME,
+    'model.weights': values.optional(values.text('give the path of a file that Keras has saved')),
     'training.label_smoothing': values.number(
         lambda share: 0 <= share < 1, "give a share below 1 (0.1 in Inception-v3's paper), 0 or more"),
     'training.precision': values.one_of(PRECISIONS),
@@ -95,7 +112,10 @@ class ImageTask(Task):
         self._source, self._training = config.data, config.training
         self._name = config.model.name
         self.dataset = data.chosen(config.data, data_dir)
-        self._model = models.find(config.model.name)
+        self._model, self._pretrained = models.find(config.model.name), config.model.weights
+        if self._pretrained and not storage.exists(self._pretrained):
+            raise UsageError(f'model.weights is {self._pretrained}, which is not there: give a file that save or '
+                             'save_weights of a tf_keras model wrote.')
         self._validation = self._held_out()
         self._check_crop()
 
@@ -121,8 +141,9 @@ class ImageTask(Task):
 
     def facts(self, variables='kernels'):
         shapes = models.prunable_shapes(self._name, self.dataset.shape, self.dataset.classes, variables)
+        half = f', half {self._source.part}' if self._source.part else ''
         return Facts(
-            about=f'{self._name} on {self._source.name}', weights={name: Weight(*known) for name, known in
+            about=f'{self._name} on {self._source.name}{half}', weights={name: Weight(*known) for name, known in
                                                                    shapes.items()},
             train=self.dataset.train - self._validation, validation=self._validation, test=self.dataset.test,
             # XLA's convolutions are slow on CPUs.
@@ -130,6 +151,14 @@ class ImageTask(Task):
 
     def network(self, seed):
         return self._model.build(self.dataset.shape, self.dataset.classes, seed, precision=self._training.precision)
+
+    def initial(self, seed):
+        network = self.network(seed)
+        if self._pretrained:
+            from tf_lottery.models import pretrained
+
+            pretrained.assign(network, self._pretrained)
+        return network
 
     def require_optimizer(self):
         raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
@@ -145,7 +174,7 @@ class ImageTask(Task):
         judge = self.judge()
         if self.dataset.streamed:
             return StreamFeed(self._source, self.dataset, self._validation, settings, strategy, judge, data_dir)
-        splits = data.load(self._source.name, self._validation, data_dir)
+        splits = data.load(self._source.name, self._validation, data_dir, data.form(self._source))
         return MemoryFeed({name: examples(getattr(splits, name)) for name in ('train', 'validation', 'test')},
                           settings, strategy, judge, self._augmented(settings.batch_size))
 

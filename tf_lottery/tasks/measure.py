@@ -21,6 +21,8 @@ class Measure:
       best: float, the value of a network without fault, where higher is better and there is one; else None.
       stable, matching: float, by how much a line between two copies may be worse than its ends, and a ticket than the
         dense network, to be called so (1912.05671, section 2); None where no paper says.
+      ends: bool, whether it is measured at the end of training only, for it takes long; at early stop nobody knows it.
+      how: str, how it is computed where that is no matter of course, '' where it is.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Measure:
     best: float | None = None
     stable: float | None = None
     matching: float | None = None
+    ends: bool = False
+    how: str = ''
 
     @property
     def points(self):
@@ -121,12 +125,19 @@ class Measures:
         The early-stop step, and each measure on the test set at early stop and at the end of training.
         """
         early = ('early_stop_step',) if self.early_stop else ()
-        return (*early, *(name for measure in self.each for name in (
-            *((self.at_early_stop(measure),) if self.early_stop else ()), self.at_end(measure))))
+        return tuple(dict.fromkeys((*early, *(name for measure in self.each for name in (
+            *((self.at_early_stop(measure),) if self.early_stop else ()), self.at_end(measure))))))
+
+    @property
+    def on_the_way(self):
+        """The first Measure that is known whenever a network is evaluated: the leading one, if it is."""
+        return next(measure for measure in (*self.each, LOSS) if not measure.ends)
 
     def at_early_stop(self, measure=None):
-        """The column of a measure, or of the leading one, on the test set at early stop."""
-        return f'early_stop_{TEST}_{(measure or self.lead).name}'
+        """The column of a measure, or of the leading one, on the test set at early stop, or at the end if it is known
+        only there."""
+        measure = measure or self.lead
+        return self.at_end(measure) if measure.ends else f'early_stop_{TEST}_{measure.name}'
 
     def at_end(self, measure=None, split=TEST):
         """The column of a measure, or of the leading one, on a split at the end of training."""

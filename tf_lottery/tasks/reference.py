@@ -58,6 +58,9 @@ class Reference(Task):
     def network(self, seed):
         return self._task.network(seed)
 
+    def initial(self, seed):
+        return self._task.initial(seed)
+
     def feed(self, settings, strategy, data_dir=None):
         return self._task.feed(settings, strategy, data_dir)
 

@@ -44,6 +44,7 @@ class Facts:
       compiles: bool, whether XLA pays for the network on a CPU.
       compilable: bool, whether XLA can compile all that is trained and judged by.
       games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
+      data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
     about: str
@@ -54,6 +55,11 @@ class Facts:
     compiles: bool
     compilable: bool = True
     games: int | None = None
+    data: str = dataclasses.field(default='', compare=False)
+
+    def are_of(self, other):
+        """Whether these are facts of the same task: of the same examples, too, where both know them."""
+        return self == other and (self.data == other.data or not (self.data and other.data))
 
     def epoch(self, batch_size):
         """How lengths of training are counted: (int, bool), the steps of an epoch, and whether they are games."""
@@ -84,17 +90,23 @@ class Signature:
       serve: function from a network to a tf.function that has an input signature and returns {name: tensor}.
       examples: {argument: array [n, ...]} that it is verified on.
       answers: function from the outputs of the network, {output: array [n, ...]}, to {name: array}: what the signature
-        has to return.
+        has to return; None where `alone` says so.
       inputs: {argument: array [n, ...]}, what the network takes of `examples`; None for the inputs of Serving.
       largest: {name: name of an answer of [n, classes]}, what the signature returns beside the answers: the place of
         the largest element of each.
+      alone: function from the network in memory to {name: array}: what the signature has to return, where that is no
+        function of the network's outputs.
+      score: function from what the signature has to return to a float, the leading measure on the test set; None where
+        the signature does not tell it.
     """
 
     serve: Callable
     examples: Mapping
-    answers: Callable
+    answers: Callable | None = None
     inputs: Mapping | None = None
     largest: Mapping = dataclasses.field(default_factory=dict)
+    alone: Callable | None = None
+    score: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +145,7 @@ class Serving:
       described: {'input': str, 'output': str}, what goes in and comes out of 'serving_default', and whatever else
         ticket.json is to say of the signatures; {} to describe the tensors of the network.
       words: Words.
+      files: {name: bytes}, what else stands in the folder of an export, for whoever calls a signature.
       of: function from the network, its weights in it, to the Serving that it has; None where this one is of any.
     """
 
@@ -143,6 +156,7 @@ class Serving:
     signatures: Mapping = dataclasses.field(default_factory=dict)
     described: Mapping = dataclasses.field(default_factory=dict)
     words: Words = Words()
+    files: Mapping = dataclasses.field(default_factory=dict)
     of: Callable | None = None
 
 
@@ -173,6 +187,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def network(self, seed):
         """Returns a dense `tf_keras` model, not wrapped, with its initial weights W_0, a function of the seed."""
+
+    def initial(self, seed):
+        """Returns the network that training starts from: that of `network`, unless it has been trained before."""
+        return self.network(seed)
 
     @abc.abstractmethod
     def require_optimizer(self):

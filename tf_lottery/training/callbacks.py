@@ -10,7 +10,7 @@ from tf_lottery.pruning import wrapper
 from tf_lottery.runtime.distribute import has_workers, stopping
 
 
-class _AtStep(tf_keras.callbacks.Callback):
+class AtStep(tf_keras.callbacks.Callback):
     """A callback that is told the step at the end of each block."""
 
     def on_train_batch_end(self, batch, logs=None):
@@ -23,7 +23,7 @@ class _AtStep(tf_keras.callbacks.Callback):
         raise NotImplementedError
 
 
-class Blocks(_AtStep):
+class Blocks(AtStep):
     """Makes each execution of Keras's as long as the next block, where a block is several elements of the data.
 
     Args:
@@ -42,7 +42,7 @@ class Blocks(_AtStep):
             self.model._steps_per_execution.assign(self._lengths[step])
 
 
-class Evaluation(_AtStep):
+class Evaluation(AtStep):
     """Adds a row every `evaluate_every` steps and at the end; stops training once a loss is not finite.
 
     Args:
@@ -62,7 +62,7 @@ class Evaluation(_AtStep):
         if not due and (math.isfinite(logs['loss']) or has_workers(self._trainer.strategy)):
             return
         mean_loss = self._trainer.model.mean_loss
-        row = {'step': step, 'train_loss': float(mean_loss.result()), **self._trainer.evaluate()}
+        row = {'step': step, 'train_loss': float(mean_loss.result()), **self._trainer.evaluate(ends=step == self._end)}
         mean_loss.reset_state()
         self._rows.append(row)
         # Of games there is no loss but that of training.
@@ -71,7 +71,7 @@ class Evaluation(_AtStep):
             self.model.stop_training = True
 
 
-class Keep(_AtStep):
+class Keep(AtStep):
     """Hands over weights and the feed's state at some steps: the rewinding points of the dense network.
 
     Args:
@@ -93,7 +93,7 @@ class Keep(_AtStep):
                        {name: variable.numpy() for name, variable in self._state.items()})
 
 
-class MaskUpdates(_AtStep):
+class MaskUpdates(AtStep):
     """Changes the mask at some steps, by what each of several replicas reads alike.
 
     Args:
@@ -132,7 +132,7 @@ class MaskUpdates(_AtStep):
             self.model.gradients.step.assign(min((at for at in self._updates.steps if at > step), default=0) - 1)
 
 
-class SaveAndStop(_AtStep):
+class SaveAndStop(AtStep):
     """Saves a checkpoint every `checkpoint_every` steps, and one before it stops because it was told to.
 
     Args:
@@ -158,7 +158,7 @@ class SaveAndStop(_AtStep):
             raise interruption
 
 
-class Progress(_AtStep):
+class Progress(AtStep):
     """Tells a function the step that each block ends at."""
 
     def __init__(self, report):

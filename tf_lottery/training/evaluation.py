@@ -4,9 +4,6 @@ import math
 
 import tensorflow as tf
 
-# Larger pieces fall out of the caches of a CPU, smaller ones leave its matrix units idle.
-_PIECE = 1000
-
 
 class Evaluator:
     """Evaluates a network on one split on one device: one call of one compiled program, every example counted once.
@@ -20,7 +17,7 @@ class Evaluator:
 
     def __init__(self, network, examples, judge, jit):
         count = length(examples)
-        pieces = math.ceil(count / _PIECE)
+        pieces = math.ceil(count / judge.most)
         size = math.ceil(count / pieces)
         pieces = count // size
         whole = tf.nest.map_structure(lambda array: tf.Variable(
@@ -52,11 +49,15 @@ class BatchEvaluator:
       batches: tf.data.Dataset of what `judge` takes.
       judge: Judge.
       jit: whether XLA compiles it.
+      signature: structure of tf.TensorSpec, of batches whose shapes differ, so that one program takes all; None traces
+        a program for each shape.
     """
 
-    def __init__(self, network, batches, judge, jit):
+    def __init__(self, network, batches, judge, jit, signature=None):
         self._batches, self._judge = batches, judge
-        self._added = tf.function(lambda batch, sums: judge.add(network, batch, sums), jit_compile=jit)
+        sums = tf.nest.map_structure(lambda number: tf.TensorSpec((), tf.constant(number).dtype), judge.start())
+        self._added = tf.function(lambda batch, sums: judge.add(network, batch, sums), jit_compile=jit,
+                                  input_signature=(signature, sums) if signature else None)
 
     def __call__(self):
         """Returns {measure's name: Python float}."""
@@ -113,9 +114,12 @@ class Judge:
 
     Attributes:
       adds_up: bool, whether `add` changes nothing but the sums, so that replicas can share the work.
+      most: int, the examples of a batch, at most.
     """
 
     adds_up = True
+    # Larger pieces fall out of the caches of a CPU, smaller ones leave its matrix units idle.
+    most = 1000
 
     def start(self):
         """Returns a tuple of numbers, the sums of no examples."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_lottery.runtime.distribute import local_copies, per_replica
 from tf_lottery.steps import per_epoch
 from tf_lottery.training.evaluation import Evaluator, StreamEvaluator, length
-from tf_lottery.training.order import block_dataset, quiet_options, step_dataset
+from tf_lottery.training.order import batch_indices, block_dataset, quiet_options, step_dataset
 
 # Examples that several replicas evaluate at a time.
 _BATCH = 1000
@@ -24,10 +24,40 @@ class Feed:
       state: {name: variable}, what training changes beside the network, such as a state that is carried from one step
         to the next: checkpoints and rewinding points hold it. Each has `numpy()`, `shape` and `assign(array)`, as a
         tf.Variable or `carried.Carried`; what it holds when the feed is made is where step 0 starts.
+      files: {name: bytes}, what was made of the data before training, such as a vocabulary: an experiment keeps it.
       count: int64 tf.Variable of the steps that were taken; None where a step is one of the optimizer's.
     """
 
-    state, count = types.MappingProxyType({}), None
+    state, files, count = types.MappingProxyType({}), types.MappingProxyType({}), None
+
+    def final_evaluators(self, network):
+        """As `evaluators`, of the measures that are known at the end of training only (`Measure.ends`)."""
+        del network
+        return {}
+
+
+def drawn_steps(seeds, boundaries, examples, settings, strategy, draw):
+    """What `fit` takes of examples in memory: blocks of steps on one replica, single ones on several.
+
+    Args:
+      seeds: trainer.Seeds.
+      boundaries: increasing list of int, the steps where blocks end.
+      examples: int.
+      settings: trainer.Settings.
+      strategy: a tf.distribute.Strategy.
+      draw: as in `order.block_dataset`.
+    """
+    sizes = examples, settings.batch_size, draw
+    if strategy.num_replicas_in_sync == 1:
+        return block_dataset(seeds.order, boundaries, min(settings.block, settings.evaluate_every), *sizes)
+    steps = step_dataset(seeds.order, boundaries[0], boundaries[-1], settings.block, *sizes)
+
+    def own(host, hosts):
+        rows = settings.batch_size // hosts
+        return steps.map(lambda element: {
+            name: value[host * rows:(host + 1) * rows] for name, value in element.items()})
+
+    return per_replica(strategy, own, settings.batch_size)
 
 
 class MemoryFeed(Feed):
@@ -68,18 +98,7 @@ class MemoryFeed(Feed):
           shift: int, by how many steps the examples are ahead of those: 0 unless the number of hosts changed.
         """
         del shift
-        sizes = (self.examples, self._settings.batch_size)
-        if self.blocks:
-            block = min(self._settings.block, self._settings.evaluate_every)
-            return block_dataset(seeds.order, boundaries, block, *sizes)
-        steps = step_dataset(seeds.order, boundaries[0], boundaries[-1], self._settings.block, *sizes)
-
-        def own(host, hosts):
-            rows = self._settings.batch_size // hosts
-            return steps.map(lambda element: {
-                name: value[host * rows:(host + 1) * rows] for name, value in element.items()})
-
-        return per_replica(self._strategy, own, self._settings.batch_size)
+        return drawn_steps(seeds, boundaries, self.examples, self._settings, self._strategy, batch_indices)
 
     def train(self, network, element, learn):
         """In the training step, takes the steps of a block.

@@ -30,7 +30,12 @@ def _cosine(own, step):
     return own.final_learning_rate + (own.learning_rate - own.final_learning_rate) * falling
 
 
-_RATES = {'constant': _constant, 'steps': _steps, 'linear': _linear, 'exponential': _exponential, 'cosine': _cosine}
+def _inverse_square_root(own, step):
+    return own.learning_rate * tf.math.rsqrt(tf.maximum(1.0, tf.cast(step, tf.float32) / max(1, own.warmup_steps)))
+
+
+_RATES = {'constant': _constant, 'steps': _steps, 'linear': _linear, 'exponential': _exponential, 'cosine': _cosine,
+          'inverse_square_root': _inverse_square_root}
 
 
 @tf_keras.utils.register_keras_serializable('tf_lottery')
@@ -44,6 +49,7 @@ class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
         linear        r_0 + (r_T - r_0) * s / T
         exponential   r_0 * (r_T / r_0)^(s / T)
         cosine        r_T + (r_0 - r_T) * (1 + cos(pi * s / T)) / 2             (1608.03983, without restarts)
+        inverse_square_root   r_0 * sqrt(k / max(k, s)), k the warm-up or 1     (1706.03762, section 5.3)
 
     A warm-up over k steps multiplies it by min(1, s / k), as in 1803.03635's section 5 and open_lth: step 0 trains at
     rate 0. From step T on, where fine-tuning trains, the rate is that of step T - 1, the last one of training.

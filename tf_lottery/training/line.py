@@ -24,7 +24,7 @@ class Line:
         self._trainer = trainer
         self.examples = length(examples)
         task, jit = trainer.task, trainer.settings.jit
-        self._measure = task.measures.lead
+        self._measure = task.measures.on_the_way
         self._training = Evaluator(trainer.network, examples, task.judge(), jit)
         self._norms = [layer for layer in trainer.network.submodules
                        if isinstance(layer, tf_keras.layers.BatchNormalization)]
@@ -54,7 +54,7 @@ class Line:
 
         Returns:
           dict of lists of float with a value per point: `position` (0 is `first`, 1 is `second`), `train_error` and
-          `test_error` (`Measure.error` of the task's leading measure).
+          `test_error` (`Measure.error` of the task's `Measures.on_the_way`).
 
         Source: 1912.05671, section 2.
         """

@@ -13,7 +13,7 @@ from tf_lottery.pruning import constraint, optimizer_state, wrapper
 from tf_lottery.pruning.rewind import RewindCallback, rewind
 from tf_lottery.runtime.distribute import agree, stopping
 from tf_lottery.ticket import Mask
-from tf_lottery.training import optimizers
+from tf_lottery.training import averaging, optimizers
 from tf_lottery.training.agreement import SameMasks
 from tf_lottery.training.callbacks import Blocks, Evaluation, Keep, MaskUpdates, Progress, SaveAndStop
 
@@ -33,12 +33,13 @@ class Settings:
 
     Attributes:
       batch_size: int, examples per step over all replicas.
-      optimizer, learning_rate, momentum, rho, epsilon, epsilon_outside: as in `optimizers.build`.
+      optimizer, learning_rate, momentum, rho, epsilon, epsilon_outside, beta_2, clip_norm: as in `optimizers.build`.
       evaluate_every, checkpoint_every: int, steps.
       block: int, the steps that one call of the compiled program takes at most.
       jit: bool, whether XLA compiles the training and evaluation steps.
       weight_decay: float, L2 on kernels and embeddings: weight_decay * w is added to the gradient of the loss before
         the optimizer sees it, as with the papers' 1e-4 and SGD with momentum. The loss in the rows is without it.
+      average: int, the last evaluations whose networks are averaged where training ends; 1 for the last one alone.
     """
 
     batch_size: int
@@ -52,7 +53,10 @@ class Settings:
     rho: float = 0.9
     epsilon: float = 1e-7
     epsilon_outside: bool = False
+    beta_2: float = 0.999
+    clip_norm: float | None = None
     weight_decay: float = 0.0
+    average: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +252,8 @@ class Trainer:
                                        DenseGradients(self.network) if dense_gradients else None,
                                        learns(self.network) if learns else None)
             optimizer = optimizers.build(settings.optimizer, settings.learning_rate, settings.momentum, settings.rho,
-                                         settings.epsilon, settings.epsilon_outside)
+                                         settings.epsilon, settings.epsilon_outside, settings.beta_2,
+                                         settings.clip_norm)
             optimizer.build(self.model.trained)
             if learns:
                 self.model.learned.step = optimizer.iterations
@@ -259,8 +264,9 @@ class Trainer:
             # Mixed float16 has put a loss scale around it.
             self._fresh = optimizer_state.state(self.model.optimizer)
             self._same_masks = SameMasks(strategy, self.network)
+        self._sums = averaging.sums_of(self.network) if settings.average > 1 else []
         self._fresh_feed = {name: variable.numpy() for name, variable in feed.state.items()}
-        self._evaluators = feed.evaluators(self.network)
+        self._evaluators, self._final_evaluators = feed.evaluators(self.network), feed.final_evaluators(self.network)
 
     def state(self, updates=None):
         """All variables that training changes, in a fixed order; masks are among them where there are `updates`."""
@@ -268,11 +274,20 @@ class Trainer:
         scores = self.model.trained if self.model.learned else []
         count = [] if self.feed.count is None else [self.feed.count]
         return [*wrapper.variables(self.network).values(), *optimizer_state.variables(self.model.optimizer),
-                *self.model.mean_loss.variables, *masks, *scores, *self.feed.state.values(), *count]
+                *self.model.mean_loss.variables, *masks, *scores, *self.feed.state.values(), *count,
+                *self._sums]
 
-    def evaluate(self, splits=('validation', 'test')):
-        """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}."""
-        return {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
+    def evaluate(self, splits=('validation', 'test'), ends=False):
+        """Returns what the network as it stands is worth on some splits: {'<split>_<measure>': float}.
+
+        Args:
+          splits: names of splits.
+          ends: bool, whether training ends here, so that `Measure.ends` is measured, too.
+        """
+        found = {f'{name}_{measure}': value for name in splits for measure, value in self._evaluators[name]().items()}
+        finals = self._final_evaluators if ends else {}
+        return found | {f'{name}_{measure}': value for name in splits if name in finals
+                        for measure, value in finals[name]().items()}
 
     def train(self, ticket, seeds, end, keep_at=(), keep=None, checkpoint=None, stop=None, progress=None,
               updates=None, learning=None):
@@ -319,11 +334,16 @@ class Trainer:
                 for variable in self.model.mean_loss.variables:
                     variable.assign(tf.zeros_like(variable))
                 self._begin_feed(ticket)
+                for total in self._sums:
+                    total.assign(tf.zeros(total.shape))
             evaluation = Evaluation(self, rows, end)
+            average = averaging.Average(
+                self.network, averaging.points(end, self.settings.evaluate_every, self.settings.average), self._sums)
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self._fresh, self.model.trained)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
                 self._same_masks,
+                *([average] if self._sums else []),
                 evaluation,
                 *([Keep(keep_at, keep, self.feed.state)] if keep_at else []),
                 *([MaskUpdates(self, updates, self._same_masks)] if updates else []),
@@ -356,7 +376,7 @@ class Trainer:
             raise interruption
         with self.strategy.scope():
             rewind(self.network, ticket)
-            row = {'step': ticket.step, 'train_loss': math.nan, **self.evaluate()}
+            row = {'step': ticket.step, 'train_loss': math.nan, **self.evaluate(ends=True)}
         return Trained(wrapper.get_weights(self.network), [row], not math.isfinite(row['validation_loss']), ticket.mask)
 
     def _boundaries(self, start, end, others):

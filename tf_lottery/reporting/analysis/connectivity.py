@@ -33,8 +33,8 @@ def lines(frame):
 
     Returns:
       DataFrame with a row per point: `branch` of the subnetwork, `level`, `density`, `rewind_step`, `replicate`,
-      `copy`, `examples` (of the training set), `position`; `train_error` and `test_error`, the leading measure's
-      `Measure.error` there.
+      `copy`, `examples` (of the training set), `position`; `train_error` and `test_error`, there, `Measure.error`
+      of `Measures.on_the_way`.
     """
     names = ['level', 'density', 'rewind_step', 'replicate', 'copy']
     copies = frame[frame['branch'].map(lambda branch: BRANCHES[branch].reorders is not None)].to_dict('records')
@@ -63,13 +63,13 @@ def table(frame, lines):
 
     Returns:
       DataFrame with a row per branch, level and rewinding step: `density`, `n` (lines), mean, min and max over lines of
-      the instability in training and in test error; under the leading measure's name, its mean on the test set at the
-      end of the network's runs; and those of `verdicts`: `stable` (mean instability in test error below
+      the instability in training and in test error; under the name of `Measures.on_the_way`, its mean on the test set
+      at the end of the network's runs; and those of `verdicts`: `stable` (mean instability in test error below
       `Measure.stable`) and `matching` (at most `Measure.matching` worse than the dense networks of the same replicates;
       both as means over the runs that have one).
     """
     measures = results.judged_by(frame)
-    lead, final = measures.lead, measures.at_end()
+    lead, final = measures.on_the_way, measures.at_end(measures.on_the_way)
     by_step = {step: results.beside_dense(runs) for step, runs in results.by_rewinding_step(frame).items()}
     rows = []
     for (branch, level, rewind_step), place in lines.groupby(['branch', 'level', 'rewind_step']):

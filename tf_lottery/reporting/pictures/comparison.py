@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from tf_lottery.branches import BRANCHES
+from tf_lottery.branches import BRANCHES, numbered
 from tf_lottery.reporting import pictures, results
 
 # Fewer are seen as well in the pictures against density.
@@ -35,10 +35,10 @@ def draw(frame, summary):
         # Where most of them were trained.
         levels = pictures.spread(branches.index[branches == branches.max()], DENSITIES)
         rows = rows[rows['level'].isin(levels)]
-        order = list(BRANCHES)
+        order = numbered(summary['branch'])
         shown = columns(rows, measures).assign(
             name=rows['branch'].map(lambda branch: BRANCHES[branch].title), place=rows['level'],
-            look=rows['branch'].map(order.index))
+            look=rows['branch'].map(order))
         dense = results.dense(summary)
         yield picture(
             'branches_at_density', 'Branches at the same density', shown, measures.lead,
@@ -48,8 +48,8 @@ def draw(frame, summary):
 
 def comparable(summary):
     """The rows of a summary that are compared: of pruned networks, each on the replicate's own data order."""
-    own = [branch for branch, row in BRANCHES.items() if row.reorders is None]
-    return summary[(summary['level'] > 0) & (summary['n'] > 0) & summary['branch'].isin(own)]
+    own = summary['branch'].map(lambda branch: BRANCHES[branch].reorders is None)
+    return summary[(summary['level'] > 0) & (summary['n'] > 0) & own]
 
 
 def columns(rows, measures):

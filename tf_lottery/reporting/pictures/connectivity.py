@@ -16,7 +16,7 @@ def draw(lines, measure):
 
     Args:
       lines: DataFrame of `analysis.connectivity.lines`; of a sweep, the lines of the sparsest level are drawn.
-      measure: Measure, the leading one, whose error they hold.
+      measure: Measure, the one whose error they hold.
     """
     error_title, digits = measure.error_title, pictures.decimals(measure)
     stable = ''
@@ -68,7 +68,7 @@ def draw_sweep(lines, measure):
 
     Args:
       lines: DataFrame of `analysis.connectivity.lines`, of a sweep; without any there is no Picture.
-      measure: Measure, the leading one, whose error they hold.
+      measure: Measure, the one whose error they hold.
     """
     if lines.empty:
         return

@@ -24,7 +24,8 @@ def draw(frame, summary):
     if len(trained):
         levels = ', '.join(map(str, pictures.spread(trained['level'], _LEVELS)))
         measures = results.judged_by(frame)
-        for measure, (number, (column, title)) in itertools.product(measures.each, enumerate(measures.courses)):
+        shown = [measure for measure in measures.each if not measure.ends]
+        for measure, (number, (column, title)) in itertools.product(shown, enumerate(measures.courses)):
             name = ('' if measure is measures.lead else f'_{measure.name}') + (f'_by_{column}' if number else '')
             yield pictures.Picture(
                 f'learning_curves{name}', learning_curves(trained, measure, column, title),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import ticker
 
-from tf_lottery.branches import BRANCHES, NEVER
+from tf_lottery.branches import BRANCHES, NEVER, numbered
 from tf_lottery.reporting import pictures, results
 
 # Few enough to tell apart and to name.
@@ -51,7 +51,7 @@ def _compared(measures):
     stop = f'step of {measures.early_stop_extreme[0]} {measures.early_stop_title}'
     for measure in measures.each:
         better = '' if measure.higher else ' Lower is better.'
-        if measures.early_stop:
+        if measures.early_stop and not measure.ends:
             yield (f'{measure.name}_at_early_stop', measures.at_early_stop(measure),
                    f'Test {measure.title} at early stop', measure.axis(),
                    f'Early stop is the {stop}, found afterwards.{better}')
@@ -103,10 +103,10 @@ def against_density(summary, column, title, beside):
     dense = tickets[tickets['level'] == 0]
     # The more bands lie on top of each other, the fainter each of them.
     faint = min(0.15, 0.9 / drawn['branch'].nunique())
-    for number, branch in enumerate(BRANCHES):
+    for branch, number in numbered(drawn['branch']).items():
         rows = drawn[drawn['branch'] == branch]
         # Other data orders are for the pictures of stability: here they would be their originals once more.
-        if rows.empty or BRANCHES[branch].reorders:
+        if BRANCHES[branch].reorders:
             continue
         name = BRANCHES[branch].title
         if rows['mean'].min() < bottom:

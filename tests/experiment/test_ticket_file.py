@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_lottery.errors import CorruptFileError, StorageError, UsageError
-from tf_lottery.exports import sizes, ticket_file
+from tf_lottery.experiment import ticket_file
+from tf_lottery.exports import sizes
 from tf_lottery.runtime import storage
 from tf_lottery.ticket import Mask, Ticket
 
