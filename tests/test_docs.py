@@ -162,7 +162,7 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 # has as well.
 LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
         'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
-        'configs/wikitext2_lstm', 'runs/two_devices')
+        'configs/wikitext2_lstm', 'configs/acrobot', 'configs/lunarlander', 'runs/two_devices')
 
 
 def takes_long(line):

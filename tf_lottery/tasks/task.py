@@ -148,6 +148,7 @@ class Serving:
         ticket.json is to say of the signatures; {} to describe the tensors of the network.
       words: Words.
       files: {name: bytes}, what else stands in the folder of an export, for whoever calls a signature.
+      of: function from the network, its weights in it, to the Serving that it has; None where this one is of any.
     """
 
     inputs: Mapping
@@ -158,6 +159,7 @@ class Serving:
     described: Mapping = dataclasses.field(default_factory=dict)
     words: Words = Words()
     files: Mapping = dataclasses.field(default_factory=dict)
+    of: Callable | None = None
 
 
 class Task(abc.ABC):
