@@ -6,7 +6,7 @@ Command   python main.py --config=configs/wmt14_transformer.py:big --strategy=mu
 Cost      For each arm 41 trainings of 50,000 updates of 14,336 pairs of sentences, for 128 GPUs or as many as hold the
           batch; the text is 1.6 GB to download, by TFDS, and its sub-words are learned in minutes when a job starts
 Expected  Base 27.6 BLEU without pruning, big 29.3 and 28.9 with two thirds of it pruned. With embeddings kept whole
-          (--config.translation.prune_embeddings=False) random tickets fall much faster, winning tickets in about a line.
+          (--config.translation.prune_embeddings=False) random tickets fall much faster, tickets in about a line.
 
 Training is that of Ott et al. 2018 (1806.00187) in fairseq, which the paper took: 3,584 tokens for each of 128 GPUs,
 Adam with PyTorch's epsilon, an inverse square root from 0.001 on. The paper does not say how many levels it pruned the
