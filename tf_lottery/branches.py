@@ -259,6 +259,12 @@ class _Branches(dict):
             raise KeyError(name)
         return dataclasses.replace(branch, title=f'{branch.title} from {origin}', origin=origin)
 
+    def __contains__(self, name):
+        try:
+            return bool(self[name])
+        except KeyError:
+            return False
+
 
 _FROM = '_from_'
 

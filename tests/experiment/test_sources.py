@@ -368,7 +368,9 @@ def test_sources_that_will_be_there_are_planned(source):
 def test_branches_of_sources_are_called_by_both_and_look_different():
     assert BRANCHES['transferred_weights_from_a_from_b'].title == 'Weights from a_from_b'
     assert BRANCHES['transferred_from_a'].origin == 'a'
+    assert all(name in BRANCHES for name in ('ticket', 'transferred', 'transferred_from_a'))
     for name in ('ticket_from_a', 'transferred_from_', 'nothing'):
+        assert name not in BRANCHES
         with pytest.raises(KeyError):
             BRANCHES[name]
     names = ['transferred_from_b', 'ticket', 'transferred_mask_from_a', 'transferred_from_a', 'ticket']

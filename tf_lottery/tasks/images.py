@@ -143,8 +143,8 @@ class ImageTask(Task):
         shapes = models.prunable_shapes(self._name, self.dataset.shape, self.dataset.classes, variables)
         half = f', half {self._source.part}' if self._source.part else ''
         return Facts(
-            about=f'{self._name} on {self._source.name}{half}', weights={name: Weight(*known) for name, known in
-                                                                   shapes.items()},
+            about=f'{self._name} on {self._source.name}{half}',
+            weights={name: Weight(*known) for name, known in shapes.items()},
             train=self.dataset.train - self._validation, validation=self._validation, test=self.dataset.test,
             # XLA's convolutions are slow on CPUs.
             compiles=all(len(shape) <= 2 for _, shape, *_ in shapes.values()))
