@@ -10,7 +10,7 @@ import math
 
 from ml_collections import config_dict
 
-from tf_lottery.errors import CorruptFileError, LeftOutError, MissingFileError, UsageError
+from tf_lottery.errors import CorruptFileError, LeftOutError, MissingFileError, UsageError, in_one_line
 from tf_lottery.experiment import ticket_file
 from tf_lottery.experiment.run import EMPTIED, LEFT_OUT, Run, outcome
 from tf_lottery.runtime import storage
@@ -118,8 +118,8 @@ def _source(path, protocol, promised):
         return _of_experiment(path, protocol)
     if path.endswith('.ticket') and storage.exists(path):
         return _of_file(path, protocol)
-    raise UsageError(f'sources names {path}, which is neither the folder of an experiment nor a ticket file: give a '
-                     'folder that holds config.json, or a file NAME.ticket that an export or tf_lottery.save_ticket '
+    raise UsageError(f'sources names {in_one_line(path)}, which is neither the folder of an experiment nor a ticket '
+                     'file: give a folder that holds config.json, or a file NAME.ticket that an export or tf_lottery.save_ticket '
                      'wrote.')
 
 

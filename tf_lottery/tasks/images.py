@@ -5,7 +5,7 @@ from ml_collections import config_dict
 
 from tf_lottery import data, models, values
 from tf_lottery.data.form import PARTS
-from tf_lottery.errors import UsageError
+from tf_lottery.errors import UsageError, in_one_line
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import CLASSIFICATION
 from tf_lottery.tasks.task import Facts, Task, Weight
@@ -114,8 +114,8 @@ class ImageTask(Task):
         self.dataset = data.chosen(config.data, data_dir)
         self._model, self._pretrained = models.find(config.model.name), config.model.weights
         if self._pretrained and not storage.exists(self._pretrained):
-            raise UsageError(f'model.weights is {self._pretrained}, which is not there: give a file that save or '
-                             'save_weights of a tf_keras model wrote.')
+            raise UsageError(f'model.weights is {in_one_line(self._pretrained)}, which is not there: give a file '
+                             'that save or save_weights of a tf_keras model wrote.')
         self._validation = self._held_out()
         self._check_crop()
 
