@@ -7,7 +7,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tf_lottery import command, configs
-from tf_lottery.errors import CorruptFileError, UsageError, in_one_line, shown
+from tf_lottery.errors import CorruptFileError, UsageError, in_one_line
 from tf_lottery.experiment import config
 from tf_lottery.experiment.config_file import ConfigFile
 from tf_lottery.runtime import clusters, storage
@@ -109,4 +109,4 @@ def _unknown(name):
     near = difflib.get_close_matches(stem, configs.FILES, 1)
     remedy = f'did you mean {near[0]!r}?' if near else (
         f'choose one of {", ".join(configs.FILES)}, or give the path of a file of your own.')
-    return f'--config is {shown(name)}, which is neither a file nor the name of a config that ships: {remedy}'
+    return f'--config is {name!r}, which is neither a file nor the name of a config that ships: {remedy}'

@@ -119,8 +119,8 @@ def _source(path, protocol, promised):
     if path.endswith('.ticket') and storage.exists(path):
         return _of_file(path, protocol)
     raise UsageError(f'sources names {in_one_line(path)}, which is neither the folder of an experiment nor a ticket '
-                     'file: give a folder that holds config.json, or a file NAME.ticket that an export or tf_lottery.save_ticket '
-                     'wrote.')
+                     'file: give a folder that holds config.json, or a file NAME.ticket that an export or '
+                     'tf_lottery.save_ticket wrote.')
 
 
 def _of_experiment(path, protocol):
