@@ -3,8 +3,9 @@
 Paper     Playing the Lottery with Rewards and Multiple Languages (1906.02768), Figures 4 and 6, at the paper's own
           length: 20 epochs of 160 games, 20 levels, biases pruned too, ranked over the whole network
 Command   python main.py --config=configs/cartpole_a2c.py
-Cost      483 trainings of some 500,000 steps in the environment: 25 minutes on 2 CPU cores
-Expected  The paper plots it: tickets keep the dense network's reward longer than random ones, rewound or not.
+Cost      483 trainings of some 500,000 steps in the environment: 7 minutes on 2 CPU cores
+Expected  The paper plots it. Tickets hold the pole for 190 of 200 steps down to a tenth of the weights, rewound or not;
+          random tickets drop it from a third of the weights on (docs/results.md).
 """
 
 from tf_lottery import config as base

@@ -161,8 +161,8 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 # Networks of convolutions, experiments of a dozen branches that other tests train, and two devices, which another page
 # has as well.
 LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
-        'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/stability',
-        'configs/wikitext2_lstm', 'runs/two_devices')
+        'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
+        'configs/wikitext2_lstm', 'configs/acrobot', 'configs/lunarlander', 'runs/two_devices')
 
 
 def takes_long(line):

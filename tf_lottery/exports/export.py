@@ -238,10 +238,11 @@ def _subject(workdir, stored, run, weights, result, task, data_dir):
     network, serving = task.network(0), task.serving(data_dir)
     examples.require_dense(network)
     lending.to_full_precision(network)
-    serving = dataclasses.replace(serving, inputs=_fitted(network, serving.inputs),
-                                  calibration=_fitted(network, serving.calibration))
     for name, variable in wrapper.variables(network).items():
         variable.assign(values[name])
+    serving = serving.of(network) if serving.of else serving
+    serving = dataclasses.replace(serving, inputs=_fitted(network, serving.inputs),
+                                  calibration=_fitted(network, serving.calibration))
     outputs = predict(network, serving.inputs)
     if serving.classifies is None:
         serving = dataclasses.replace(serving, classifies=_classifiers(network, network.output_names, outputs))

@@ -1,5 +1,7 @@
 """The task to act in an environment so that the reward is high (Yu et al., 1906.02768, section 3.3)."""
 
+import functools
+
 from ml_collections import config_dict
 
 from tf_lottery import values
@@ -7,7 +9,7 @@ from tf_lottery.data import environments
 from tf_lottery.errors import UsageError
 from tf_lottery.models import actor_critic
 from tf_lottery.tasks.measure import Measure, Measures
-from tf_lottery.tasks.task import Facts, Task, Weight
+from tf_lottery.tasks.task import Facts, Serving, Task, Weight
 
 ABOUT = 'control'
 
@@ -146,4 +148,6 @@ class ControlTask(Task):
     def serving(self, data_dir=None):
         from tf_lottery.tasks import control_serving
 
-        return control_serving.serving(self._games(control_serving.GAMES), self._how.environment, self.environment)
+        games = self._games(control_serving.GAMES)
+        return Serving({}, {}, of=functools.partial(
+            control_serving.serving, games, self._how.environment, self.environment))

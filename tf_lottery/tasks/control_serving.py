@@ -4,51 +4,65 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery.data.environments import games
+from tf_lottery.tasks import a2c
 from tf_lottery.tasks.task import CALIBRATION, Serving, Signature, Words
 
-# Observations that an export is verified on: of so many games, so many steps of each.
-GAMES, _STEPS = 50, 20
+# Games of its own that an export is verified on.
+GAMES = 20
 
 
-def serving(environment, name, description):
-    """How a policy is served, verified on what is seen in games with random actions.
+def serving(environment, name, description, network):
+    """How a policy is served, verified on what it sees in games of its own, with the likeliest action at each step.
+
+    A file that takes the same actions there plays the same games, and so has the same reward.
 
     Args:
       environment: GAMES games, `games.Formulas` or another class like it.
       name: str, what the environment is called.
       description: environments.Description.
+      network: the policy, with its weights.
 
     Returns:
       Serving, whose 'serving_default' takes `observation` float32 [n, ...] and returns `probabilities` float32 [n,
       actions], `value` float32 [n], of training's rewards, and `action` int64 [n], the likeliest one.
     """
-    seen = record(environment, description.actions)
+    seen, rewards = play(environment, network)
     shape = ', '.join(map(str, ('n', *description.observation)))
+    few = np.random.default_rng(0).permutation(len(seen))[:CALIBRATION]
     return Serving(
-        {'observation': seen}, {'observation': seen[:CALIBRATION]}, ('policy',),
+        {'observation': seen}, {'observation': seen[few]}, ('policy',),
         signatures={'serving_default': Signature(_serve, {'observation': seen}, _answers,
                                                  largest={'action': 'probabilities'})},
         described={'input': f'observation: float32 [{shape}], as {name} shows it',
                    'output': f'probabilities: float32 [n, {description.actions}]; value: float32 [n]; action: int64 '
                              '[n]'},
-        words=Words('observations', f'Environment: `{name}`.', limits=f'It knows {name}, and nothing else.'))
+        words=Words('observations', f'Environment: `{name}`. The examples are what the network saw in {GAMES} games of '
+                    'its own, with the likeliest action at each step, of a mean reward of '
+                    f'{rewards.mean(dtype=np.float64):.1f}: what takes the same actions plays the same games.',
+                    limits=f'It knows {name}, and nothing else.'))
 
 
-def record(environment, actions):
-    """What is seen in games with random actions: float32 [n, ...], always the same."""
+def play(environment, network):
+    """Plays a game in each environment, always from the same beginnings, with the likeliest action at each step.
+
+    Returns:
+      (float32 array [n, ...], float32 array [games]): what was seen, step by step, and the rewards.
+    """
     @tf.function
-    def step(state, action, number):
-        state, _, seen = environment.step(state, action, games.key(0, 0, number, games.GAMES))
-        return state, seen
+    def step(state, seen, number):
+        action = a2c.greedy(network(seen, training=False)['policy'])
+        return environment.step(state, action, games.key(0, 0, number, games.GAMES))
 
-    rng = np.random.default_rng(0)
     state, seen = environment.begin(games.key(0, 0, 0, games.GAMES))
-    recorded = [seen]
-    for number in range(1, _STEPS):
-        state, seen = step(state, tf.constant(rng.integers(actions, size=GAMES), tf.int32), tf.constant(number))
-        recorded.append(seen)
-    # One game after the other would make the first ones, by which int8 takes its ranges, those of a few games.
-    return np.concatenate(recorded)
+    playing, rewards = np.ones(environment.count, bool), np.zeros(environment.count, np.float32)
+    recorded, number = [], 0
+    while playing.any():
+        recorded.append(seen.numpy()[playing])
+        number += 1
+        state, transition, seen = step(state, seen, tf.constant(number))
+        rewards += np.where(playing, transition.reward, np.float32(0))
+        playing &= ~transition.over.numpy()
+    return np.concatenate(recorded), rewards
 
 
 def _answers(outputs):

@@ -44,6 +44,7 @@ class Facts:
       compiles: bool, whether XLA pays for the network on a CPU.
       compilable: bool, whether XLA can compile all that is trained and judged by.
       games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
+      closing: int, as many examples as take as long in training as what is measured once, where a training ends.
       data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
@@ -55,6 +56,7 @@ class Facts:
     compiles: bool
     compilable: bool = True
     games: int | None = None
+    closing: int = dataclasses.field(default=0, compare=False)
     data: str = dataclasses.field(default='', compare=False)
 
     def are_of(self, other):
@@ -146,6 +148,7 @@ class Serving:
         ticket.json is to say of the signatures; {} to describe the tensors of the network.
       words: Words.
       files: {name: bytes}, what else stands in the folder of an export, for whoever calls a signature.
+      of: function from the network, its weights in it, to the Serving that it has; None where this one is of any.
     """
 
     inputs: Mapping
@@ -156,6 +159,7 @@ class Serving:
     described: Mapping = dataclasses.field(default_factory=dict)
     words: Words = Words()
     files: Mapping = dataclasses.field(default_factory=dict)
+    of: Callable | None = None
 
 
 class Task(abc.ABC):

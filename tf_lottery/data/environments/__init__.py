@@ -18,29 +18,35 @@ class Description:
     Attributes:
       observation: tuple of int, the shape of what is seen, float32.
       actions: int, the number of actions, one of which is taken at each step.
-      limit: int, the step after which a game is cut.
+      limit: int, the step after which a game is cut; None where Gymnasium has no such limit.
       formulas: str, the file of this folder that has its formulas; None: Gymnasium steps it.
+      stepped: str, the file of this folder whose `games` makes games that Gymnasium steps.
       needs: names of the modules that it cannot be made without.
       extra: str, the extra of this package that brings these.
     """
 
     observation: tuple
     actions: int
-    limit: int
+    limit: int | None
     formulas: str | None = None
+    stepped: str = 'stepped'
     needs: tuple = ()
     extra: str = ''
 
     def games(self, name, count):
         """Returns so many games of the environment of this name that are played side by side in a program:
         `games.Formulas`, or another class like it."""
+        module = importlib.import_module(f'{__name__}.{self.formulas or self.stepped}')
+        if not self.formulas:
+            return module.games(name, count)
         from tf_lottery.data.environments.games import Formulas
 
-        if self.formulas:
-            return Formulas(importlib.import_module(f'{__name__}.{self.formulas}'), self.limit, count)
-        from tf_lottery.data.environments.stepped import Stepped
+        return Formulas(module, self.limit, count)
 
-        return Stepped(name, count)
+
+def _atari(actions):
+    """One of the Atari games, seen as ELF does: see `atari`."""
+    return Description((105, 80, 12), actions, None, stepped='atari', needs=('gymnasium', 'ale_py'), extra='atari')
 
 
 # By Gymnasium's names and with its limits.
@@ -49,6 +55,15 @@ ENVIRONMENTS = {
     'CartPole-v1': Description((4,), 2, 500, 'cartpole'),
     'Acrobot-v1': Description((6,), 3, 500, 'acrobot'),
     'LunarLander-v3': Description((8,), 4, 1000, needs=('gymnasium', 'Box2D'), extra='control'),
+    'ALE/Assault-v5': _atari(7),
+    'ALE/Berzerk-v5': _atari(18),
+    'ALE/Breakout-v5': _atari(4),
+    'ALE/Centipede-v5': _atari(18),
+    'ALE/Kangaroo-v5': _atari(18),
+    'ALE/Krull-v5': _atari(18),
+    'ALE/Qbert-v5': _atari(6),
+    'ALE/Seaquest-v5': _atari(18),
+    'ALE/SpaceInvaders-v5': _atari(6),
 }
 
 
