@@ -88,6 +88,7 @@ def test_export_has_the_perplexity_of_the_run(done, root):
     result = json.loads((pathlib.Path(done.workdir) / run.folder / 'result.json').read_text())
     assert about['measured_by'] == 'serving_text'
     assert about['test_log_perplexity'] == pytest.approx(result['final_test_log_perplexity'], abs=1e-5)
+    assert 'By `serving_text`, on the whole test set: ' in (folder / 'README.md').read_text()
     served = tf.saved_model.load(str(folder)).signatures
     ids = [about['words'].index(word) for word in ('w3', '<unk>', '<eos>')]
     text = served['serving_text'](text=tf.constant(['w3  nonsense\n', '']))

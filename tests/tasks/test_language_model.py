@@ -156,6 +156,8 @@ def test_fingerprint_and_facts_tell_texts_apart(task, root, tmp_path):
     ({'training__batch_size': 300},
      'training.batch_size is 300 and language_model.steps 5, and tiny has 337 words to train on, fewer than a step '
      'takes: give fewer of them.'),
+    ({'training__optimizer': 'own', 'training__learning_rate': 1.2e-3, 'training__clip_norm': 1.0},
+     "training.clip_norm is 1.0, which training.optimizer='own' does not read"),
     ({'training__optimizer': 'own', 'training__learning_rate': 1.2e-3},
      "training.optimizer is 'own', the one that a model of your own was compiled with: "
      'give another, or a task of your own.'),

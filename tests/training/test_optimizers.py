@@ -303,3 +303,18 @@ def test_where_keras_adam_starts_afresh_from_a_file_so_does_ours(tmp_path, name,
 
 def test_adam_remembers_squares_as_long_as_is_asked():
     assert [optimizers.build('adam', 0.1).beta_2, optimizers.build('adam', 0.1, beta_2=0.98).beta_2] == [0.999, 0.98]
+
+
+@pytest.mark.parametrize('name', list(OPTIMIZERS))
+def test_gradients_are_shortened_to_a_norm_of_all_together(name):
+    moved = {}
+    for clip_norm, scale in ((None, 1), (None, 0.2), (1.0, 1), (10.0, 1)):
+        variables = [tf.Variable([1.0, 1.0]), tf.Variable(1.0)]
+        optimizer = optimizers.build(name, 0.5, epsilon=1.0, clip_norm=clip_norm)
+        # A norm of 5, and of a fifth of it where they are scaled.
+        gradients = [scale * tf.constant([3.0, 0.0]), scale * tf.constant(4.0)]
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        moved[clip_norm, scale] = np.concatenate([np.ravel(variable) for variable in variables])
+    assert np.allclose(moved[1.0, 1], moved[None, 0.2], atol=1e-6)
+    assert np.array_equal(moved[10.0, 1], moved[None, 1])
+    assert not np.allclose(moved[1.0, 1], moved[None, 1], atol=1e-3)

@@ -42,7 +42,9 @@ def load_results(path):
     frame = pd.DataFrame(rows)
     measured = [name for name in frame if name.startswith(('early_stop_', 'final_'))]
     frame = frame.astype(dict.fromkeys(measured, float))
-    return frame.sort_values(['workdir', 'replicate', 'level', 'branch', 'copy'], ignore_index=True)
+    frame = frame.sort_values(['workdir', 'replicate', 'level', 'branch', 'copy'], ignore_index=True)
+    # In one piece: pandas warns of what is added to a frame of more than a hundred pieces.
+    return frame.copy()
 
 
 def _rows(workdir):
