@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 
+import fake_pairs
 import fake_texts
 import pytest
 import yaml
@@ -107,6 +108,10 @@ def shorten(settings):
     if settings.task == 'language_model':
         toy.update({'training.batch_size': 4, 'language_model.data': 'tiny', 'language_model.vocabulary': None,
                     'language_model.train_share': 1.0, 'language_model.units': 6, 'language_model.steps': 5})
+    if settings.task == 'translation':
+        toy.update({'training.batch_size': 16, 'translation.data': 'numbers', 'translation.vocabulary': 40,
+                    'translation.layers': 1, 'translation.width': 8, 'translation.heads': 2,
+                    'translation.feed_forward': 16, 'training.average': min(2, settings.training.average)})
     if settings.construction.widths:
         toy['construction.widths'] = (2, 3)
     # Some structures come out at their own number of levels.
@@ -125,6 +130,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('docs')
     (folder / 'configs').symlink_to(ROOT / 'configs')
     fake_texts.write(folder / 'texts' / 'tiny')
+    fake_pairs.write(folder / 'texts' / 'numbers')
     for _, block in blocks('python'):
         for name in re.findall(r'\A# (\w+\.py)\n', block):
             (folder / name).write_text(block)
@@ -162,7 +168,8 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 # has as well.
 LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
         'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
-        'configs/wikitext2_lstm', 'configs/acrobot', 'configs/lunarlander', 'runs/two_devices')
+        'configs/wikitext2_lstm', 'configs/wmt14_transformer', 'configs/acrobot', 'configs/lunarlander',
+        'runs/two_devices')
 
 
 def takes_long(line):
@@ -198,7 +205,7 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     values = options(line)
     if values.mode != 'plan' or (folder / (values.workdir or f'runs/{values.config.name}')).exists():
         shorten(values.config)
-        if values.config.task == 'language_model':
+        if values.config.task in ('language_model', 'translation'):
             values.data_dir = str(folder / 'texts')
         if values.mode == 'run':
             # The SavedModel at the end of a run takes longer than the run; the exports of the docs have it.

@@ -99,6 +99,18 @@ def test_batches_are_a_function_of_seed_and_step(feed):
         assert element['row'] == list(range(len(element['target'])))
 
 
+def test_two_replicas_share_the_rows_of_a_batch(task, folder):
+    settings = types.SimpleNamespace(batch_size=32, jit=False)
+    context = types.SimpleNamespace(input_pipeline_id=0, num_input_pipelines=1)
+    two = types.SimpleNamespace(num_replicas_in_sync=2, distribute_datasets_from_function=lambda make: make(context))
+    whole, halves = (list(task.feed(settings, strategy, folder).training(SEEDS, [0, 3], 0).as_numpy_iterator())
+                     for strategy in (tf.distribute.get_strategy(), two))
+    assert len(halves) == 2 * len(whole) == 6
+    for element, *parts in zip(whole, halves[::2], halves[1::2], strict=True):
+        for name, array in element.items():
+            assert np.array_equal(np.concatenate([part[name] for part in parts]), array)
+
+
 def test_facts_are_those_of_the_text_and_of_the_network(task):
     facts = task.facts()
     assert (facts.about, facts.train, facts.validation, facts.test) == (

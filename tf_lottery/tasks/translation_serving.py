@@ -45,7 +45,9 @@ def serving(form, corpus, settings):
                     f'Text is not a part of the model: `{SUBWORDS}` beside it makes sub-words of it by '
                     f"`sentencepiece.SentencePieceProcessor(model_file='{SUBWORDS}')`, whose `encode(text, "
                     'add_eos=True)` are those of the source, and `decode` text of those before the first 2.',
-                    limits=f'It knows sentences like those of `{settings.data}`, and no others.'))
+                    limits=f'It knows sentences like those of `{settings.data}`, and no others. The dense SavedModel '
+                           'beside it, which has random numbers in the place of zeros, says longer sentences, so that '
+                           'their latencies are of different work.'))
 
 
 def _padded(sentences):
