@@ -28,7 +28,7 @@ TOY_CONVOLUTIONS = {**TOY, 'training.length': '8it', 'training.evaluate_every': 
 # Lengths of games are epochs.
 TOY_GAMES = {'training.length': '3ep', 'training.evaluate_every': '1ep', 'training.checkpoint_every': '1ep',
              'training.batch_size': 8, 'pruning.levels': 1, 'control.games': 4, 'control.environments': 4,
-             'control.hidden': (8,), 'control.evaluation_games': 2}
+             'control.block': 2, 'control.hidden': (8,), 'control.evaluation_games': 2}
 EXAMPLES = 400
 # Commands on an export, run as they are, once the examples have written what they read.
 SHELL = ('saved_model_cli ', '(cd ')

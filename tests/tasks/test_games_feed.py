@@ -37,7 +37,8 @@ def first_action(seen, training):
 
 
 def feed(last=3, judged=4):
-    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, epoch=4, last=last, reward_scale=0.5)
+    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, epoch=4, block=2, counts_games=True, last=last,
+                     reward_scale=0.5)
 
 
 def played(feed, epoch=0):
@@ -108,6 +109,21 @@ def test_greedy_games_take_the_likeliest_action():
     assert 100 < found['sampled_reward'] - 16 < 160
 
 
+def test_an_epoch_of_batches_is_learned_from_some_games_at_a_time():
+    own = GamesFeed(Clocks(4), None, SETTINGS, epoch=4, block=2, counts_games=False, last=5, reward_scale=1.0)
+    batches, totals = played(own)
+    assert totals == (8.0, 4) and own.count is None
+    # The first two games and then the others, of each two steps, twice.
+    np.testing.assert_array_equal(batches[0]['reward'], [1, 10, 1, 10])
+    np.testing.assert_array_equal([batch['seen'][:, 0] for batch in batches], [
+        [0, 0, 1, 1], [0, 0, 1, 1], [0, 2, 1, 0], [0, 2, 1, 0]])
+    np.testing.assert_allclose(batches[0]['chance'], 1)
+    # Of the six games that are over, two of which were played anew, the last one has taken the place of the first.
+    assert int(own.state['games']) == 6 and int(own.state['environment_steps']) == 16
+    np.testing.assert_array_equal(own.state['rewards'], [2, 2, 30, 30, 2])
+    assert own.evaluators(first_action)['test']() == {'reward': (2 + 2 + 30 + 30 + 2) / 5}
+
+
 def test_epochs_are_elements():
     elements = list(feed().training(types.SimpleNamespace(order=7), [8, 12, 16], 0).as_numpy_iterator())
     assert elements == [{'epoch': 2, 'seed': 7}, {'epoch': 3, 'seed': 7}]
@@ -119,7 +135,7 @@ def test_games_are_a_function_of_seed_and_epoch(seed, epoch, same):
         return {'policy': tf.zeros([seen.shape[0], 2]), 'value': seen[:, :1]}
 
     def states(seed, epoch):
-        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, 3, 3, 1.0)
+        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, 3, 1, True, 4, 1.0)
         batches = []
         own.train(coin, {'seed': tf.constant(seed), 'epoch': tf.constant(epoch)},
                   lambda batch: batches.append(batch['seen'].numpy()) or tf.constant(0.0))
