@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_lottery.data.environments import cartpole
 from tf_lottery.data.environments.games import Formulas, Transition
+from tf_lottery.errors import UsageError
 from tf_lottery.tasks.games_feed import GamesFeed
 
 SETTINGS = types.SimpleNamespace(batch_size=4, jit=False)
@@ -80,7 +81,8 @@ def test_games_are_logged_in_the_order_of_their_ends():
 def test_the_last_games_are_measured():
     own = feed()
     evaluate = own.evaluators(first_action)
-    assert np.isnan(evaluate['validation']()['reward'])
+    with pytest.raises(UsageError, match='no game was over in an epoch of control.batches=4, .*: give more batches'):
+        evaluate['validation']()
     played(own)
     assert evaluate['validation']() == {'reward': (30 + 2 + 2) / 3, 'environment_steps': 12}
     played(own, epoch=1)

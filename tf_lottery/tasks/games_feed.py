@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery.data.environments import games
+from tf_lottery.errors import UsageError
 from tf_lottery.tasks import a2c
 from tf_lottery.training.feeds import Feed
 from tf_lottery.training.order import quiet_options
@@ -151,10 +152,17 @@ class GamesFeed(Feed):
         return {'validation': validation, 'test': test}
 
     def _last_reward(self):
-        """float, the mean reward of the last games of training; NaN before the first one is over."""
+        """float, the mean reward of the last games of training.
+
+        Raises:
+          UsageError: none is over.
+        """
         rewards = self._rewards.numpy()
         rewards = rewards[~np.isnan(rewards)].astype(np.float64)
-        return float(rewards.mean()) if rewards.size else float('nan')
+        if not rewards.size:
+            raise UsageError(f'no game was over in an epoch of control.batches={self.steps_per_epoch}, so that there '
+                             'is no reward to measure: give more batches.')
+        return float(rewards.mean())
 
     def _judge(self, network):
         """The rewards of games with actions by their probabilities, and of as many with the likeliest ones."""
