@@ -4,8 +4,8 @@ Paper     Playing the Lottery with Rewards and Multiple Languages (1906.02768), 
           batches of 128 games, six steps of each, with 1,024 games side by side; 20 levels. An arm for each game:
           assault, berzerk, breakout, centipede, kangaroo, krull, qbert, seaquest, space_invaders
 Command   python main.py --config=configs/atari_a2c.py:breakout
-Cost      123 trainings of 19.2 million steps in the environment, some 58 million frames: 3 to 4 days each on 2 CPU cores
-          by the products of the network alone. Played at toy length only
+Cost      123 trainings of 19.2 million steps in the environment, some 58 million frames: 3 to 4 days each on 2 CPU
+          cores by the products of the network alone. Played at toy length only
 Expected  The paper plots it: tickets beat random ones on Assault, Berzerk and Seaquest, slightly on Breakout and
           Centipede, and not on Krull; only tickets learn Kangaroo.
 """

@@ -2,11 +2,11 @@
 
 Paper     Playing the lottery with rewards and multiple languages (1906.02768), section 4.1 and Figure 1, and the
           networks of Zaremba et al. (1409.2329), section 4.1
-Command   python main.py --config=configs/ptb_lstm.py:small --data_dir=DATA_DIR
-Command   python main.py --config=configs/ptb_lstm.py:yu --data_dir=DATA_DIR
-Command   python main.py --config=configs/ptb_lstm.py:zaremba_small --data_dir=DATA_DIR
-Command   python main.py --config=configs/ptb_lstm.py:zaremba_medium --data_dir=DATA_DIR
-Data      DATA_DIR/ptb/train.txt, valid.txt and test.txt: ptb.train.txt, ... of Mikolov's simple-examples.tgz
+Command   python main.py --config=configs/ptb_lstm.py:small
+Command   python main.py --config=configs/ptb_lstm.py:yu
+Command   python main.py --config=configs/ptb_lstm.py:zaremba_small
+Command   python main.py --config=configs/ptb_lstm.py:zaremba_medium
+Data      ptb/train.txt, valid.txt and test.txt below --data_dir: ptb.train.txt, ... of Mikolov's simple-examples.tgz
 Cost      `:small` COST; the others are for a GPU
 Expected  Tickets beat random tickets at all levels, up to 90 % are pruned without a noticeable loss, and without
           rewinding they are only slightly worse (1906.02768, of WikiText-2). Zaremba's networks come to a test

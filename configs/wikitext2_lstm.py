@@ -1,8 +1,8 @@
 """An LSTM language model on WikiText-2, with all the values of the paper.
 
 Paper     Playing the lottery with rewards and multiple languages (1906.02768), section 4.1 and Figure 1
-Command   python main.py --config=configs/wikitext2_lstm.py --data_dir=DATA_DIR
-Data      DATA_DIR/wikitext2/train.txt, valid.txt and test.txt: wiki.train.tokens, ... of wikitext-2-v1.zip
+Command   python main.py --config=configs/wikitext2_lstm.py
+Data      wikitext2/train.txt, valid.txt and test.txt below --data_dir: wiki.train.tokens, ... of wikitext-2-v1.zip
 Cost      For a GPU
 Expected  Tickets beat random tickets at all levels, up to 90 % are pruned without a noticeable loss, without rewinding
           they are only slightly worse, and one-shot pruning is worse than random tickets past 80 %.

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 
+import fake_texts
 import pytest
 import yaml
 from absl import flags
@@ -103,6 +104,9 @@ def shorten(settings):
         toy['sparse.update_every'] = '2it'
     if settings.edge_popup.warmup != '0it':
         toy['edge_popup.warmup'] = '2it'
+    if settings.task == 'language_model':
+        toy.update({'training.batch_size': 4, 'language_model.data': 'tiny', 'language_model.vocabulary': None,
+                    'language_model.train_share': 1.0, 'language_model.units': 6, 'language_model.steps': 5})
     if settings.construction.widths:
         toy['construction.widths'] = (2, 3)
     # Some structures come out at their own number of levels.
@@ -120,6 +124,7 @@ def folder(tmp_path_factory):
     """A folder to run commands in, with the files that the docs show: those blocks begin with the file's name."""
     folder = tmp_path_factory.mktemp('docs')
     (folder / 'configs').symlink_to(ROOT / 'configs')
+    fake_texts.write(folder / 'texts' / 'tiny')
     for _, block in blocks('python'):
         for name in re.findall(r'\A# (\w+\.py)\n', block):
             (folder / name).write_text(block)
@@ -156,8 +161,8 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 # Networks of convolutions, experiments of a dozen branches that other tests train, and two devices, which another page
 # has as well.
 LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
-        'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/stability', 'configs/acrobot',
-        'configs/lunarlander', 'runs/two_devices')
+        'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
+        'configs/wikitext2_lstm', 'configs/acrobot', 'configs/lunarlander', 'runs/two_devices')
 
 
 def takes_long(line):
@@ -193,6 +198,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     values = options(line)
     if values.mode != 'plan' or (folder / (values.workdir or f'runs/{values.config.name}')).exists():
         shorten(values.config)
+        if values.config.task == 'language_model':
+            values.data_dir = str(folder / 'texts')
         if values.mode == 'run':
             # The SavedModel at the end of a run takes longer than the run; the exports of the docs have it.
             values.config.export.forms = ('ticket',)

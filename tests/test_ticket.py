@@ -181,3 +181,15 @@ def test_a_digest_is_of_mask_start_step_and_context():
     others = [digest(weights=(1.5, 2.0)), digest([True, True], (1.0, 0.0)), digest(step=6),
               digest(mask['a'], (1.0, 2.0), 5, {'seed': 1}), digest(mask['a'], (1.0, 2.0), 5, {'seed': 2}), digest()]
     assert len(set(others)) == len(others)
+
+
+def test_a_global_shuffle_moves_weights_between_layers():
+    mask = Mask({'a': np.zeros((10, 10)), 'b': np.ones((4, 25)), 'kept': np.eye(3)})
+    shuffled = mask.shuffled_globally(0, ['a', 'b'])
+    assert (shuffled.kept, list(shuffled)) == (mask.kept, list(mask))
+    assert {name: kept.shape for name, kept in shuffled.items()} == {name: kept.shape for name, kept in mask.items()}
+    assert np.array_equal(shuffled['kept'], np.eye(3))
+    # Half of all: 50 of a layer's 100, give or take four standard deviations.
+    assert 36 < shuffled['a'].sum() < 64
+    assert shuffled == mask.shuffled_globally(0, ['a', 'b'])
+    assert shuffled != mask.shuffled_globally(1, ['a', 'b'])

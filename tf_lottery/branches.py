@@ -356,7 +356,7 @@ BRANCHES = _Branches({
     'edge_popup_normal': _learned('Edge-popup, normal', EDGE_POPUP, kaiming_normal),
     'edge_popup_trained': _trained_on('Edge-popup, trained', 'edge_popup'),
     # Morcos et al., 1906.02773, section 3: mask and weights at random, the mask over the whole network.
-    'random_global': Branch('Random ticket, shuffled globally', shuffled_globally, initialised, BEGINNING),
+    'random_global': Branch('Random ticket, global', shuffled_globally, initialised, BEGINNING),
     # Section 4: tickets of another data set or another optimizer, and each half of them.
     'transferred': Branch('Transferred', taken_mask, taken, TAKEN, chain=None, transfers=True),
     'transferred_mask': Branch('Mask', taken_mask, initialised, BEGINNING, chain=None, transfers=True),

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tf_lottery.errors import UsageError
-from tf_lottery.experiment import config
+from tf_lottery.experiment import config, matrix
 
 CONFIGS = [path.stem for path in sorted((pathlib.Path(__file__).parents[2] / 'configs').glob('*.py'))
            if path.stem != '__init__']
@@ -31,7 +31,14 @@ def test_a_docstring_describes_the_experiment(name):
 @pytest.mark.parametrize(('name', 'arm'), ARMS)
 def test_a_config_can_be_run(name, arm):
     module = importlib.import_module(f'configs.{name}')
-    what = config.check(module.get_config(arm) if arm else module.get_config())
+    chosen = module.get_config(arm) if arm else module.get_config()
+    if len(chosen.matrix):
+        # Of several experiments, each of which takes tickets from the others.
+        assert chosen.name.startswith(f'{name}_{arm or ""}')
+        members = matrix.members(chosen, 'runs/none')
+        assert all(len(member.planned.sources) == len(members) - 1 for member in members)
+        return
+    what = config.check(chosen)
     assert what.config.name.startswith(name) if arm is None and not hasattr(module, 'ARMS') else (arm or '') in (
         what.config.name)
     assert set(config.flatten(what.config.to_dict())) == set(config.flatten(config.defaults().to_dict()))

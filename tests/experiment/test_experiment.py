@@ -45,7 +45,8 @@ EVALUATED = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accura
 
 # Those whose masks change while they are trained ask for steps at which they do.
 CHANGING = tuple(branch for branch, row in BRANCHES.items() if row.updates)
-STAYING = tuple(branch for branch in BRANCHES if branch not in CHANGING)
+# Those that take from another experiment are in test_sources.py.
+STAYING = tuple(branch for branch, row in BRANCHES.items() if branch not in CHANGING and not row.transfers)
 # Those that are trained under the mask that they start with, or are the source of their own.
 LEARNED = tuple(branch for branch, row in BRANCHES.items() if row.learns)
 
@@ -155,7 +156,7 @@ def test_every_branch_has_the_density_of_the_level_in_every_layer(finished, bran
     own, winner = finished.mask(runs.Run(0, 2, branch)), ticket(finished, 'ticket').mask
     expected = {name: int(kept.sum()) for name, kept in winner.items()}
     assert own.kept == sum(expected.values())
-    elsewhere = branch in ANYWHERE or branch == 'static'
+    elsewhere = branch in ANYWHERE or branch in ('static', 'random_global')
     assert ({name: int(kept.sum()) for name, kept in own.items()} == expected) is not elsewhere
 
 
@@ -254,13 +255,14 @@ def test_what_a_branch_draws_at_random_it_draws_with_the_seed_of_the_run(finishe
     after = ticket(finished, branch)
     draws = branch in ('random_reinit', 'random_mask', 'random_mask_reordered', 'random_sparse', 'one_shot_reinit',
                        'resampled', 'resampled_signs', 'noise_0.5', 'noise_1', 'noise_2', 'noise_3', 'static',
-                       'edge_popup_normal',
+                       'edge_popup_normal', 'random_global',
                        'random_reinit_signs', 'reshuffled', 'reshuffled_signs', 'constant',
                        *(each for each in ANYWHERE if '_' in each))
     assert (before.mask == after.mask and weights_equal(before.weights, after.weights)) is not draws
     # A shuffled mask and new weights are each drawn.
     assert (before.mask == after.mask) is not (
-        branch in ('random_mask', 'random_mask_reordered', 'random_sparse', 'static') or branch.endswith('_shuffled'))
+        branch in ('random_mask', 'random_mask_reordered', 'random_sparse', 'static',
+                                                  'random_global') or branch.endswith('_shuffled'))
 
 
 CHANGES = {'sparse.update_every': '20it', 'sparse.until': 0.7}

@@ -71,3 +71,13 @@ def test_json_holds_it(measures):
 
 def test_results_of_before_are_of_classification():
     assert Measures.from_json(None) == CLASSIFICATION
+
+
+def test_what_is_measured_at_the_end_only_has_no_early_stop():
+    bleu = Measure('bleu', 'BLEU', higher=True, digits=2, ends=True, how='of greedy translations')
+    both = Measures((bleu, LOSS))
+    assert both.columns == ('early_stop_step', 'final_test_bleu', 'early_stop_test_loss', 'final_test_loss')
+    assert both.at_early_stop() == both.at_end() == 'final_test_bleu'
+    assert both.on_the_way is LOSS
+    assert CLASSIFICATION.on_the_way is ACCURACY
+    assert Measures.from_json(json.loads(json.dumps(both.to_json()))) == both

@@ -13,7 +13,8 @@ from tf_lottery.training.learning_rates import LearningRate
 END = 1000
 STEPS = {'milestones': (400, 800), 'drop': 0.1}
 BY_NAME = {'constant': {}, 'steps': STEPS, 'linear': {'final_learning_rate': 0.1},
-           'exponential': {'final_learning_rate': 0.005}, 'cosine': {'final_learning_rate': 0.1}}
+           'exponential': {'final_learning_rate': 0.005}, 'cosine': {'final_learning_rate': 0.1},
+           'inverse_square_root': {}}
 
 
 def rate(schedule, step, **options):
@@ -51,11 +52,18 @@ def test_from_the_end_on_the_rate_is_the_last_one(schedule):
         assert last < rate(schedule, 0)
 
 
-@pytest.mark.parametrize('schedule', SCHEDULES)
+@pytest.mark.parametrize('schedule', [name for name in SCHEDULES if name != 'inverse_square_root'])
 def test_a_warm_up_multiplies_the_schedule(schedule):
     for step, factor in ((0, 0), (1, 1 / 500), (250, 0.5), (499, 499 / 500), (500, 1), (900, 1), (5000, 1)):
         warm = rate(schedule, step, warmup_steps=500, **BY_NAME[schedule])
         assert warm == pytest.approx(factor * rate(schedule, step), rel=1e-6)
+
+
+@pytest.mark.parametrize(('step', 'expected'), [(0, 0), (1, 0.005), (50, 0.25), (100, 0.5), (400, 0.25), (900, 1 / 6)])
+def test_an_inverse_square_root_falls_from_the_warm_up_on(step, expected):
+    assert rate('inverse_square_root', step, warmup_steps=100) == pytest.approx(expected, rel=1e-6)
+    # Without one from step 1 on.
+    assert rate('inverse_square_root', step) == pytest.approx(0.5 / max(1, step)**0.5, rel=1e-6)
 
 
 @pytest.mark.parametrize('schedule', SCHEDULES)

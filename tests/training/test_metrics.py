@@ -26,3 +26,10 @@ def test_csv_is_a_header_of_the_columns_that_rows_have_and_a_line_per_evaluation
                     '100,0.1,nan\n'
                     '200,0.5,-2.0\n')
     assert math.isnan(metrics.from_csv(text)[0]['test_reward'])
+
+
+def test_the_last_row_may_have_more_columns():
+    rows = [{'step': 100, 'test_loss': 0.5}, {'step': 200, 'test_loss': 0.25, 'test_bleu': 30.0}]
+    text = metrics.to_csv(rows)
+    assert text == 'step,test_loss,test_bleu\n100,0.5,\n200,0.25,30.0\n'
+    assert metrics.from_csv(text) == rows

@@ -299,3 +299,7 @@ def test_where_keras_adam_starts_afresh_from_a_file_so_does_ours(tmp_path, name,
     keras, ours = (go_on(by_a_file(fitted(kind(0.1), policy), str(tmp_path / kind.__module__ / name)))
                    for kind in (tf_keras.optimizers.Adam, optimizers.Adam))
     assert same(keras, ours)
+
+
+def test_adam_remembers_squares_as_long_as_is_asked():
+    assert [optimizers.build('adam', 0.1).beta_2, optimizers.build('adam', 0.1, beta_2=0.98).beta_2] == [0.999, 0.98]

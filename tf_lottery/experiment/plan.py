@@ -110,6 +110,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         + (f', of each {every} levels the first' if every > 1 else ''),
         f'to train    {steps:,} steps, {steps * config.training.batch_size:,} examples; '
         f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
+        *([f'to close    each training, as long as {protocol.facts.closing:,} examples take in it']
+          if protocol.facts.closing else []),
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
           if missing_lines else []),
         *([f'to make     {len(constructions)} networks by pruning random ones, {_constructed(protocol):,} weights each']
@@ -122,7 +124,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         *([f'to learn    masks by scores in {scored:,} of the steps'] if scored else []),
         'time        about ' + _time(
             workdir, protocol, done, len(todo), steps,
-            len(missing_lines) * _line_examples(protocol) + ranked + deleting[1], passes + deleting[0],
+            len(todo) * protocol.facts.closing + len(missing_lines) * _line_examples(protocol) + ranked + deleting[1],
+            passes + deleting[0],
             own + sum(_construction_seconds(protocol, each) for each in constructions), examples_per_second),
         f'disk        about {size(sum(_bytes(protocol, run, densities[run.level]) for run in wanted))} when finished, '
         f'and {size(2 * 4 * (1 + _SLOTS[config.training.optimizer]) * sum(_sizes(protocol).values()))} for checkpoints '

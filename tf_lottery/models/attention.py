@@ -82,7 +82,7 @@ class NotLater(tf_keras.layers.Layer):
 
 
 @tf_keras.utils.register_keras_serializable('tf_lottery')
-class Attention(tf_keras.layers.Layer):
+class DotProductAttention(tf_keras.layers.Layer):
     """Scaled dot-product attention by several heads (section 3.2), without the products that come before and after it.
 
     Args:

@@ -33,7 +33,8 @@ def search(form, network, beam=1):
 
     Returns:
       Function from `source` int32 [n, sources], as the network takes it, to (tokens int32 [n, sources + LONGER], score
-      float32 [n]): the best hypothesis, which ends in END and then in PADDING, and the log-probability of it.
+      float32 [n]): the best hypothesis, which ends in END and then in PADDING, and the log-probability of it. One that
+      is LONGER than its source has no END.
     """
     parts = transformer.parts(form, network)
 
@@ -41,14 +42,16 @@ def search(form, network, beam=1):
         memory, seen_source = parts.encode(source)
         sentences, longest = tf.shape(source)[0], tf.shape(source)[1] + LONGER
         rows = sentences * beam
+        # A sentence's own, so that what stands beside it in a batch changes nothing; what fills up a batch is none.
+        length = tf.math.count_nonzero(source != PADDING, 1, True, tf.int32)
+        limit = tf.where(length > 0, length + LONGER, 0)
         memory, seen_source = tf.repeat(memory, beam, 0), tf.repeat(seen_source, beam, 0)
         remembered, places = parts.remembered(memory), tf.range(longest)
         empty = tf.zeros([rows, longest, form.width], memory.dtype)
         # One hypothesis at first, for the others would be the same.
         first = tf.one_hot(tf.zeros([sentences], tf.int32), beam, 0.0, _NEVER)
         start = (tf.constant(0), tf.fill([rows], BEGIN), tf.fill([rows, longest], PADDING), first,
-                 # What fills up a batch is no sentence.
-                 tf.zeros([sentences, beam], tf.int32), tf.repeat(tf.reduce_all(source == PADDING, 1, True), beam, 1),
+                 tf.zeros([sentences, beam], tf.int32), tf.repeat(limit <= 0, beam, 1),
                  [(empty, empty)] * form.layers)
 
         def going_on(place, last, tokens, scores, lengths, ended, past):
@@ -74,7 +77,7 @@ def search(form, network, beam=1):
             def kept(each):
                 return tf.gather(each, before, batch_dims=1)
 
-            lengths, ended = kept(lengths), kept(ended) | (last == END)
+            lengths, ended = kept(lengths), kept(ended) | (last == END) | (place + 1 >= limit)
             # What a hypothesis goes on from is another one's only where there are several.
             origin = tf.reshape(before + beam * tf.range(sentences)[:, None], [-1])
             last = tf.reshape(last, [-1])

@@ -194,7 +194,7 @@ def _layers(form, seed, precision):
     """All layers by name."""
     import tf_keras
 
-    from tf_lottery.models.attention import Attention, NotLater, NotPadding, Positions, TiedEmbedding
+    from tf_lottery.models.attention import DotProductAttention, NotLater, NotPadding, Positions, TiedEmbedding
     from tf_lottery.models.dropout import Dropout
 
     found = {}
@@ -226,7 +226,7 @@ def _layers(form, seed, precision):
                 name = f'{coder}_{number}_{kind}'
                 for product in _PRODUCTS:
                     dense(f'{name}_{product}', form.width)
-                add(Attention, f'{name}_attention', form.heads)
+                add(DotProductAttention, f'{name}_attention', form.heads)
                 part(name)
             name = f'{coder}_{number}_feed_forward'
             dense(f'{name}_inner', form.feed_forward, 'relu')

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_lottery.runtime.distribute import local_copies
 from tf_lottery.training.carried import Carried
-from tf_lottery.training.feeds import Feed, drawn_steps
+from tf_lottery.training.feeds import Feed, drawn_steps, take_steps
 from tf_lottery.training.order import stretch_places
 
 # The rows that a text is evaluated in, side by side: each begins with a sentence, without what stands before it.
@@ -20,7 +20,8 @@ class TextFeed(Feed):
     """Truncated back-propagation through time: each row of a batch reads a contiguous stretch of the text, a window of
     words a step, and goes on from the states that its network ended the window before in.
 
-    At an epoch's start states are zero. The text is read as a ring, so that every word has one before it.
+    At an epoch's start states are zero. The text is read as a ring, so that every word has one before it. Methods
+    without a docstring are those of `feeds.MemoryFeed`.
 
     Args:
       text: data.text.Text.
@@ -51,6 +52,10 @@ class TextFeed(Feed):
         del shift
         return drawn_steps(seeds, boundaries, len(self._text.train), self._settings, self._strategy,
                            functools.partial(stretch_places, length=self._window))
+
+    def train(self, network, element, learn):
+        del network
+        return take_steps(element, learn, self._settings.batch_size)
 
     def batch(self, element, seed):
         """In the training step, the batch of a single step of an element of `training`.

@@ -61,7 +61,8 @@ def serving(text, settings, widths):
                    'shorter rows', 'output': outputs, 'words': list(text.words)},
         words=Words('words', f'Data: `{settings.data}`. Network: an LSTM of {settings.layers} x {settings.units}.',
                     f'`serving_text` takes text: words between blanks, a line\'s end for `{END}`; a word that it does '
-                    f'not know is `{UNKNOWN}`, and `next_word` is a string.',
+                    f'not know is `{UNKNOWN}`, and `next_word` is a string. TFLite files take the words of one row '
+                    'and the states before them, and return the scores after each and the states after the last.',
                     limits=f'It knows texts like `{settings.data}`, and the {len(text.words):,} words of its '
                     'vocabulary.'))
 

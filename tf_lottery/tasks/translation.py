@@ -60,6 +60,9 @@ VALUES = {
     'translation.beam': values.whole(1, 100),
 }
 
+# As many training examples take as long as to translate a sentence, greedily (benchmarks/translation.py).
+_TRANSLATED = 3
+
 # Sub-words to a word, by which a plan takes the length of sentences.
 _SUBWORDS = 1.5
 
@@ -112,7 +115,8 @@ class TranslationTask(Task):
         return Facts(f'a transformer on {settings.data} {settings.source}-{settings.target}', weights, known.train,
                      known.validation, known.test,
                      # XLA neither pays nor costs, and compiles once for each shape of a batch.
-                     compiles=False)
+                     compiles=False,
+                     closing=_TRANSLATED * settings.beam * (known.validation + known.test))
 
     def network(self, seed):
         return transformer.build(self.form, seed, self._training.precision)

@@ -62,6 +62,27 @@ def drawn_steps(seeds, boundaries, examples, settings, strategy, draw):
     return per_replica(strategy, own, settings.batch_size)
 
 
+def take_steps(block, learn, batch_size):
+    """In the training step, takes the steps of a block of `drawn_steps`.
+
+    Args:
+      block: dict as of `order.block_dataset`.
+      learn: function that takes an optimizer step by what the feed's `batch` takes, and returns its mean loss.
+      batch_size: int.
+
+    Returns:
+      (float32 scalar, int32 scalar): the sum of the losses, and the number of steps.
+    """
+    steps, rows = block['steps'], tf.range(batch_size)
+
+    def body(number, total):
+        loss = learn({'indices': block['indices'][number], 'step': block['first_step'] + number, 'row': rows})
+        return number + 1, total + loss
+
+    _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
+    return total, steps
+
+
 class MemoryFeed(Feed):
     """Examples that fit into memory, a copy on each device.
 
@@ -114,14 +135,7 @@ class MemoryFeed(Feed):
           (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
         """
         del network
-        steps, rows = element['steps'], tf.range(self._settings.batch_size)
-
-        def body(number, total):
-            loss = learn({'indices': element['indices'][number], 'step': element['first_step'] + number, 'row': rows})
-            return number + 1, total + loss
-
-        _, total = tf.while_loop(lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)))
-        return total, steps
+        return take_steps(element, learn, self._settings.batch_size)
 
     def batch(self, element, seed):
         """In the training step, the batch of a single step of an element of `training`.

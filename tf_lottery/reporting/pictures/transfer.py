@@ -68,12 +68,12 @@ def _panels(frame, measures):
         near = drawn[(drawn['branch'] == 'ticket') | drawn['branch'].map(lambda branch: bool(BRANCHES[branch].origin))]
         bottom, top = pictures.focus((near['min'].min(), near['max'].max()), (drawn['min'].min(), drawn['max'].max()))
         dense = drawn[drawn['level'] == 0]
-        for branch, number in numbered(frame['branch']).items():
+        for number, branch in enumerate(numbered(frame['branch'])):
             rows = drawn[drawn['branch'] == branch]
             if rows.empty:
                 continue
             rows = rows.assign(density=100 * rows['density'])
-            look = pictures.look(number % _LOOKS)
+            look = pictures.look(number)
             axes.fill_between(rows['density'], rows['min'], rows['max'], color=look['color'], alpha=0.1, linewidth=0)
             axes.plot(rows['density'], rows['mean'], **look, label=BRANCHES[branch].title,
                       zorder=3 if BRANCHES[branch].origin else 2)
@@ -90,10 +90,6 @@ def _panels(frame, measures):
     return figure
 
 
-# The looks of branches repeat after so many.
-_LOOKS = 9
-
-
 def _describe(frame, measures, title):
     lead, column, parts = measures.lead, f'{measures.at_end()}_mean', []
     for (target, branch), rows in frame.groupby(['target', 'branch'], sort=False):
@@ -104,39 +100,56 @@ def _describe(frame, measures, title):
 
 
 def _cells(rows, measures):
-    """The mean of each target and branch: (names of targets, titles of branches, array [targets, branches], NaN where
-    there is none, and as large the difference to the target's own tickets)."""
-    wide = rows.pivot(index='target', columns='branch', values=f'{measures.at_end()}_mean')
-    wide = wide.loc[list(dict.fromkeys(rows['target'])), list(numbered(rows['branch']))]
-    own = wide['ticket'] if 'ticket' in wide else wide.mean(axis=1)
-    better = wide.apply(lambda column: measures.lead.gain(column, own))
-    return list(wide.index), list(wide.columns), wide.to_numpy(), measures.lead.scale * better.to_numpy()
+    """The means of a map, and how much better each is than the target's own tickets.
+
+    Returns:
+      (DataFrame, array of its shape): a row for each target, a column for each of whose tickets are trained and for
+      random ones; a target that is a source, too, has its own tickets there. NaN where there is none.
+    """
+    taken = {(target, BRANCHES[branch].origin) for target, branch in zip(rows['target'], rows['branch'], strict=True)}
+    origins = {origin for _, origin in taken}
+
+    def whose(row):
+        target = row['target']
+        if row['branch'] == 'ticket':
+            return f'of {target}' if target in origins and (target, target) not in taken else 'its own'
+        origin = BRANCHES[row['branch']].origin
+        return f'of {origin}' if origin else BRANCHES[row['branch']].title
+
+    column = f'{measures.at_end()}_mean'
+    named = rows.assign(whose=[whose(row) for row in rows.to_dict('records')])
+    random = [BRANCHES[branch].title for branch in numbered(rows['branch']) if branch in _BESIDE[1:]]
+    order = sorted(set(named['whose']) - set(random)) + random
+    means = named.pivot(index='target', columns='whose', values=column)
+    means = means.loc[list(dict.fromkeys(rows['target'])), order]
+    own = rows[rows['branch'] == 'ticket'].set_index('target')[column].reindex(means.index)
+    return means, measures.lead.scale * means.apply(lambda each: measures.lead.gain(each, own)).to_numpy()
 
 
 def _map(rows, measures):
     lead = measures.lead
-    targets, branches, means, better = _cells(rows, measures)
-    reach = np.nanmedian(np.abs(better[better != 0])) if np.any(np.nan_to_num(better)) else 1.0
-    figure = Figure(figsize=(5.2, 1.9 + 0.5 * len(targets)), layout='constrained')
+    means, better = _cells(rows, measures)
+    there = np.abs(better[np.isfinite(better) & (better != 0)])
+    reach = np.median(there) if there.size else 1.0
+    figure = Figure(figsize=(5.2, 1.9 + 0.5 * len(means)), layout='constrained')
     axes = figure.subplots()
     axes.imshow(better, cmap='RdBu', vmin=-2 * reach, vmax=2 * reach, aspect='auto')
-    for row, column in np.ndindex(means.shape):
-        if np.isfinite(means[row, column]):
+    for (row, column), mean in np.ndenumerate(means.to_numpy()):
+        if np.isfinite(mean):
             dark = abs(better[row, column]) > 1.4 * reach
-            axes.text(column, row, lead.shown(means[row, column], pictures.decimals(lead)), ha='center', va='center',
-                      fontsize=9, color='white' if dark else pictures.INK)
-    axes.set_xticks(range(len(branches)), [textwrap.fill(BRANCHES[branch].title, 12) for branch in branches],
-                    rotation=45, ha='right', fontsize=8.5)
-    axes.set_yticks(range(len(targets)), [f'on {target}' for target in targets])
+            axes.text(column, row, lead.shown(mean, pictures.decimals(lead)), ha='center', va='center', fontsize=9,
+                      color='white' if dark else pictures.INK)
+    axes.set_xticks(range(len(means.columns)), [textwrap.fill(name, 14) for name in means], rotation=45, ha='right',
+                    fontsize=8.5)
+    axes.set_yticks(range(len(means)), [f'on {target}' for target in means.index])
     axes.grid(visible=False)
-    axes.set_title(textwrap.fill(f'Test {lead.title} by target and ticket', pictures.TITLE_LETTERS))
+    axes.set(title=textwrap.fill(f'Test {lead.title} by target and ticket', pictures.TITLE_LETTERS), xlabel='tickets')
     return figure
 
 
 def _describe_map(rows, measures):
-    targets, branches, means, _ = _cells(rows, measures)
+    means, _ = _cells(rows, measures)
     parts = [f'On {target}: ' + ', '.join(
-        f'{BRANCHES[branch].title} {measures.lead.with_unit(mean)}'
-        for branch, mean in zip(branches, row, strict=True) if np.isfinite(mean)) + '.'
-        for target, row in zip(targets, means, strict=True)]
+        f'{whose} {measures.lead.with_unit(mean)}' for whose, mean in row.items() if np.isfinite(mean)) + '.'
+        for target, row in means.iterrows()]
     return ' '.join([f'Test {measures.lead.title} by target and ticket.', *parts])
