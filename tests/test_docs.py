@@ -162,7 +162,7 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 # has as well.
 LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
         'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
-        'configs/wikitext2_lstm', 'configs/acrobot', 'configs/lunarlander', 'runs/two_devices')
+        'configs/wikitext2_lstm', 'configs/acrobot', 'configs/lunarlander', 'configs/atari', 'runs/two_devices')
 
 
 def takes_long(line):
@@ -207,6 +207,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
             values.jit = 'off'
         # There is none.
         values.strategy = 'auto' if values.strategy == 'tpu' else values.strategy
+    if values.config.control.batches and values.mode == 'run':
+        pytest.skip('an epoch of batches has to be long enough for a game of Atari')
     name = values.config.data.name
     # Others are known without being there.
     needed = name.startswith('tfds:') or (

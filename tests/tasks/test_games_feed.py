@@ -98,7 +98,9 @@ def test_fewer_games_than_are_measured():
 
 def test_games_of_evaluation_are_played_once():
     # Of each kind, with sampled and with likeliest actions, one game of two steps and one of three.
-    found = feed().evaluators(first_action)['test']()
+    own = feed()
+    played(own)
+    found = own.evaluators(first_action)['test']()
     assert found['sampled_reward'] == found['greedy_reward'] == 16
 
 
@@ -106,7 +108,9 @@ def test_greedy_games_take_the_likeliest_action():
     def second_action(seen, training):
         return {'policy': tf.tile([[0.0, 0.1]], [seen.shape[0], 1]), 'value': seen}
 
-    found = feed(judged=200).evaluators(second_action)['test']()
+    own = feed(judged=200)
+    played(own)
+    found = own.evaluators(second_action)['test']()
     assert found['greedy_reward'] == 16 + 100 * 2.5
     assert 100 < found['sampled_reward'] - 16 < 160
 

@@ -14,13 +14,16 @@ from tf_lottery.tasks.task import Facts, Serving, Task, Weight
 
 ABOUT = 'control'
 
+# Of an epoch of CartPole (1906.02768).
+_GAMES = 160
+
 
 def add_defaults(config):
     """Adds the keys of the task, with their defaults, to a config."""
     config.control = config_dict.ConfigDict()
     config.control.environment = 'CartPole-v0'
     # The games of an epoch; or its batches, where these are counted and not games.
-    config.control.games = 160
+    config.control.games = _GAMES
     config.control.batches = config_dict.placeholder(int)
     # How many are played side by side, and how many steps of each before they are learned from.
     config.control.environments = 32
@@ -94,6 +97,9 @@ class ControlTask(Task):
                              f'(control.environments) of {how.block} steps each (control.block) are '
                              f'{how.environments * how.block} steps: give these, or a share of them that is whole '
                              'games.')
+        if how.batches is not None and how.games != _GAMES:
+            raise UsageError(f'control.games is {how.games}, and control.batches={how.batches} are the epoch instead: '
+                             'leave one of them out.')
         if how.last < how.environments:
             raise UsageError(f'control.last is {how.last}, and control.environments={how.environments} games may be '
                              'over at once: give as many or more.')

@@ -57,7 +57,7 @@ class Facts:
     compiles: bool
     compilable: bool = True
     games: int | None = None
-    whole: bool = False
+    whole: bool = dataclasses.field(default=False, compare=False)
     closing: int = dataclasses.field(default=0, compare=False)
     data: str = dataclasses.field(default='', compare=False)
 
