@@ -61,10 +61,12 @@ def test_lengths_are_games():
     ({'construction__widths': (2,)}, r'construction.widths is \(2,\), but a2c'),
     ({'control__games': 320, 'control__batches': 5}, 'control.games is 320, and control.batches=5 are the epoch '
      'instead: leave one of them out'),
+    ({'control__batches': 5, 'training__length': '10it'}, 'control.batches is 5, and what is played at a time makes 2 '
+     'batches: give a multiple of these'),
     ({'control__algorithm': 'a2c_blocks', 'control__block': 1, 'training__batch_size': 32}, 'control.block is 1, and '
      "control.algorithm='a2c_blocks' takes the last step"),
-    ({'control__batches': 5, 'training__length': '7it'}, "training.length is '7it', but a2c on CartPole-v0 can only be "
-     'stopped at the end of an epoch of 5 steps'),
+    ({'control__batches': 6, 'training__length': '7it'}, "training.length is '7it', but a2c on CartPole-v0 can only be "
+     'stopped at the end of an epoch of 6 steps'),
     ({'control__algorithm': 'ppo'}, "control.algorithm is 'ppo': choose one of a2c, a2c_blocks"),
     ({'training__optimizer': 'own'}, "training.optimizer is 'own', the one that a model of your own"),
 ])

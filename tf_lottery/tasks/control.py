@@ -100,6 +100,10 @@ class ControlTask(Task):
         if how.batches is not None and how.games != _GAMES:
             raise UsageError(f'control.games is {how.games}, and control.batches={how.batches} are the epoch instead: '
                              'leave one of them out.')
+        rounds = how.environments * how.block // self._batch_size
+        if how.batches is not None and how.batches % rounds:
+            raise UsageError(f'control.batches is {how.batches}, and what is played at a time makes {rounds} batches: '
+                             'give a multiple of these.')
         if how.last < how.environments:
             raise UsageError(f'control.last is {how.last}, and control.environments={how.environments} games may be '
                              'over at once: give as many or more.')

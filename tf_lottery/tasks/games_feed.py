@@ -78,7 +78,7 @@ class GamesFeed(Feed):
           (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
         """
         seed, epoch, count, last = element['seed'], element['epoch'], self._environment.count, self._rewards.shape[0]
-        # In a batch the steps of a game stand together: it has those of so many games.
+        # A batch has a block of steps of so many games, step by step.
         width = self._settings.batch_size // self._block
         before = tf.cast(self._games % last, tf.int32)
         most = 2**30 if self.count is None else self.steps_per_epoch
