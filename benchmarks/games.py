@@ -42,7 +42,7 @@ def side(environment, hidden, masked=True, gymnasium=False, learns=True):
     own = Settings(batch_size=BATCH, optimizer='rmsprop', learning_rate=1e-4, momentum=0.0, rho=0.99,
                    evaluate_every=160, checkpoint_every=160, block=160, jit=jit)
     games = Stepped(environment, ENVIRONMENTS) if gymnasium else task.environment.games(environment, ENVIRONMENTS)
-    feed = GamesFeed(games, None, own, 160, 100, 0.01)
+    feed = GamesFeed(games, None, own, 160, 4, True, 100, 0.01)
     model = TrainingModel(network, task, feed, own)
     model.compile(optimizers.build('rmsprop', 1e-4, 0.0, 0.99))
     model.optimizer.build(network.trainable_variables)

@@ -18,11 +18,12 @@ GAMES = 6
 def protocol(**changes):
     settings = config.defaults()
     settings.update_from_flattened_dict({
-        'task': 'control', 'control.games': GAMES, 'control.environments': 4, 'control.hidden': (8,),
-        'control.last': 10, 'control.evaluation_games': 3, 'training.batch_size': 8, 'training.optimizer': 'rmsprop',
-        'training.learning_rate': 1e-3, 'training.length': '4ep', 'training.evaluate_every': '1ep',
-        'training.checkpoint_every': '1ep', 'pruning.levels': 1, 'pruning.scope': 'global', 'replicates': 1,
-        'pruning.rewind_to': '0it,2ep', 'branches': ('ticket', 'fine_tuning', 'random_sparse'), **changes})
+        'task': 'control', 'control.games': GAMES, 'control.environments': 4, 'control.block': 2,
+        'control.hidden': (8,), 'control.last': 10, 'control.evaluation_games': 3, 'training.batch_size': 8,
+        'training.optimizer': 'rmsprop', 'training.learning_rate': 1e-3, 'training.length': '4ep',
+        'training.evaluate_every': '1ep', 'training.checkpoint_every': '1ep', 'pruning.levels': 1,
+        'pruning.scope': 'global', 'replicates': 1, 'pruning.rewind_to': '0it,2ep',
+        'branches': ('ticket', 'fine_tuning', 'random_sparse'), **changes})
     return config.check(settings)
 
 

@@ -49,3 +49,16 @@ def test_weights_are_a_function_of_the_seed(network):
 def test_heads(network):
     outputs = network(np.zeros((7, 4), np.float32))
     assert {name: output.shape for name, output in outputs.items()} == {'policy': (7, 2), 'value': (7, 1)}
+
+
+def test_of_pixels_convolutions_leave_as_many_inputs_as_the_paper_gives():
+    pixels = (105, 80, 12), 4, (512, 512)
+    known = actor_critic.prunable_shapes(*pixels, 'kernels')
+    assert known['conv1/kernel'] == ('conv', (5, 5, 12, 64), 105 * 80)
+    assert known['conv4/kernel'] == ('conv', (3, 3, 64, 64), 13 * 10)
+    assert known['fc1/kernel'] == ('dense', (1920, 512), 1)
+    network = actor_critic.build(*pixels, seed=0)
+    assert {name: shape for name, (_, shape, _) in known.items()} == {
+        name: tuple(weight.shape) for name, (_, weight, *_) in
+        wrapper.prunable_variables(wrapper.prunable(network)).items()}
+    assert abs(np.abs(network.get_layer('conv1').get_weights()[0]).max() - 300 ** -0.5) < 1e-4

@@ -187,6 +187,12 @@ def test_summarises_over_replicates_and_copies_without_the_diverged(workdir):
     assert summary['dense_early_stop_step_mean'][2] == pytest.approx((1000 + 1000 + 1400) / 3)
 
 
+def test_a_config_of_many_keys_is_no_reason_to_warn(workdir, recwarn):
+    assert len(results.load_results(workdir).columns) > 100
+    results.summarise(results.load_results(workdir))
+    assert [str(each.message) for each in recwarn if each.category is pd.errors.PerformanceWarning] == []
+
+
 def test_a_level_at_which_all_runs_diverged_keeps_its_density(tmp_path):
     save_experiment(str(tmp_path))
     save_run(str(tmp_path), diverged=True, density=0.4)

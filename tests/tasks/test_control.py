@@ -40,8 +40,10 @@ def test_lengths_are_games():
 @pytest.mark.parametrize(('changes', 'sentence'), [
     ({'control__environment': 'CartPole-v2'}, "unknown environment 'CartPole-v2': choose one of CartPole-v0, "
      r'.*\. Did you mean .CartPole-v[01].\?'),
-    ({'training__batch_size': 100}, 'training.batch_size is 100, steps of control.environments=32 games side by side: '
-     'give a multiple of these'),
+    ({'training__batch_size': 100}, r'training.batch_size is 100, but 32 games side by side \(control.environments\) '
+     r'of 4 steps each \(control.block\) are 128 steps: give these, or a share'),
+    ({'control__last': 31}, 'control.last is 31, and control.environments=32 games may be over at once: give as many '
+     'or more'),
     ({'training__length': '500it'}, "training.length is '500it', but a2c on CartPole-v0 can only be stopped at the end "
      "of an epoch of 160 games: give whole epochs, as in '1ep'"),
     ({'pruning__rewind_to': '0it,100games'}, "pruning.rewind_to is '0it,100games', but a2c"),
@@ -52,12 +54,20 @@ def test_lengths_are_games():
     ({'pruning__criterion': 'taylor'}, "pruning.criterion='taylor' ranks by derivatives over training examples, of "
      'which a2c on CartPole-v0 has none: choose another one'),
     ({'branches': ('ticket', 'snip')}, "the branch 'snip' ranks by derivatives"),
-    ({'branches': ('ticket', 'set')}, "the branch 'set' is not for a2c on CartPole-v0, which counts games"),
+    ({'branches': ('ticket', 'set')}, "the branch 'set' is not for a2c on CartPole-v0, which can only"),
     ({'branches': ('ticket', 'edge_popup')}, "the branch 'edge_popup' is not for a2c"),
     ({'branches': ('ticket', 'ticket_reordered')}, 'connectivity.points is 30, but a2c on CartPole-v0 has no examples '
      "to measure errors between copies of 'ticket_reordered' on: give connectivity.points=0"),
     ({'construction__widths': (2,)}, r'construction.widths is \(2,\), but a2c'),
-    ({'control__algorithm': 'ppo'}, "control.algorithm is 'ppo': choose one of a2c"),
+    ({'control__games': 320, 'control__batches': 5}, 'control.games is 320, and control.batches=5 are the epoch '
+     'instead: leave one of them out'),
+    ({'control__batches': 5, 'training__length': '10it'}, 'control.batches is 5, and what is played at a time makes 2 '
+     'batches: give a multiple of these'),
+    ({'control__algorithm': 'a2c_blocks', 'control__block': 1, 'training__batch_size': 32}, 'control.block is 1, and '
+     "control.algorithm='a2c_blocks' takes the last step"),
+    ({'control__batches': 6, 'training__length': '7it'}, "training.length is '7it', but a2c on CartPole-v0 can only be "
+     'stopped at the end of an epoch of 6 steps'),
+    ({'control__algorithm': 'ppo'}, "control.algorithm is 'ppo': choose one of a2c, a2c_blocks"),
     ({'training__optimizer': 'own'}, "training.optimizer is 'own', the one that a model of your own"),
 ])
 def test_what_cannot_be_is_refused(changes, sentence):

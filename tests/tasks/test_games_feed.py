@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_lottery.data.environments import cartpole
 from tf_lottery.data.environments.games import Formulas, Transition
+from tf_lottery.errors import UsageError
 from tf_lottery.tasks.games_feed import GamesFeed
 
 SETTINGS = types.SimpleNamespace(batch_size=4, jit=False)
@@ -37,7 +38,8 @@ def first_action(seen, training):
 
 
 def feed(last=3, judged=4):
-    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, epoch=4, last=last, reward_scale=0.5)
+    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, epoch=4, block=2, counts_games=True, last=last,
+                     reward_scale=0.5)
 
 
 def played(feed, epoch=0):
@@ -79,7 +81,8 @@ def test_games_are_logged_in_the_order_of_their_ends():
 def test_the_last_games_are_measured():
     own = feed()
     evaluate = own.evaluators(first_action)
-    assert np.isnan(evaluate['validation']()['reward'])
+    with pytest.raises(UsageError, match='no game was over in an epoch of control.batches=4, .*: give more batches'):
+        evaluate['validation']()
     played(own)
     assert evaluate['validation']() == {'reward': (30 + 2 + 2) / 3, 'environment_steps': 12}
     played(own, epoch=1)
@@ -95,7 +98,9 @@ def test_fewer_games_than_are_measured():
 
 def test_games_of_evaluation_are_played_once():
     # Of each kind, with sampled and with likeliest actions, one game of two steps and one of three.
-    found = feed().evaluators(first_action)['test']()
+    own = feed()
+    played(own)
+    found = own.evaluators(first_action)['test']()
     assert found['sampled_reward'] == found['greedy_reward'] == 16
 
 
@@ -103,9 +108,26 @@ def test_greedy_games_take_the_likeliest_action():
     def second_action(seen, training):
         return {'policy': tf.tile([[0.0, 0.1]], [seen.shape[0], 1]), 'value': seen}
 
-    found = feed(judged=200).evaluators(second_action)['test']()
+    own = feed(judged=200)
+    played(own)
+    found = own.evaluators(second_action)['test']()
     assert found['greedy_reward'] == 16 + 100 * 2.5
     assert 100 < found['sampled_reward'] - 16 < 160
+
+
+def test_an_epoch_of_batches_is_learned_from_some_games_at_a_time():
+    own = GamesFeed(Clocks(4), None, SETTINGS, epoch=4, block=2, counts_games=False, last=5, reward_scale=1.0)
+    batches, totals = played(own)
+    assert totals == (8.0, 4) and own.count is None
+    # The first two games and then the others, of each two steps, twice.
+    np.testing.assert_array_equal(batches[0]['reward'], [1, 10, 1, 10])
+    np.testing.assert_array_equal([batch['seen'][:, 0] for batch in batches], [
+        [0, 0, 1, 1], [0, 0, 1, 1], [0, 2, 1, 0], [0, 2, 1, 0]])
+    np.testing.assert_allclose(batches[0]['chance'], 1)
+    # Of the six games that are over, two of which were played anew, the last one has taken the place of the first.
+    assert int(own.state['games']) == 6 and int(own.state['environment_steps']) == 16
+    np.testing.assert_array_equal(own.state['rewards'], [2, 2, 30, 30, 2])
+    assert own.evaluators(first_action)['test']() == {'reward': (2 + 2 + 30 + 30 + 2) / 5}
 
 
 def test_epochs_are_elements():
@@ -119,7 +141,7 @@ def test_games_are_a_function_of_seed_and_epoch(seed, epoch, same):
         return {'policy': tf.zeros([seen.shape[0], 2]), 'value': seen[:, :1]}
 
     def states(seed, epoch):
-        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, 3, 3, 1.0)
+        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, 3, 1, True, 4, 1.0)
         batches = []
         own.train(coin, {'seed': tf.constant(seed), 'epoch': tf.constant(epoch)},
                   lambda batch: batches.append(batch['seen'].numpy()) or tf.constant(0.0))

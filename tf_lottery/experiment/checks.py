@@ -40,19 +40,20 @@ def check(protocol, default):
 
 
 def _games(protocol):
-    """Refuses, where steps are games, what is not at an epoch's end, and what asks for examples or optimizer steps."""
+    """Refuses, where networks learn from games, what is not at an epoch's end, and what asks for examples."""
     config, facts = protocol.config, protocol.facts
-    if facts.games is None:
+    if not facts.whole:
         return
     training = config.training
+    epoch, games = facts.epoch(training.batch_size)
     for key, value, lengths in (('training.length', training.length, (protocol.end_step,)),
                                 ('training.evaluate_every', training.evaluate_every, (protocol.evaluate_every,)),
                                 ('training.checkpoint_every', training.checkpoint_every, (protocol.checkpoint_every,)),
                                 ('pruning.rewind_to', config.pruning.rewind_to, protocol.rewind_steps)):
-        if any(length % facts.games for length in lengths):
+        if any(length % epoch for length in lengths):
             raise UsageError(f'{key} is {value!r}, but {facts.about} can only be stopped at the end of an epoch of '
-                             f"{facts.games} games: give whole epochs, as in '1ep'.")
-    if training.schedule != 'constant' or protocol.warmup_steps:
+                             f"{epoch} {'games' if games else 'steps'}: give whole epochs, as in '1ep'.")
+    if games and (training.schedule != 'constant' or protocol.warmup_steps):
         raise UsageError(f'training.schedule is {training.schedule!r} and training.warmup {training.warmup!r}, but '
                          f'{facts.about} counts games, which a learning rate does not follow: give '
                          "training.schedule='constant' and training.warmup='0it'.")
@@ -64,8 +65,8 @@ def _games(protocol):
     for name in config.branches:
         branch = BRANCHES[name]
         if branch.updates or branch.learns or branch.source or branch.step == NEVER:
-            raise UsageError(f'the branch {name!r} is not for {facts.about}, which counts games and no optimizer '
-                             'steps: leave it out.')
+            raise UsageError(f'the branch {name!r} is not for {facts.about}, which can only be stopped at the end of '
+                             'an epoch: leave it out.')
         if branch.reorders and config.connectivity.points:
             raise UsageError(f'connectivity.points is {config.connectivity.points}, but {facts.about} has no examples '
                              f'to measure errors between copies of {name!r} on: give connectivity.points=0.')

@@ -42,9 +42,8 @@ def load_results(path):
     frame = pd.DataFrame(rows)
     measured = [name for name in frame if name.startswith(('early_stop_', 'final_'))]
     frame = frame.astype(dict.fromkeys(measured, float))
-    frame = frame.sort_values(['workdir', 'replicate', 'level', 'branch', 'copy'], ignore_index=True)
-    # In one piece: pandas warns of what is added to a frame of more than a hundred pieces.
-    return frame.copy()
+    # A copy has one block for each dtype: of one for each of a hundred columns pandas warns whoever adds another.
+    return frame.sort_values(['workdir', 'replicate', 'level', 'branch', 'copy'], ignore_index=True).copy()
 
 
 def _rows(workdir):

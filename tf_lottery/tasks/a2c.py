@@ -50,3 +50,20 @@ def losses(outputs, next_value, batch, discount, entropy):
     taken = tf.gather(logarithms, batch['action'], batch_dims=1)
     disorder = -tf.reduce_sum(tf.exp(logarithms) * logarithms, axis=-1)
     return tf.square(advantage) - taken * tf.stop_gradient(advantage) - entropy * disorder
+
+
+def loss(network, batch, how):
+    """The loss of a batch.
+
+    Args:
+      network: model with the heads `policy` and `value`.
+      batch: dict of what `games_feed` has played, [n, ...]: steps in their order, each of several games.
+      how: a config's `control`.
+
+    Returns:
+      (float32 scalar, float32 scalar): the mean loss of a step, and what is minimised: the sum, which RMSprop does not
+      feel, but for its epsilon.
+    """
+    outputs, following = network(batch['seen'], training=True), network(batch['next'], training=False)
+    each = losses(outputs, following['value'], batch, how.discount, how.entropy)
+    return tf.reduce_mean(each), tf.reduce_sum(each)

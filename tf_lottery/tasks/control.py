@@ -1,6 +1,7 @@
 """The task to act in an environment so that the reward is high (Yu et al., 1906.02768, section 3.3)."""
 
 import functools
+import importlib
 
 from ml_collections import config_dict
 
@@ -13,15 +14,20 @@ from tf_lottery.tasks.task import Facts, Serving, Task, Weight
 
 ABOUT = 'control'
 
+# Of an epoch of CartPole (1906.02768).
+_GAMES = 160
+
 
 def add_defaults(config):
     """Adds the keys of the task, with their defaults, to a config."""
     config.control = config_dict.ConfigDict()
     config.control.environment = 'CartPole-v0'
-    # The games of an epoch.
-    config.control.games = 160
-    # How many are played side by side; of `training.batch_size` steps each of them takes the same share.
+    # The games of an epoch; or its batches, where these are counted and not games.
+    config.control.games = _GAMES
+    config.control.batches = config_dict.placeholder(int)
+    # How many are played side by side, and how many steps of each before they are learned from.
     config.control.environments = 32
+    config.control.block = 4
     # The units of the hidden layers that policy and value share.
     config.control.hidden = (128, 128, 128)
     config.control.algorithm = 'a2c'
@@ -36,31 +42,34 @@ def add_defaults(config):
     config.control.evaluation_games = 100
 
 
+# The files of this folder that have the loss of each.
+ALGORITHMS = ('a2c', 'a2c_blocks')
+
 _SHARE = values.number(lambda share: 0 <= share <= 1, 'give a number in [0, 1]')
 
 # What each of the keys may hold, alone.
 VALUES = {
     'control.environment': values.text('give the name of an environment'),
     'control.games': values.whole(1, 1_000_000),
+    'control.batches': values.optional(values.whole(1, 1_000_000)),
     'control.environments': values.whole(1, 10_000),
+    'control.block': values.whole(1, 1_000),
     'control.hidden': values.several(values.whole(1, 100_000), '(128, 128, 128)'),
-    'control.algorithm': values.one_of(('a2c',)),
+    'control.algorithm': values.one_of(ALGORITHMS),
     'control.discount': _SHARE,
     'control.entropy': values.number(lambda number: number >= 0, 'give a number of 0 or more'),
     'control.reward_scale': values.number(lambda number: number > 0, 'give a number above 0'),
     'control.last': values.whole(1, 1_000_000),
-    'control.evaluation_games': values.whole(1, 10_000),
+    'control.evaluation_games': values.whole(0, 10_000),
 }
 
 # Keys of other kinds that this one reads, too.
 READS = ()
 
-# Undiscounted, of a game; the first one is the paper's.
-MEASURES = Measures((
-    Measure('reward', 'reward of the last games', higher=True, digits=1),
-    Measure('sampled_reward', 'reward with sampled actions', higher=True, digits=1),
-    Measure('greedy_reward', 'reward with greedy actions', higher=True, digits=1)), None,
-    courses=(('step', 'games'), ('validation_environment_steps', 'environment steps')))
+# Undiscounted, of a game; the first one is the paper's, the others are of games that are played to evaluate.
+_MEASURES = (Measure('reward', 'reward of the last games', higher=True, digits=1),
+             Measure('sampled_reward', 'reward with sampled actions', higher=True, digits=1),
+             Measure('greedy_reward', 'reward with greedy actions', higher=True, digits=1))
 
 
 def task(config, data_dir=None):
@@ -79,14 +88,34 @@ class ControlTask(Task):
       UsageError: the config names what there is not, or what does not fit together.
     """
 
-    measures = MEASURES
-
     def __init__(self, config):
-        self._how, self._batch_size = config.control, config.training.batch_size
-        self.environment = environments.describe(self._how.environment)
-        if self._batch_size % self._how.environments:
-            raise UsageError(f'training.batch_size is {self._batch_size}, steps of control.environments='
-                             f'{self._how.environments} games side by side: give a multiple of these.')
+        how = self._how = config.control
+        self._batch_size = config.training.batch_size
+        self.environment = environments.describe(how.environment)
+        if self._batch_size % how.block or how.environments * how.block % self._batch_size:
+            raise UsageError(f'training.batch_size is {self._batch_size}, but {how.environments} games side by side '
+                             f'(control.environments) of {how.block} steps each (control.block) are '
+                             f'{how.environments * how.block} steps: give these, or a share of them that is whole '
+                             'games.')
+        if how.batches is not None and how.games != _GAMES:
+            raise UsageError(f'control.games is {how.games}, and control.batches={how.batches} are the epoch instead: '
+                             'leave one of them out.')
+        rounds = how.environments * how.block // self._batch_size
+        if how.batches is not None and how.batches % rounds:
+            raise UsageError(f'control.batches is {how.batches}, and what is played at a time makes {rounds} batches: '
+                             'give a multiple of these.')
+        if how.last < how.environments:
+            raise UsageError(f'control.last is {how.last}, and control.environments={how.environments} games may be '
+                             'over at once: give as many or more.')
+        if how.algorithm == 'a2c_blocks' and how.block < 2:
+            raise UsageError("control.block is 1, and control.algorithm='a2c_blocks' takes the last step of a block "
+                             'for its value only: give 2 or more.')
+
+    @property
+    def measures(self):
+        counted = 'games' if self._how.batches is None else 'training step'
+        return Measures(_MEASURES if self._how.evaluation_games else _MEASURES[:1], None, courses=(
+            ('step', counted), ('validation_environment_steps', 'environment steps')))
 
     @property
     def _network(self):
@@ -97,9 +126,10 @@ class ControlTask(Task):
         shapes = actor_critic.prunable_shapes(*self._network, variables)
         return Facts(
             about=f'{self._how.algorithm} on {self._how.environment}',
-            weights={name: Weight(*known) for name, known in shapes.items()}, train=0, validation=0,
-            test=2 * self._how.evaluation_games, compiles=True,
-            compilable=self.environment.formulas is not None, games=self._how.games)
+            weights={name: Weight(*known) for name, known in shapes.items()},
+            train=(self._how.batches or 0) * self._batch_size, validation=0, test=2 * self._how.evaluation_games,
+            compiles=True, compilable=self.environment.formulas is not None,
+            games=self._how.games if self._how.batches is None else None, whole=True)
 
     def network(self, seed):
         return actor_critic.build(*self._network, seed)
@@ -122,8 +152,9 @@ class ControlTask(Task):
             raise UsageError(f'{self._how.environment} is stepped by Gymnasium, which XLA cannot compile: leave --jit '
                              'at auto or off.')
         how = self._how
-        return GamesFeed(self._games(how.environments), self._games(2 * how.evaluation_games), settings, how.games,
-                         how.last, how.reward_scale)
+        judged = self._games(2 * how.evaluation_games) if how.evaluation_games else None
+        return GamesFeed(self._games(how.environments), judged, settings, how.batches or how.games, how.block,
+                         how.batches is None, how.last, how.reward_scale)
 
     def _games(self, count):
         return self.environment.games(self._how.environment, count)
@@ -132,15 +163,8 @@ class ControlTask(Task):
         return batch['seen']
 
     def loss(self, network, batch, seed):
-        import tensorflow as tf
-
-        from tf_lottery.tasks import a2c
-
         del seed
-        outputs, following = network(batch['seen'], training=True), network(batch['next'], training=False)
-        losses = a2c.losses(outputs, following['value'], batch, self._how.discount, self._how.entropy)
-        # What is minimised is the sum (FLARE): RMSprop does not feel it, but for epsilon.
-        return tf.reduce_mean(losses), tf.reduce_sum(losses)
+        return importlib.import_module(f'tf_lottery.tasks.{self._how.algorithm}').loss(network, batch, self._how)
 
     def judge(self):
         raise UsageError(f'{self._how.environment} is judged by games, not by examples.')

@@ -7,8 +7,8 @@ from tf_lottery.data.environments import games
 from tf_lottery.tasks import a2c
 from tf_lottery.tasks.task import CALIBRATION, Serving, Signature, Words
 
-# Games of its own that an export is verified on.
-GAMES = 20
+# Games of its own that an export is verified on, and steps of them where no time limit ends them.
+GAMES, _STEPS = 20, 25
 
 
 def serving(environment, name, description, network):
@@ -26,7 +26,9 @@ def serving(environment, name, description, network):
       Serving, whose 'serving_default' takes `observation` float32 [n, ...] and returns `probabilities` float32 [n,
       actions], `value` float32 [n], of training's rewards, and `action` int64 [n], the likeliest one.
     """
-    seen, rewards = play(environment, network)
+    seen, rewards = play(environment, network, description.limit or _STEPS)
+    came = (f'of a mean reward of {rewards.mean(dtype=np.float64):.1f}: what takes the same actions plays the same '
+            'games' if description.limit else f'in the first {_STEPS} steps of each')
     shape = ', '.join(map(str, ('n', *description.observation)))
     few = np.random.default_rng(0).permutation(len(seen))[:CALIBRATION]
     return Serving(
@@ -37,13 +39,16 @@ def serving(environment, name, description, network):
                    'output': f'probabilities: float32 [n, {description.actions}]; value: float32 [n]; action: int64 '
                              '[n]'},
         words=Words('observations', f'Environment: `{name}`. The examples are what the network saw in {GAMES} games of '
-                    'its own, with the likeliest action at each step, of a mean reward of '
-                    f'{rewards.mean(dtype=np.float64):.1f}: what takes the same actions plays the same games.',
+                    f'its own, with the likeliest action at each step, {came}.',
                     limits=f'It knows {name}, and nothing else.'))
 
 
-def play(environment, network):
+def play(environment, network, most):
     """Plays a game in each environment, always from the same beginnings, with the likeliest action at each step.
+
+    Args:
+      environment, network: as of `serving`.
+      most: int, the steps after which all are left.
 
     Returns:
       (float32 array [n, ...], float32 array [games]): what was seen, step by step, and the rewards.
@@ -56,7 +61,7 @@ def play(environment, network):
     state, seen = environment.begin(games.key(0, 0, 0, games.GAMES))
     playing, rewards = np.ones(environment.count, bool), np.zeros(environment.count, np.float32)
     recorded, number = [], 0
-    while playing.any():
+    while playing.any() and number < most:
         recorded.append(seen.numpy()[playing])
         number += 1
         state, transition, seen = step(state, seen, tf.constant(number))

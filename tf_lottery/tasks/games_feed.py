@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery.data.environments import games
+from tf_lottery.errors import UsageError
 from tf_lottery.tasks import a2c
 from tf_lottery.training.feeds import Feed
 from tf_lottery.training.order import quiet_options
@@ -17,36 +18,41 @@ _JUDGED = -1
 class GamesFeed(Feed):
     """Games that are played by the network that is trained; its methods are those of `feeds.MemoryFeed`.
 
-    Its steps are games: an element of `training` is an epoch of them. At its start all environments begin anew, by
-    (seed, epoch), and it is over once so many games are; those that are not over by then are left. Whatever is drawn
-    is a function of (seed, epoch, step), so that a run that goes on at an epoch's end is the same to the bit.
+    Its steps are games, or optimizer steps: an element of `training` is an epoch of them. At its start all environments
+    begin anew, by (seed, epoch), and it is over once so many games or steps are; games that are not over by then are
+    left. Whatever is drawn is a function of (seed, epoch, step), so that a run that goes on at an epoch's end is the
+    same to the bit.
 
     Args:
       environment: `games.Formulas`, or another class like it: games that are played side by side.
-      judged: the same, of games to evaluate by: one half with actions by their probabilities, the other with the
-        likeliest ones.
+      judged: the same, of games to evaluate by, or None for no such games: one half with actions by their
+        probabilities, the other with the likeliest ones.
       settings: trainer.Settings.
-      epoch: int, the games of an epoch.
-      last: int, the mean reward of so many of the last games is measured.
+      epoch: int, the games of an epoch, or its optimizer steps.
+      block: int, the steps of each game that are played before they are learned from, in batches of some of the games.
+      counts_games: bool, whether steps are games.
+      last: int, the mean reward of so many of the last games is measured; at least as many as are played at a time.
       reward_scale: float, that rewards are multiplied by to be trained on.
 
     Attributes:
       hosts, steps_per_epoch, blocks: as of MemoryFeed.
-      count: int64 variable, the games so far.
-      state: `environment_steps`, int64, those so far; `rewards`, float32 [last], of the last games, NaN before there
-        were as many.
+      count: int64 variable, the games so far, where these are the steps.
+      state: `environment_steps`, int64, those so far; `games`, int64, those that are over; `rewards`, float32 [last],
+        of the last ones, NaN before there were as many: that of game g is in the place g % last.
     """
 
-    hosts, blocks = 1, True
+    hosts, blocks, whole = 1, True, True
 
-    def __init__(self, environment, judged, settings, epoch, last, reward_scale):
+    def __init__(self, environment, judged, settings, epoch, block, counts_games, last, reward_scale):
         self.steps_per_epoch = epoch
         self._environment, self._judged, self._settings = environment, judged, settings
-        self._reward_scale = reward_scale
-        self.count = tf.Variable(0, trainable=False, dtype=tf.int64, name='games')
+        self._block, self._reward_scale = block, reward_scale
+        if counts_games:
+            self.count = tf.Variable(0, trainable=False, dtype=tf.int64, name='count')
+        self._games = tf.Variable(0, trainable=False, dtype=tf.int64, name='games')
         self._steps = tf.Variable(0, trainable=False, dtype=tf.int64, name='environment_steps')
         self._rewards = tf.Variable(tf.fill([last], np.float32(np.nan)), trainable=False, name='rewards')
-        self.state = {'environment_steps': self._steps, 'rewards': self._rewards}
+        self.state = {'environment_steps': self._steps, 'games': self._games, 'rewards': self._rewards}
 
     def training(self, seeds, boundaries, shift):
         """What `fit` takes: the epochs from the first boundary to the last, which all are ends of epochs.
@@ -71,33 +77,41 @@ class GamesFeed(Feed):
         Returns:
           (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
         """
-        seed, epoch, count = element['seed'], element['epoch'], self._environment.count
-        length = self._settings.batch_size // count
+        seed, epoch, count, last = element['seed'], element['epoch'], self._environment.count, self._rewards.shape[0]
+        # A batch has a block of steps of so many games, step by step.
+        width = self._settings.batch_size // self._block
+        before = tf.cast(self._games % last, tf.int32)
+        most = 2**30 if self.count is None else self.steps_per_epoch
 
-        def body(updates, total, course, finished, rewards):
+        def going(updates, total, played, course, finished, rewards):
+            return (updates if self.count is None else finished) < self.steps_per_epoch
+
+        def body(updates, total, played, course, finished, rewards):
             steps = []
-            for number in range(length):
-                step, course, over = self._played(network, course, seed, epoch, length * updates + number)
+            for number in range(self._block):
+                step, course, over = self._played(network, course, seed, epoch, played + number)
                 steps.append(step)
                 # Games that are over in the same step count in the order of their environments, as far as wanted.
-                place = finished + tf.cumsum(tf.cast(over, tf.int32))
-                place = tf.where(over & (place <= self.steps_per_epoch), place - 1, self.steps_per_epoch)
+                order = finished + tf.cumsum(tf.cast(over, tf.int32))
+                place = tf.where(over & (order <= most), (before + order - 1) % last, last)
                 rewards = tf.tensor_scatter_nd_update(rewards, place[:, None], course[2])
                 course = *course[:2], tf.where(over, np.float32(0), course[2])
                 finished += tf.reduce_sum(tf.cast(over, tf.int32))
-            batch = tf.nest.map_structure(lambda *each: tf.concat(each, axis=0), *steps)
-            return updates + 1, total + learn(batch), course, finished, rewards
+            for first in range(0, count, width):
+                total += learn(tf.nest.map_structure(
+                    lambda *each, first=first: tf.concat([one[first:first + width] for one in each], axis=0), *steps))
+            return updates + count // width, total, played + self._block, course, finished, rewards
 
         state, seen = self._environment.begin(games.key(seed, epoch, 2**31 - 1, games.GAMES))
-        # What is not among the games of the epoch lands in the last place.
-        start = (tf.constant(0), tf.constant(0.0), (state, seen, tf.zeros([count])), tf.constant(0),
-                 tf.zeros([self.steps_per_epoch + 1]))
-        updates, total, _, _, rewards = tf.while_loop(
-            lambda updates, total, course, finished, rewards: finished < self.steps_per_epoch, body, start)
-        self.count.assign(tf.cast(epoch + 1, tf.int64) * self.steps_per_epoch)
-        self._steps.assign_add(tf.cast(updates, tf.int64) * self._settings.batch_size)
-        log = tf.concat([self._rewards, rewards[:self.steps_per_epoch]], axis=0)
-        self._rewards.assign(log[-self._rewards.shape[0]:])
+        # What does not count lands in the last place.
+        start = (tf.constant(0), tf.constant(0.0), tf.constant(0), (state, seen, tf.zeros([count])), tf.constant(0),
+                 tf.concat([self._rewards, [0.0]], axis=0))
+        updates, total, played, _, finished, rewards = tf.while_loop(going, body, start)
+        self._games.assign_add(tf.cast(tf.minimum(finished, most), tf.int64))
+        self._steps.assign_add(tf.cast(played, tf.int64) * count)
+        self._rewards.assign(rewards[:last])
+        if self.count is not None:
+            self.count.assign(tf.cast(epoch + 1, tf.int64) * self.steps_per_epoch)
         return total, updates
 
     def _played(self, network, course, seed, epoch, step):
@@ -107,11 +121,13 @@ class GamesFeed(Feed):
         """
         state, seen, rewards = course
         draws = tf.random.stateless_uniform([self._environment.count], games.key(seed, epoch, step, games.ACTIONS))
-        action = a2c.chosen(network(seen, training=False)['policy'], draws)
+        logits = network(seen, training=False)['policy']
+        action = a2c.chosen(logits, draws)
         state, transition, next_seen = self._environment.step(
             state, action, games.key(seed, epoch, step, games.GAMES))
         taken = {'seen': seen, 'next': transition.seen, 'action': action,
-                 'reward': self._reward_scale * transition.reward, 'ended': transition.ended}
+                 'chance': tf.gather(tf.nn.softmax(logits), action, batch_dims=1), 'ended': transition.ended,
+                 'cut': transition.cut, 'reward': self._reward_scale * transition.reward}
         return taken, (state, next_seen, rewards + transition.reward), transition.over
 
     def batch(self, element, seed):
@@ -121,12 +137,14 @@ class GamesFeed(Feed):
 
     def evaluators(self, network):
         """dict from 'validation', the last games of training, and 'test', other games, to what is measured there."""
-        played = tf.function(lambda: self._judge(network), jit_compile=self._settings.jit)
+        played = self._judged and tf.function(lambda: self._judge(network), jit_compile=self._settings.jit)
 
         def validation():
             return {'reward': self._last_reward(), 'environment_steps': int(self._steps.numpy())}
 
         def test():
+            if not played:
+                return {'reward': self._last_reward()}
             sampled, greedy = np.split(played().numpy(), 2)
             return {'reward': self._last_reward(), 'sampled_reward': float(sampled.mean(dtype=np.float64)),
                     'greedy_reward': float(greedy.mean(dtype=np.float64))}
@@ -134,10 +152,17 @@ class GamesFeed(Feed):
         return {'validation': validation, 'test': test}
 
     def _last_reward(self):
-        """float, the mean reward of the last games of training; NaN before the first one is over."""
+        """float, the mean reward of the last games of training.
+
+        Raises:
+          UsageError: none is over.
+        """
         rewards = self._rewards.numpy()
         rewards = rewards[~np.isnan(rewards)].astype(np.float64)
-        return float(rewards.mean()) if rewards.size else float('nan')
+        if not rewards.size:
+            raise UsageError(f'no game was over in an epoch of control.batches={self.steps_per_epoch}, so that there '
+                             'is no reward to measure: give more batches.')
+        return float(rewards.mean())
 
     def _judge(self, network):
         """The rewards of games with actions by their probabilities, and of as many with the likeliest ones."""

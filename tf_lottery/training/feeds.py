@@ -26,9 +26,11 @@ class Feed:
         tf.Variable or `carried.Carried`; what it holds when the feed is made is where step 0 starts.
       files: {name: bytes}, what was made of the data before training, such as a vocabulary: an experiment keeps it.
       count: int64 tf.Variable of the steps that were taken; None where a step is one of the optimizer's.
+      whole: bool, whether an element of `training` is a whole epoch, however long that is.
     """
 
     state, files, count = types.MappingProxyType({}), types.MappingProxyType({}), None
+    whole = False
 
     def final_evaluators(self, network):
         """As `evaluators`, of the measures that are known at the end of training only (`Measure.ends`)."""

@@ -386,8 +386,7 @@ class Trainer:
         for every in (self.settings.evaluate_every, self.settings.checkpoint_every):
             wanted.update(range((start // every + 1) * every, end, every))
         edges = sorted(wanted)
-        # Where steps are not the optimizer's, an epoch is a block.
-        block = self.settings.block if self.feed.count is None else self.feed.steps_per_epoch
+        block = self.feed.steps_per_epoch if self.feed.whole else self.settings.block
         return [step for left, right in itertools.pairwise(edges) for step in range(left, right, block)] + [end]
 
     def _shift(self, saved):

@@ -106,3 +106,33 @@ def test_games_that_gymnasium_steps_are_a_function_of_the_key(stepped):
     again, other = stepped(-2, 2**40), stepped(-2, 2**40 + 1)
     tf.nest.map_structure(np.testing.assert_array_equal, stepped(-2, 2**40), again)
     assert not np.array_equal(again[0], other[0])
+
+
+def test_screens_of_atari():
+    pytest.importorskip('ale_py')
+    from tf_lottery.data.environments.atari import Screens
+
+    class Game(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(0, 255, (210, 160, 3), np.uint8)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def screen(self, number):
+            return np.arange(210 * 160 * 3).reshape(210, 160, 3).astype(np.uint8) // 2 + np.uint8(number)
+
+        def reset(self, **options):
+            self.number = 1
+            return self.screen(1), {}
+
+        def step(self, action):
+            self.number += 1
+            return self.screen(self.number), 1.0, False, False, {}
+
+    game = Screens(Game())
+    seen = game.reset()[0]
+    assert seen.shape == (105, 80, 12) and not seen[..., :9].any()
+    np.testing.assert_array_equal(seen[..., 9:], game.env.screen(1)[::2, ::2])
+    for number in range(2, 7):
+        seen = game.step(0)[0]
+    for place, number in enumerate(range(3, 7)):
+        np.testing.assert_array_equal(seen[..., 3 * place:3 * place + 3], game.env.screen(number)[::2, ::2])
+    assert not game.reset()[0][..., :9].any()
