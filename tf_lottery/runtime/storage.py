@@ -29,6 +29,9 @@ from tf_lottery.runtime import keras2
 _FULL = 'the disk is full; free some space and run the same command again, nothing saved before is harmed'
 _READING = ('look for', 'list', 'read')
 
+# How much of a path a sentence names.
+_LONGEST = 500
+
 # TensorFlow asks an unreachable 'gs://' ten times, for minutes and in silence: after so long it is said what is waited
 # for.
 _SILENT_SECONDS = 10
@@ -75,6 +78,7 @@ def one_sentence(action, path):
       StorageError; MissingFileError where there is nothing at `path`.
     """
     named = str(path) if str(path).isprintable() else repr(str(path))
+    named = named if len(named) <= _LONGEST else f'{named[:_LONGEST]}...'
     if not _is_name(path):
         raise StorageError(f'cannot {action} {named}: that is no name of a file; choose another one.')
     try:
