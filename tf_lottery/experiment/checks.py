@@ -171,7 +171,7 @@ def _transfer(protocol, default):
         raise UsageError(f'the branch {chosen[0]!r} takes from another experiment, and sources is empty: give its '
                          "folder, as in sources=('runs/mnist',), or leave out the branch.")
     if config.sources and not chosen:
-        raise UsageError(f'sources is {tuple(config.sources)}, from which no branch of this experiment takes '
+        raise UsageError(f'sources is {shown(tuple(config.sources))}, from which no branch of this experiment takes '
                          f'anything: leave it out, or choose the branch {" or ".join(map(repr, takers))}.')
     if chosen and len(protocol.rewind_steps) > 1:
         raise UsageError(f'pruning.rewind_to is {config.pruning.rewind_to!r}, and what is taken from sources is '

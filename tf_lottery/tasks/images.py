@@ -5,7 +5,7 @@ from ml_collections import config_dict
 
 from tf_lottery import data, models, values
 from tf_lottery.data.form import PARTS
-from tf_lottery.errors import UsageError, in_one_line
+from tf_lottery.errors import StorageError, UsageError, in_one_line
 from tf_lottery.runtime import storage
 from tf_lottery.tasks.measure import CLASSIFICATION
 from tf_lottery.tasks.task import Facts, Task, Weight
@@ -113,11 +113,19 @@ class ImageTask(Task):
         self._name = config.model.name
         self.dataset = data.chosen(config.data, data_dir)
         self._model, self._pretrained = models.find(config.model.name), config.model.weights
-        if self._pretrained and not storage.exists(self._pretrained):
-            raise UsageError(f'model.weights is {in_one_line(self._pretrained)}, which is not there: give a file '
-                             'that save or save_weights of a tf_keras model wrote.')
+        self._require_weights()
         self._validation = self._held_out()
         self._check_crop()
+
+    def _require_weights(self):
+        """Refuses weights that are not there."""
+        try:
+            there = self._pretrained is None or storage.exists(self._pretrained)
+        except StorageError as error:
+            raise UsageError(f'model.weights is {in_one_line(self._pretrained)}: {error}') from error
+        if not there:
+            raise UsageError(f'model.weights is {in_one_line(self._pretrained)}, which is not there: give a file '
+                             'that save or save_weights of a tf_keras model wrote.')
 
     def _held_out(self):
         """int, the training examples that are held out to validate on."""
