@@ -79,7 +79,9 @@ def test_a_cluster_that_makes_no_sense_is_told_before_anything_is_written(tmp_pa
 @pytest.mark.parametrize(('strategy', 'index', 'alone'), [('one_device', 1, True), ('auto', 1, False)])
 def test_a_strategy_of_one_process_is_alone_in_any_cluster(tmp_path, monkeypatch, strategy, index, alone):
     trained = []
-    monkeypatch.setattr(command, '_train', lambda workdir, protocol, options, claims=None: trained.append(claims))
+    monkeypatch.setattr(command, '_train', lambda workdir, protocol, options, strategy, claims=None: trained.append(
+        claims))
+    monkeypatch.setattr(command, '_strategy', lambda options: None)
     monkeypatch.setenv('TF_CONFIG', json.dumps(
         {'cluster': {'worker': ['a:1', 'b:1']}, 'task': {'type': 'worker', 'index': index}}))
     values = flags.FlagValues()

@@ -295,8 +295,6 @@ def test_a_random_view_is_the_same_of_a_file_of_any_format(number):
     ('sizes', {'image_size': 16, 'train': 9}, 'data.train is 9, which is for data sets that are known by their '
                                               'published numbers; tfds:pictures/sizes is counted in its folder: leave '
                                               'it out.'),
-    ('grey', {'image_size': 16}, 'data.image_size is 16, which is for data sets that are streamed; tfds:pictures/grey '
-                                 'is in memory: leave it out.'),
     ('grey_sizes', {'image_size': 16, 'rand_augment': 1}, 'data.rand_augment is 1, whose operations are on three '
                                                           'colours; images of tfds:pictures/grey_sizes have 1: leave '
                                                           'it out.')])

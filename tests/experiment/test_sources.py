@@ -339,7 +339,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(source, target, tmp_path):
     resumed, stops = experiment(tmp_path / 'stopped', **settings), 0
     while True:
         calls = itertools.count(1)
-        resumed._stop = lambda calls=calls: Interrupted(15, 'stopped') if next(calls) == 29 else None
+        resumed._stop = lambda calls=calls: Interrupted(15, 'stopped') if next(calls) == 17 else None
         try:
             resumed.run()
         except Interrupted:

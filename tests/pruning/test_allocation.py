@@ -155,7 +155,8 @@ def test_keep_count_is_the_nearest_whole_number(size, density):
     assert abs(allocation.keep_count(size, density) - size * density) <= 0.5
 
 
-WEIGHTS = st.integers(20, 60).flatmap(lambda size: arrays.arrays(
+# Of fewer, a level would leave no more than the other layer has.
+WEIGHTS = st.integers(30, 60).flatmap(lambda size: arrays.arrays(
     np.float32, (2, size), elements=st.sampled_from([-2, -1, -0.5, 0, 0.5, 1, 1.5])))
 
 

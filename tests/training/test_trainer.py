@@ -402,7 +402,7 @@ def test_a_run_has_diverged_by_its_training_or_its_validation_loss(losses, diver
     mean.update_state(train)
     evaluation = Evaluation(types.SimpleNamespace(
         settings=SETTINGS, strategy=tf.distribute.get_strategy(), model=types.SimpleNamespace(mean_loss=mean),
-        evaluate=lambda: {'validation_loss': validation, 'test_loss': test}), rows, END)
+        evaluate=lambda ends: {'validation_loss': validation, 'test_loss': test}), rows, END)
     evaluation.set_model(types.SimpleNamespace(stop_training=False))
     evaluation.at_step(20, {'loss': train})
     assert [row['step'] for row in rows] == [20]

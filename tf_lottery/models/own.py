@@ -86,7 +86,7 @@ class OwnNetwork:
             raise _refused(self._reference, 'ends in a softmax', 'leave that out, for the loss takes logits')
 
 
-def shapes(name, input_shape, classes, variables):
+def shapes(name, input_shape, classes, variables='kernels'):
     """What `models.prunable_shapes` returns, found by building the network in this process."""
     with keras2.quiet_start():
         import tf_lottery.pruning.wrapper  # noqa: F401

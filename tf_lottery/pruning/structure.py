@@ -108,19 +108,19 @@ class _Groups(Weights):
                               {name: fractions[name] for name in pruned}, level, scope,
                               None if start is None else self._of_groups(start, pruned), anywhere)
         # A mask to start from may have had zeros inside of groups.
-        return Mask({name: array & groups[name][self._groups(array.shape)] if name in groups else array
+        return Mask({name: array & groups[name].ravel()[self._groups(array.shape)] if name in groups else array
                      for name, array in mask.items()})
 
     def shuffled(self, mask, seed):
         pruned = [name for name, array in mask.items() if not array.all()]
         groups = self._of_groups(mask, pruned).shuffled(seed)
-        return Mask({name: groups[name][self._groups(array.shape)] if name in groups else array
+        return Mask({name: groups[name].ravel()[self._groups(array.shape)] if name in groups else array
                      for name, array in mask.items()})
 
     def _of_groups(self, mask, names):
-        """The Mask over groups, of those in which a weight remains."""
+        """The Mask over groups, of those in which a weight remains: a column each, for a ranking may empty vectors."""
         return Mask({name: np.bincount(self._groups(mask[name].shape)[mask[name]], minlength=self._count(
-            mask[name].shape)) for name in names})
+            mask[name].shape))[:, None] for name in names})
 
     def _means(self, mask, scores, names):
         """The scores of the groups that remain: dict from name to float64 array, in the order of the groups."""
