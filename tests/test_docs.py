@@ -168,8 +168,8 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 # has as well.
 LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
         'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
-        'configs/wikitext2_lstm', 'configs/wmt14_transformer', 'configs/acrobot', 'configs/lunarlander',
-        'configs/atari', 'runs/two_devices')
+        'configs/wikitext2_lstm', 'configs/ptb_lstm', 'configs/wmt14_transformer', 'configs/multi30k_transformer',
+        'configs/acrobot', 'configs/lunarlander', 'configs/atari', 'configs/malach', 'runs/two_devices')
 
 
 def takes_long(line):
