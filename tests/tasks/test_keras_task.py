@@ -461,3 +461,27 @@ def test_a_layer_that_is_skipped_stays_dense():
     assert list(facts.weights) == ['output/kernel']
     # XLA is slow about recurrent layers, and may not know all.
     assert not facts.compiles and not facts.compilable
+
+
+class Listed(tf_keras.layers.Layer):
+    """Holds a vector where it cannot be masked."""
+
+    def build(self, shape):
+        self.factors = [self.add_weight('factor', shape[-1:], initializer='ones')]
+        super().build(shape)
+
+    def call(self, inputs):
+        return inputs * self.factors[0]
+
+
+def test_what_cannot_be_pruned_is_refused_only_where_it_is_to_be_pruned():
+    def build(seed):
+        model = tf_keras.Sequential([tf_keras.layers.Dense(4, input_shape=(3,)), Listed(), tf_keras.layers.Dense(1)])
+        model.compile('sgd', 'mse')
+        return model
+
+    task = task_of(build, (numbers(20, 3), numbers(20, 1)))
+    assert len(task.facts().weights) == 2
+    with pytest.raises(UsageError, match='^listed.* holds listed.*/factor:0 in a way that cannot be masked.$'):
+        task.facts('all')
+    assert len(task.facts().weights) == 2

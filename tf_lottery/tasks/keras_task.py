@@ -5,7 +5,6 @@ import inspect
 import re
 
 from tf_lottery.errors import UsageError, in_one_line, reason, shown
-from tf_lottery.pruning.allocation import VARIABLES
 from tf_lottery.runtime import keras2
 from tf_lottery.tasks.measure import LOSS, Measure, Measures
 from tf_lottery.tasks.task import CALIBRATION, SPLITS, Facts, Serving, Task, Weight, Words
@@ -66,7 +65,8 @@ class KerasTask(Task):
                              'weight.')
         self.build, self.examples, self.skip = build, examples, tuple(skip)
         self._early_stop, self._given, self._class_weight = early_stop, tuple(measures), class_weight
-        self._model = self._splits = self._found = None
+        self._model = self._splits = self._compiles = None
+        self._found = {}
 
     def __getstate__(self):
         raise TypeError('a KerasTask holds a model and examples: make it anew where it is needed.')
@@ -83,17 +83,24 @@ class KerasTask(Task):
         return bool(losses) and all(getattr(loss, '_fn_kwargs', {}).get('from_logits') for loss in losses)
 
     def facts(self, variables='kernels'):
-        if self._found is None:
+        if self._model is None:
             with keras2.quiet_start():
                 import tensorflow as tf
 
                 # Which greets, too, once.
                 tf.config.list_logical_devices()
             self._model = self._built(0)
-            shapes, self._splits = {each: self._prunable_shapes(each) for each in VARIABLES}, self._loaded()
-            self._check_fit()
-            self._measures = self._described()
-            self._found = self._facts(shapes)
+        if variables not in self._found:
+            # Of these variables only: a layer may hold others in a way that cannot be pruned.
+            shapes = self._prunable_shapes(variables)
+            if self._compiles is None:
+                self._splits = self._loaded()
+                self._check_fit()
+                self._measures = self._described()
+                self._compiles = self._compiled()
+            self._found[variables] = Facts(
+                f'the model {self._model.name!r}', {name: Weight(*known) for name, known in shapes.items()},
+                *(self._splits.length(split) for split in SPLITS), *self._compiles)
         return self._found[variables]
 
     def _built(self, seed):
@@ -220,15 +227,12 @@ class KerasTask(Task):
                              'give it a layer that has a kernel.')
         return shapes
 
-    def _facts(self, shapes):
-        """{variables: Facts}."""
+    def _compiled(self):
+        """(bool, bool), `compiles` and `compilable` of Facts."""
         kinds = {type(layer).__name__ for layer in self._model._flatten_layers()}
         compiles = kinds <= set(_COMPILES) and self._is_compiled_by_xla()
         # What XLA makes of other layers is not tried, for it may take minutes: who knows says so in compile(...).
-        others = (*(self._splits.length(split) for split in SPLITS), compiles,
-                  compiles or bool(self._model._jit_compile))
-        return {variables: Facts(f'the model {self._model.name!r}', {
-            name: Weight(*known) for name, known in each.items()}, *others) for variables, each in shapes.items()}
+        return compiles, compiles or bool(self._model._jit_compile)
 
     def _is_compiled_by_xla(self):
         """Whether XLA can compile all that the model computes, losses and metrics of one's own too."""

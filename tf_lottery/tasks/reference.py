@@ -3,7 +3,6 @@
 import functools
 
 from tf_lottery.errors import UsageError, in_one_line
-from tf_lottery.pruning.allocation import VARIABLES
 from tf_lottery.runtime import elsewhere, keras2, objects
 from tf_lottery.tasks.measure import Measures
 from tf_lottery.tasks.task import Facts, Task
@@ -24,10 +23,17 @@ class Reference(Task):
 
     def __init__(self, reference):
         self._reference = reference
+        self._asked = {}
 
-    @functools.cached_property
-    def _known(self):
-        return elsewhere.call(f'{__name__}:known', self._reference)
+    def _known(self, variables):
+        if variables not in self._asked:
+            self._asked[variables] = elsewhere.call(f'{__name__}:known', self._reference, variables)
+        return self._asked[variables]
+
+    @property
+    def _whichever(self):
+        """What is known of it whatever is pruned, of what has been asked for already."""
+        return next(iter(self._asked.values()), None) or self._known('kernels')
 
     @functools.cached_property
     def _task(self):
@@ -43,14 +49,14 @@ class Reference(Task):
 
     @property
     def measures(self):
-        return Measures.from_json(self._known['measures'])
+        return Measures.from_json(self._whichever['measures'])
 
     def facts(self, variables='kernels'):
-        return Facts.from_json(self._known['facts'][variables])
+        return Facts.from_json(self._known(variables)['facts'])
 
     def require_optimizer(self):
-        if self._known['no_optimizer']:
-            raise UsageError(self._known['no_optimizer'])
+        if self._whichever['no_optimizer']:
+            raise UsageError(self._whichever['no_optimizer'])
 
     def optimizer(self):
         return self._task.optimizer()
@@ -97,10 +103,15 @@ def load(reference):
     return task
 
 
-def known(reference):
-    """What is known of the task that a reference leads to, as JSON has it, by building its model in this process."""
+def known(reference, variables):
+    """What is known of the task that a reference leads to, as JSON has it, by building its model in this process.
+
+    Args:
+      reference: str.
+      variables: as of `Task.facts`.
+    """
     task = load(reference)
-    facts = {variables: task.facts(variables).to_json() for variables in VARIABLES}
+    facts = task.facts(variables).to_json()
     try:
         task.require_optimizer()
     except UsageError as error:
