@@ -16,7 +16,6 @@ from absl import app
 from benchmarks import measure, training
 from tf_lottery.data.environments.stepped import Stepped
 from tf_lottery.experiment import config
-from tf_lottery.pruning import wrapper
 from tf_lottery.tasks.control import ControlTask
 from tf_lottery.tasks.games_feed import GamesFeed
 from tf_lottery.training import optimizers
@@ -32,12 +31,7 @@ def side(environment, hidden, masked=True, gymnasium=False, learns=True):
     settings.update_from_flattened_dict({'control.environment': environment, 'control.hidden': hidden,
                                          'training.batch_size': BATCH})
     task = ControlTask(settings)
-    network = task.network(0)
-    if masked:
-        network = wrapper.prunable(network)
-        wrapper.set_mask(network, training.sparse_mask(network))
-        for holder in wrapper.wrappers(network).values():
-            holder.zeros_held = True
+    network = training.network_of(task, masked)
     jit = not gymnasium and task.facts().compilable
     own = Settings(batch_size=BATCH, optimizer='rmsprop', learning_rate=1e-4, momentum=0.0, rho=0.99,
                    evaluate_every=160, checkpoint_every=160, block=160, jit=jit)

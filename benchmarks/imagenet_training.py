@@ -40,12 +40,7 @@ def model(pixels, batch, masked, jit):
     own = config.defaults()
     own.data.name, own.data.image_size, own.model.name = 'imagenet2012', pixels, 'resnet50'
     task = ImageTask(own)
-    network = task.network(0)
-    if masked:
-        network = wrapper.prunable(network)
-        wrapper.set_mask(network, training.sparse_mask(network))
-        for holder in wrapper.wrappers(network).values():
-            holder.zeros_held = True
+    network = training.network_of(task, masked)
     feed = types.SimpleNamespace(blocks=False, batch=lambda element, seed: element)
     made = TrainingModel(network, task, feed, settings(batch, jit))
     made.optimizer = optimizers.build('momentum', 0.1)

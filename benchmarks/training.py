@@ -55,12 +55,7 @@ class Clock(tf_keras.callbacks.Callback):
 
 def our_path(task, batch, steps, masked, jit, block=100, clocked=True):
     """Returns a function that trains for `steps` steps in blocks, with a fifth of the weights left or without masks."""
-    network = task.network(0)
-    if masked:
-        network = wrapper.prunable(network)
-        wrapper.set_mask(network, sparse_mask(network))
-        for holder in wrapper.wrappers(network).values():
-            holder.zeros_held = True
+    network = network_of(task, masked)
     own = settings(batch, jit)
     feed = task.feed(own, tf.distribute.get_strategy())
     model = TrainingModel(network, task, feed, own)
@@ -68,6 +63,17 @@ def our_path(task, batch, steps, masked, jit, block=100, clocked=True):
     boundaries = list(range(0, steps + block + 1, block))
     return timed(lambda clock: model.fit(block_dataset(0, boundaries, block, feed.examples, batch), verbose=0,
                                          callbacks=[clock]), clocked)
+
+
+def network_of(task, masked):
+    """The network of a task, with a fifth of its weights left or without masks."""
+    network = task.network(0)
+    if masked:
+        network = wrapper.prunable(network)
+        wrapper.set_mask(network, sparse_mask(network))
+        for holder in wrapper.wrappers(network).values():
+            holder.zeros_held = True
+    return network
 
 
 def sparse_mask(network):

@@ -15,11 +15,10 @@ import numpy as np
 import tensorflow as tf
 from absl import app
 from benchmarks import measure
-from benchmarks.training import sparse_mask
+from benchmarks.training import network_of
 from tf_lottery.configs import multi30k_transformer
 from tf_lottery.data import buckets
 from tf_lottery.models import decoding, transformer
-from tf_lottery.pruning import wrapper
 from tf_lottery.tasks.translation import TranslationTask
 from tf_lottery.training.trainer import Seeds, Settings, TrainingModel
 
@@ -42,12 +41,7 @@ def write_text(folder):
 
 def trained(task, feed, settings, batches, masked):
     """Returns a function that takes STEPS steps, with a fifth of the weights left or without masks."""
-    network = task.network(0)
-    if masked:
-        network = wrapper.prunable(network)
-        wrapper.set_mask(network, sparse_mask(network))
-        for holder in wrapper.wrappers(network).values():
-            holder.zeros_held = True
+    network = network_of(task, masked)
     model = TrainingModel(network, task, feed, settings)
     model.compile(tf_lottery.Adam(1e-3, jit_compile=False))
     step = tf.function(model.train_step, input_signature=[feed.training(SEEDS, [0, 1], 0).element_spec])

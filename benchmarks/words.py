@@ -20,7 +20,6 @@ from absl import app
 from benchmarks import measure, training
 from tf_lottery.data.text import Text
 from tf_lottery.experiment import config
-from tf_lottery.pruning import wrapper
 from tf_lottery.tasks.language_model import LanguageModel
 from tf_lottery.training import optimizers
 from tf_lottery.training.trainer import Seeds, Settings, TrainingModel
@@ -63,12 +62,7 @@ def by_keras(seed):
 def side(masked=True, layer=None, jit=False, learns=True):
     """Returns a function that trains STEPS steps, and returns the processor seconds that they take on all cores."""
     task = RandomText(layer)
-    network = task.network(0)
-    if masked:
-        network = wrapper.prunable(network)
-        wrapper.set_mask(network, training.sparse_mask(network))
-        for holder in wrapper.wrappers(network).values():
-            holder.zeros_held = True
+    network = training.network_of(task, masked)
     settings = Settings(batch_size=BATCH, optimizer='adam', learning_rate=2e-3, momentum=0.0, evaluate_every=STEPS,
                         checkpoint_every=STEPS, block=STEPS, jit=jit)
     feed = task.feed(settings, tf.distribute.get_strategy())

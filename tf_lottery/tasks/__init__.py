@@ -61,7 +61,6 @@ def find(config, data_dir=None):
         names = [name for name in KINDS if name]
         near = difflib.get_close_matches(config.task, names, 1, cutoff=0.4)
         hint = f' Did you mean {near[0]!r}?' if near else ''
-        kinds = f' one of {", ".join(names)}, or' if names else ''
-        raise UsageError(f'unknown task {shown(config.task)}: give{kinds} one of your own as FILE.py:NAME or '
-                         f'PACKAGE.MODULE:NAME.{hint}')
+        raise UsageError(f'unknown task {shown(config.task)}: give one of {", ".join(names)}, or one of your own as '
+                         f'FILE.py:NAME or PACKAGE.MODULE:NAME.{hint}')
     return Reference(config.task)

@@ -134,13 +134,6 @@ class ControlTask(Task):
     def network(self, seed):
         return actor_critic.build(*self._network, seed)
 
-    def require_optimizer(self):
-        raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
-                         'another, or a task of your own.')
-
-    def optimizer(self):
-        self.require_optimizer()
-
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.games_feed import GamesFeed
 

@@ -168,13 +168,6 @@ class ImageTask(Task):
             pretrained.assign(network, self._pretrained)
         return network
 
-    def require_optimizer(self):
-        raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
-                         'another, or a task of your own.')
-
-    def optimizer(self):
-        self.require_optimizer()
-
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.image_stream import StreamFeed
         from tf_lottery.training.feeds import MemoryFeed

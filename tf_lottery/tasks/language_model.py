@@ -127,13 +127,6 @@ class LanguageModel(Task):
         return lstm.build(*self._form, self._own.dropout, self._own.dropout_place, self._own.initial, seed,
                           self._training.precision)
 
-    def require_optimizer(self):
-        raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
-                         'another, or a task of your own.')
-
-    def optimizer(self):
-        self.require_optimizer()
-
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.text_feed import TextFeed
 

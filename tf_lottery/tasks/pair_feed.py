@@ -1,6 +1,5 @@
 """Pairs of sentences in batches of about as many sub-words each."""
 
-import contextlib
 import zlib
 
 import numpy as np
@@ -134,7 +133,3 @@ class PairFeed(Feed):
     def fingerprint(self):
         return [zlib.crc32(self.files[SUBWORDS]), *(zlib.crc32(b''.join(sentence.tobytes() for sentence in sentences))
                                 for pairs in self._encoded.values() for sentences in pairs)]
-
-    def explained(self, seeds, step):
-        del seeds, step
-        return contextlib.nullcontext()

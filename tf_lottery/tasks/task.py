@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from tf_lottery import steps
+from tf_lottery.errors import UsageError
 from tf_lottery.models import GROUPS  # noqa: F401
 from tf_lottery.tasks.measure import Measures
 
@@ -196,17 +197,18 @@ class Task(abc.ABC):
         """Returns the network that training starts from: that of `network`, unless it has been trained before."""
         return self.network(seed)
 
-    @abc.abstractmethod
     def require_optimizer(self):
-        """Refuses `training.optimizer='own'` where the task has no optimizer of its own.
+        """Refuses `training.optimizer='own'` where the task has no optimizer of its own, as most have none.
 
         Raises:
           UsageError.
         """
+        raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
+                         'another, or a task of your own.')
 
-    @abc.abstractmethod
     def optimizer(self):
         """Returns a fresh optimizer of the task's own; raises what `require_optimizer` does."""
+        self.require_optimizer()
 
     @abc.abstractmethod
     def feed(self, settings, strategy, data_dir=None):

@@ -1,6 +1,5 @@
 """Running text in memory: what a language model is trained and evaluated on."""
 
-import contextlib
 import functools
 import math
 
@@ -102,10 +101,6 @@ class TextFeed(Feed):
 
     def fingerprint(self):
         return [self._text.digest, len(self._text.words), len(self._text.train)]
-
-    def explained(self, seeds, step):
-        del seeds, step
-        return contextlib.nullcontext()
 
 
 def windows(words, window, numbers):

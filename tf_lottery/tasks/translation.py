@@ -121,13 +121,6 @@ class TranslationTask(Task):
     def network(self, seed):
         return transformer.build(self.form, seed, self._training.precision)
 
-    def require_optimizer(self):
-        raise UsageError("training.optimizer is 'own', the one that a model of your own was compiled with: give "
-                         'another, or a task of your own.')
-
-    def optimizer(self):
-        self.require_optimizer()
-
     def corpus(self, data_dir=None):
         """The text and its sub-words, read once: tasks.corpus.Corpus."""
         from tf_lottery.tasks.corpus import Corpus

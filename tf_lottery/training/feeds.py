@@ -37,6 +37,16 @@ class Feed:
         del network
         return {}
 
+    def explained(self, seeds, step):
+        """A context in which what is wrong with the data's files is told in a sentence: these have all been read.
+
+        Args:
+          seeds: trainer.Seeds.
+          step: function that returns the step whose examples are read next.
+        """
+        del seeds, step
+        return contextlib.nullcontext()
+
 
 def drawn_steps(seeds, boundaries, examples, settings, strategy, draw):
     """What `fit` takes of examples in memory: blocks of steps on one replica, single ones on several.
@@ -188,13 +198,3 @@ class MemoryFeed(Feed):
         """Numbers and names that differ where the data do."""
         return [zlib.crc32(np.ascontiguousarray(array)) for name in ('train', 'validation', 'test')
                 for array in tf.nest.flatten(self._splits[name])]
-
-    def explained(self, seeds, step):
-        """A context in which what is wrong with the data's files is told in a sentence: these have all been read.
-
-        Args:
-          seeds: trainer.Seeds.
-          step: function that returns the step whose examples are read next.
-        """
-        del seeds, step
-        return contextlib.nullcontext()
