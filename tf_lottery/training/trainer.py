@@ -337,13 +337,12 @@ class Trainer:
                 for total in self._sums:
                     total.assign(tf.zeros(total.shape))
             evaluation = Evaluation(self, rows, end)
-            average = averaging.Average(
-                self.network, averaging.points(end, self.settings.evaluate_every, self.settings.average), self._sums)
             callbacks = [
                 *([] if saved else [RewindCallback(ticket, self._fresh, self.model.trained)]),
                 *([] if self.feed.blocks else [Blocks(boundaries)]),
                 self._same_masks,
-                *([average] if self._sums else []),
+                *([averaging.Average(self.network, averaging.points(
+                    end, self.settings.evaluate_every, self.settings.average), self._sums)] if self._sums else []),
                 evaluation,
                 *([Keep(keep_at, keep, self.feed.state)] if keep_at else []),
                 *([MaskUpdates(self, updates, self._same_masks)] if updates else []),
