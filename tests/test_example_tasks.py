@@ -19,7 +19,7 @@ def get_config():
     config.update_from_flattened_dict({{
         'training.optimizer': 'own', 'training.length': '{length}', 'training.batch_size': 32,
         'training.evaluate_every': '10it', 'training.checkpoint_every': '10it', 'training.block': 10,
-        'pruning.levels': 5, 'pruning.fraction': 0.4, 'pruning.rewind_to': '5it', 'replicates': 1,
+        'pruning.levels': 3, 'pruning.fraction': 0.4, 'pruning.rewind_to': '5it', 'replicates': 1,
         'branches': ('ticket', 'random_reinit', 'random_mask'), 'export.forms': ('saved_model', 'tflite'),
         'export.latency_seconds': 0.0}})
     return config
@@ -49,7 +49,7 @@ def test_a_kill_changes_no_bit_and_the_ticket_is_exported(installed, tmp_path, n
     again = start(*command, '--workdir=killed', cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     expected = results(tmp_path / 'whole')
-    assert len([path for path in expected if path.name == 'result.json']) == 1 + 5 * 3
+    assert len([path for path in expected if path.name == 'result.json']) == 1 + 3 * 3
     assert results(tmp_path / 'killed') == expected
     page = (tmp_path / 'killed' / 'report' / 'index.html').read_text()
     assert all(word in page for word in measure)

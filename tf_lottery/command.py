@@ -299,6 +299,8 @@ def _matrix(options, command_line):
         if distribute.is_cluster(options.strategy):
             raise UsageError('the config is a matrix of experiments, which several jobs may share, but not the workers '
                              'of a cluster: give --strategy=mirrored or one_device.')
+        for member in members:
+            member.planned.task.require_data(options.data_dir)
         _run_matrix(workdir, members, options, command_line)
         _report_of_any(workdir, density)
 

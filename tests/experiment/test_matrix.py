@@ -127,3 +127,14 @@ def test_one_command_plans_and_trains_all_and_a_second_job_waits_for_the_first(t
     assert result['outcome'] == 'finished'
     assert 'sources' not in storage.read_json(f'{tmp_path}/a/config.json')
     assert list(storage.read_json(f'{tmp_path}/b/config.json')['sources']) == ['a']
+
+
+def test_data_of_a_later_member_that_are_not_there_are_told_of_before_any_is_trained(tmp_path, monkeypatch):
+    for variable in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'):
+        monkeypatch.setenv(variable, 'http://127.0.0.1:9')
+    settings = chosen({'a': {}, 'b': {'data': {'name': 'mnist'}}})
+    workdir, data_dir = tmp_path / 'run', tmp_path / 'data'
+    data_dir.mkdir()
+    with pytest.raises(UsageError, match=f'^mnist is not in {data_dir}/.* and could not be downloaded'):
+        command.run(options(workdir, settings, jit='off', data_dir=data_dir), 'python main.py')
+    assert not workdir.exists()

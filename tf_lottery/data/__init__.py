@@ -160,6 +160,21 @@ def load(name, validation=None, data_dir=None, form=AS_IT_IS):
     return Splits(train.take(order[validation:]), train.take(order[:validation]), test)
 
 
+def require(name, dataset, data_dir=None):
+    """Fetches a data set that `load` would fetch.
+
+    Args:
+      name, data_dir: as in `load`.
+      dataset: Description, of `chosen`.
+
+    Raises:
+      UsageError: it is not there, and cannot be fetched or is streamed.
+    """
+    if name == 'digits':
+        return
+    (catalogue.prepared if dataset.streamed else catalogue.fetched)(dataset.tfds or name, data_dir)
+
+
 # Test examples that an export of a streamed data set is verified on.
 _STREAMED_TEST = 1000
 

@@ -89,13 +89,27 @@ def read(name, description, data_dir=None):
     import tensorflow as tf
 
     name = description.tfds or name
-    source = builder(name, data_dir)
-    if not source.is_prepared():
-        prepare(source, name)
+    source = fetched(name, data_dir)
     try:
         return [_in_memory(source, name, description, split) for split in description.splits]
     except (tf.errors.OpError, KeyError) as error:
         raise _damaged(name, source.data_dir, error) from error
+
+
+def prepared(name, data_dir=None):
+    """The `builder` of a data set that is there; a UsageError where it is not."""
+    source = builder(name, data_dir)
+    if not source.is_prepared():
+        raise not_prepared(source, name)
+    return source
+
+
+def fetched(name, data_dir=None):
+    """The `builder` of a data set that is there, downloaded where it was not; raises what `prepare` does."""
+    source = builder(name, data_dir)
+    if not source.is_prepared():
+        prepare(source, name)
+    return source
 
 
 def prepare(source, name):

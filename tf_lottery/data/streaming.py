@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tf_lottery.data import Split, describe, jpeg, mixing
 from tf_lottery.data.augmentation import crop_and_flip
-from tf_lottery.data.catalogue import builder, not_prepared, without_label
+from tf_lottery.data.catalogue import prepared, without_label
 from tf_lottery.errors import CorruptFileError, UsageError, reason
 from tf_lottery.runtime import storage
 from tf_lottery.steps import per_epoch
@@ -79,9 +79,7 @@ class ImageStream:
             raise UsageError(f'training.batch_size is {batch_size}, which does not divide among {hosts} hosts: give a '
                              'multiple of their number.')
         dataset = describe(name, data_dir)
-        source = builder(name, data_dir)
-        if not source.is_prepared():
-            raise not_prepared(source, name)
+        source = prepared(name, data_dir)
         there = source.info.splits
         try:
             self.examples = there[split].num_examples

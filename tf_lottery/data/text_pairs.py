@@ -100,9 +100,7 @@ def _of_tfds(name, languages, data_dir):
         raise UsageError(f'translation.data is {shown(name)}, which is of de and en: give these as '
                          'translation.source and translation.target.')
     name = _OF_TFDS[name]
-    source = catalogue.builder(name, data_dir)
-    if not source.is_prepared():
-        catalogue.prepare(source, name)
+    source = catalogue.fetched(name, data_dir)
     try:
         return {split: tuple(map(list, zip(*(
             tuple(pair[language].decode() for language in languages)

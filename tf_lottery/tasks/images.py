@@ -168,6 +168,9 @@ class ImageTask(Task):
             pretrained.assign(network, self._pretrained)
         return network
 
+    def require_data(self, data_dir=None):
+        data.require(self._source.name, self.dataset, data_dir)
+
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.image_stream import StreamFeed
         from tf_lottery.training.feeds import MemoryFeed

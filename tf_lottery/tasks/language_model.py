@@ -127,6 +127,11 @@ class LanguageModel(Task):
         return lstm.build(*self._form, self._own.dropout, self._own.dropout_place, self._own.initial, seed,
                           self._training.precision)
 
+    def require_data(self, data_dir=None):
+        from tf_lottery.data import text
+
+        text.load(*self._source)
+
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.text_feed import TextFeed
 

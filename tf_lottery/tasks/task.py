@@ -210,6 +210,17 @@ class Task(abc.ABC):
         """Returns a fresh optimizer of the task's own; raises what `require_optimizer` does."""
         self.require_optimizer()
 
+    def require_data(self, data_dir=None):
+        """Fetches what `feed` reads, where it is not there yet; all of a matrix are asked before one trains.
+
+        Args:
+          data_dir: as of `feed`.
+
+        Raises:
+          UsageError: it is not there and cannot be fetched.
+        """
+        del data_dir
+
     @abc.abstractmethod
     def feed(self, settings, strategy, data_dir=None):
         """Returns what a trainer trains and evaluates on.

@@ -129,6 +129,10 @@ class TranslationTask(Task):
             self._corpus = Corpus(self._settings, data_dir)
         return self._corpus
 
+    def require_data(self, data_dir=None):
+        settings = self._settings
+        text_pairs.load(settings.data, (settings.source, settings.target), data_dir)
+
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.pair_feed import PairFeed
         from tf_lottery.tasks.translator import Translator, bleu
