@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -151,6 +152,17 @@ def test_a_missing_data_set_is_one_sentence(tmp_path):
     assert result.returncode == 2
     assert f'the data folder {tmp_path}/none does not exist' in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run([sys.executable, str(ROOT / 'main.py'), '--mode=plan'], stdout=writer,
+                                stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, '')
 
 
 def test_the_whole_way_from_one_command(tmp_path):

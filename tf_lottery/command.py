@@ -5,7 +5,9 @@ import dataclasses
 import difflib
 import functools
 import math
+import os
 import re
+import signal
 import sys
 import time
 
@@ -70,6 +72,11 @@ def in_one_sentence(action):
     """Runs an action and returns the exit code; what the user can mend is one sentence, not a traceback."""
     try:
         action()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` has; what is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except UsageError as error:
         _complain(error)
         return 2
