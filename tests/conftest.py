@@ -9,7 +9,7 @@ import pytest
 
 import tf_lottery  # noqa: F401  selects Keras 2 before TensorFlow is imported
 
-hypothesis.settings.register_profile('tests', deadline=None, derandomize=True, database=None, max_examples=100)
+hypothesis.settings.register_profile('tests', deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile('tests')
 
 

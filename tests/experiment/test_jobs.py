@@ -88,6 +88,7 @@ def test_a_killed_job_leaves_its_replicate_to_two_that_share_the_rest(tmp_path, 
     assert (run / 'report' / 'runs.csv').read_text() == (alone / 'report' / 'runs.csv').read_text()
 
 
+@pytest.mark.slow
 def test_a_stopped_job_frees_its_replicate_and_the_same_command_finishes_it(tmp_path, alone):
     run = tmp_path / 'run'
     job = start(tmp_path, '--replicate=1')

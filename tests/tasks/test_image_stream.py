@@ -140,6 +140,7 @@ def test_evaluation_is_that_of_the_same_images_in_memory(trainer, whole):
     assert trainer.evaluate() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_and_count_what_one_device_does(tmp_path):
     for devices in (1, 2):
         done = subprocess.run([sys.executable, '-c', RUN, str(devices), f'{tmp_path}/{devices}'], cwd=ROOT, text=True,

@@ -85,6 +85,7 @@ def test_a_compiled_step_is_the_step(name):
     assert max(error(compiled[key], value) for key, value in added.items()) < 0.02
 
 
+@pytest.mark.slow
 def test_a_step_in_bfloat16_is_near_that_in_float32():
     loss, added, mask, sums, _ = trained('squeezenet', 'float32', jit=True)
     low_loss, low, low_mask, low_sums, _ = trained('squeezenet', 'mixed_bfloat16', jit=True)
