@@ -6,6 +6,7 @@ No TensorFlow here, so that the facts of a paper's task are known at once.
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tf_lottery import steps
 from tf_lottery.errors import UsageError
@@ -47,6 +48,7 @@ class Facts:
       games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
       whole: bool, whether training can be stopped at the ends of epochs only.
       closing: int, as many examples as take as long in training as what is measured once, where a training ends.
+      films: bool, whether `Task.film` shows what networks do.
       data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
@@ -60,6 +62,7 @@ class Facts:
     games: int | None = None
     whole: bool = dataclasses.field(default=False, compare=False)
     closing: int = dataclasses.field(default=0, compare=False)
+    films: bool = dataclasses.field(default=False, compare=False)
     data: str = dataclasses.field(default='', compare=False)
 
     def are_of(self, other):
@@ -165,6 +168,36 @@ class Serving:
     of: Callable | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """What a network does.
+
+    Attributes:
+      pictures: uint8 array [n, height, width, 3], n > 0, one after the other.
+      outcome: str, what it comes to, such as 'reward 200'; '' for nothing to say.
+    """
+
+    pictures: Any
+    outcome: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """What some networks do, to be seen side by side.
+
+    Attributes:
+      clips: tuple of Clip, one for each network.
+      about: str, a sentence on what is seen.
+      unit: str, what is counted from picture to picture, such as 'step'.
+      every: int, how many of these lie between two pictures.
+    """
+
+    clips: tuple
+    about: str
+    unit: str = 'picture'
+    every: int = 1
+
+
 class Task(abc.ABC):
     """What networks are trained to do.
 
@@ -248,3 +281,17 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def serving(self, data_dir=None):
         """Returns Serving."""
+
+    def film(self, networks):
+        """Shows what networks do, where `Facts.films` says that there is something to see.
+
+        Args:
+          networks: iterable of Keras models, with their weights, each of which is built when it is asked for.
+
+        Returns:
+          Film, with a clip for each network, in their order.
+
+        Raises:
+          UsageError: it cannot be shown here.
+        """
+        raise NotImplementedError

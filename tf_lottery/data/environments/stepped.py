@@ -6,6 +6,7 @@ import tensorflow as tf
 from gymnasium.vector import AutoresetMode
 
 from tf_lottery.data.environments.games import Transition
+from tf_lottery.errors import UsageError, in_one_line
 
 
 class Stepped:
@@ -37,6 +38,19 @@ class Stepped:
             array.set_shape([self.count])
         return state, Transition(self._shaped(seen), reward, ended, cut), self._shaped(next_seen)
 
+    def picture(self, state):
+        """What the first game looks like now: uint8 [height, width, 3]; of games made with render_mode='rgb_array'.
+
+        Raises:
+          UsageError: it cannot be drawn here.
+        """
+        del state
+        try:
+            return self._games.render()[0]
+        except (gymnasium.error.Error, ImportError, OSError, RuntimeError) as error:
+            raise UsageError(f'{self._games.spec.id} cannot be drawn here ({in_one_line(error)}): install what is '
+                             'missing, and ask for the report again.') from error
+
     def _shaped(self, seen):
         return tf.ensure_shape(seen, self._games.observation_space.shape)
 
@@ -53,6 +67,6 @@ class Stepped:
         return seen, reward.astype(np.float32), ended, cut & ~ended, next_seen.astype(np.float32)
 
 
-def games(name, count):
+def games(name, count, **options):
     """So many games of one of Gymnasium's environments as it is."""
-    return Stepped(name, count)
+    return Stepped(name, count, **options)
