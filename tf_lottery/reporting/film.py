@@ -39,8 +39,7 @@ class Shown:
         """What `page.draw` returns of it."""
         if self.gif is None:
             return {}
-        return {SECTION: [{'alternative': self.alternative, 'caption': self.caption,
-                           'source': page.source(self.gif, 'gif')}]}
+        return {SECTION: [{'alternative': self.alternative, 'caption': self.caption, **page.inside(self.gif, 'gif')}]}
 
 
 def find(workdir, experiment, frame, summaries, task=None):
@@ -115,6 +114,8 @@ def _make(folder, workdir, task, those):
     """Films the networks of some runs, and returns what is said of it."""
     with keras2.quiet_start():
         film = task.film(_networks(workdir, task, those))
+    if len(film.clips) != len(those):
+        raise UsageError(f'the task made {len(film.clips)} clips of {len(those)} networks: let it make one of each.')
     titles = [(BRANCHES[run['branch']].title if run['level'] else 'Dense network',
                f'{results.percent(run["density"])} % of the weights') for run in those]
     storage.write_bytes(storage.join(folder, 'film.png'), drawn.still(film, titles))

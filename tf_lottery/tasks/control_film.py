@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_lottery.data.environments import games
 from tf_lottery.tasks import a2c
-from tf_lottery.tasks.task import Clip, Film
+from tf_lottery.tasks.film import Clip, Film
 
 # The pictures of the longest game, and the steps after which one is left that no time limit ends.
 _PICTURES, _MOST = 100, 1000

@@ -6,7 +6,6 @@ No TensorFlow here, so that the facts of a paper's task are known at once.
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from tf_lottery import steps
 from tf_lottery.errors import UsageError
@@ -168,36 +167,6 @@ class Serving:
     of: Callable | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """What a network does.
-
-    Attributes:
-      pictures: uint8 array [n, height, width, 3], n > 0, one after the other.
-      outcome: str, what it comes to, such as 'reward 200'; '' for nothing to say.
-    """
-
-    pictures: Any
-    outcome: str = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class Film:
-    """What some networks do, to be seen side by side.
-
-    Attributes:
-      clips: tuple of Clip, one for each network.
-      about: str, a sentence on what is seen.
-      unit: str, what is counted from picture to picture, such as 'step'.
-      every: int, how many of these lie between two pictures.
-    """
-
-    clips: tuple
-    about: str
-    unit: str = 'picture'
-    every: int = 1
-
-
 class Task(abc.ABC):
     """What networks are trained to do.
 
@@ -289,7 +258,7 @@ class Task(abc.ABC):
           networks: iterable of Keras models, with their weights, each of which is built when it is asked for.
 
         Returns:
-          Film, with a clip for each network, in their order.
+          film.Film, with a clip for each network, in their order.
 
         Raises:
           UsageError: it cannot be shown here.

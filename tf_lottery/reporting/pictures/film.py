@@ -21,7 +21,7 @@ def moving(film, titles):
     """Draws a film as a GIF: bytes, of which there are few, for it leaves out pictures until they are.
 
     Args:
-      film: tasks.task.Film.
+      film: tasks.film.Film.
       titles: list of (str, str), what stands in two lines above each clip.
     """
     clips, head = _clips(film), _head(titles)
@@ -49,22 +49,22 @@ def _last(film):
 
 
 def _clips(film):
-    """The pictures of each clip as Images that fit in their squares."""
-    def fitted(pixels):
-        image = Image.fromarray(pixels)
-        return ImageOps.contain(image, (_SIDE, _SIDE)) if max(image.size) > _SIDE else image
+    """The pictures of each clip as Pillow has them, which fit in their squares."""
+    def fitted(array):
+        picture = Image.fromarray(array)
+        return ImageOps.contain(picture, (_SIDE, _SIDE)) if max(picture.size) > _SIDE else picture
 
-    return [[fitted(pixels) for pixels in clip.pictures] for clip in film.clips]
+    return [[fitted(array) for array in clip.pictures] for clip in film.clips]
 
 
 def _row(film, clips, number):
     """What is seen at a moment, and below each picture how far it is, or what it has come to."""
-    height = max(image.height for images in clips for image in images[:1])
+    height = max(pictures[0].height for pictures in clips)
     row = Image.new('RGB', (_place(len(clips)), height + _LINE + _GAP), 'white')
-    for place, (clip, images) in enumerate(zip(film.clips, clips, strict=True)):
-        image = images[min(number, len(images) - 1)]
-        row.paste(image, (_place(place) + (_SIDE - image.width) // 2, 0))
-        over = number >= len(images) - 1 and clip.outcome
+    for place, (clip, pictures) in enumerate(zip(film.clips, clips, strict=True)):
+        picture = pictures[min(number, len(pictures) - 1)]
+        row.paste(picture, (_place(place) + (_SIDE - picture.width) // 2, 0))
+        over = number >= len(pictures) - 1 and clip.outcome
         _write(row, place, height, clip.outcome if over else f'{film.unit} {film.every * number:,}', GREY)
     return row
 
@@ -82,10 +82,10 @@ def _place(number):
     return _GAP + number * (_SIDE + _GAP)
 
 
-def _write(image, place, top, text, colour, weight='normal'):
+def _write(picture, place, top, text, colour, weight='normal'):
     """Writes a line of text below or above a clip, in the middle."""
     middle = _place(place) + _SIDE // 2, top + _LINE // 2
-    ImageDraw.Draw(image).text(middle, text, colour, _font(weight), 'mm')
+    ImageDraw.Draw(picture).text(middle, text, colour, _font(weight), 'mm')
 
 
 @functools.cache
@@ -94,19 +94,20 @@ def _font(weight):
     return ImageFont.truetype(font_manager.findfont(font_manager.FontProperties(weight=weight)), _LETTERS)
 
 
-def _stacked(images):
-    whole = Image.new('RGB', (images[0].width, sum(image.height for image in images)), 'white')
+def _stacked(pictures):
+    whole = Image.new('RGB', (pictures[0].width, sum(picture.height for picture in pictures)), 'white')
     top = 0
-    for image in images:
-        whole.paste(image, (0, top))
-        top += image.height
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height
     return whole
 
 
-def _gif(images, milliseconds):
+def _gif(pictures, milliseconds):
     # Of the same colours, a picture holds only what has changed since the one before.
-    colours = _stacked([images[0], images[len(images) // 2], images[-1]]).quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)
-    first, *others = (image.quantize(palette=colours, dither=Image.Dither.NONE) for image in images)
+    some = _stacked([pictures[0], pictures[len(pictures) // 2], pictures[-1]])
+    colours = some.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)
+    first, *others = (picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures)
     content = io.BytesIO()
     first.save(content, 'GIF', save_all=True, append_images=others, loop=0,
                duration=[*[milliseconds] * len(others), _LAST_MILLISECONDS])
