@@ -9,8 +9,8 @@ from tf_lottery.data.environments import games
 from tf_lottery.tasks import a2c
 from tf_lottery.tasks.film import Clip, Film
 
-# The pictures of the longest game, and the steps after which one is left that no time limit ends.
-_PICTURES, _MOST = 100, 1000
+# The pictures of the longest game up to its end, and the steps after which one is left that no time limit ends.
+_PICTURES, _MOST = 99, 1000
 
 
 def film(environment, name, networks):
@@ -29,20 +29,21 @@ def film(environment, name, networks):
     """
     networks = list(networks)
     # A game is played twice: how long it is says which of its steps are shown.
-    longest = max(play(environment, network, lambda number, state: None)[0] for network in networks)
+    longest = max(play(environment, network, lambda number, seen: None)[0] for network in networks)
     every = math.ceil(longest / _PICTURES)
-    clips = []
-    for network in networks:
-        pictures = []
+    return Film(tuple(_clip(environment, network, every) for network in networks),
+                f'A game of {name}, which begins alike for all, with the likeliest action at each step.', 'step', every)
 
-        def look(number, state, pictures=pictures):
-            if number % every == 0:
-                pictures.append(environment.picture(state))
 
-        steps, reward = play(environment, network, look)
-        clips.append(Clip(np.stack(pictures), f'{steps:,} steps, reward {reward:,.0f}'))
-    return Film(tuple(clips), f'A game of {name}, which begins alike for all, with the likeliest action at each step.',
-                'step', every)
+def _clip(environment, network, every):
+    pictures = []
+
+    def look(number, seen):
+        if number % every == 0:
+            pictures.append(environment.picture(seen))
+
+    steps, reward, end = play(environment, network, look)
+    return Clip(np.stack([*pictures, environment.picture(end)]), f'{steps:,} steps, reward {reward:,.0f}')
 
 
 def play(environment, network, look):
@@ -51,10 +52,10 @@ def play(environment, network, look):
     Args:
       environment: as of `film`.
       network: the policy.
-      look: function of the number of a step, int, and of the state before it.
+      look: function of the number of a step, int, and of what is seen before it, float32 array [...].
 
     Returns:
-      (int, float): the steps of the game, and its reward.
+      (int, float, float32 array [...]): the steps of the game, its reward, and what is seen at its end.
     """
     @tf.function
     def step(state, seen, number):
@@ -64,9 +65,9 @@ def play(environment, network, look):
     state, seen = environment.begin(games.key(0, 0, 0, games.GAMES))
     reward = 0.0
     for number in range(_MOST):
-        look(number, state)
+        look(number, seen[0].numpy())
         state, transition, seen = step(state, seen, tf.constant(number + 1))
         reward += float(transition.reward[0])
         if transition.over[0]:
             break
-    return number + 1, reward
+    return number + 1, reward, transition.seen[0].numpy()

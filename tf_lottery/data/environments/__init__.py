@@ -39,11 +39,11 @@ class Description:
         Args:
           name: str, what the environment is called.
           count: int, how many there are.
-          pictured: bool, whether its `picture` is asked for.
+          pictured: bool, whether `picture` of the first one is asked for, until it is over.
         """
         module = importlib.import_module(f'{__name__}.{self.formulas or self.stepped}')
         if not self.formulas:
-            return module.games(name, count, render_mode='rgb_array' if pictured else None)
+            return module.games(name, count, pictured)
         from tf_lottery.data.environments.games import Formulas
 
         return Formulas(module, self.limit, count)

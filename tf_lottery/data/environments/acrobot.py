@@ -52,9 +52,9 @@ def observe(state):
     return tf.cast(tf.stack(seen, axis=1), tf.float32)
 
 
-def picture(state):
-    """What a state float64 [STATE] looks like: uint8 [height, width, 3]; a game ends above the line."""
-    first, second, _, _ = state
+def picture(seen):
+    """What a game looks like, as of `cartpole.picture`; it ends above the line."""
+    first, second = math.atan2(seen[1], seen[0]), math.atan2(seen[3], seen[2])
     joint = _LENGTH * math.sin(first), -_LENGTH * math.cos(first)
     tip = joint[0] + _LENGTH * math.sin(first + second), joint[1] - _LENGTH * math.cos(first + second)
     reach = 2.2 * _LENGTH

@@ -69,9 +69,9 @@ def observe(state):
     return tf.cast(state, tf.float32)
 
 
-def picture(state):
-    """What a state float64 [STATE] looks like: uint8 [height, width, 3]."""
-    place, _, angle, _ = state
+def picture(seen):
+    """What a game looks like of which this is seen, float32 [OBSERVATION]: uint8 [height, width, 3]."""
+    place, _, angle, _ = seen
     drawing = Drawing((-_FARTHEST - 0.3, _FARTHEST + 0.3), (-0.6, 1.4))
     drawing.line((-_FARTHEST, 0), (_FARTHEST, 0), 0.03, GREY)
     drawing.line((place - 0.3, 0), (place + 0.3, 0), 0.3, INK)

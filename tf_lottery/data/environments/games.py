@@ -72,9 +72,9 @@ class Formulas:
         state = tf.where(over[:, None], self._begun(key), state)
         return (state, tf.where(over, 0, elapsed)), transition, self.module.observe(state)
 
-    def picture(self, state):
-        """What the first game looks like: uint8 [height, width, 3]; `state` is what `begin` and `step` return first."""
-        return self.module.picture(state[0][0].numpy())
+    def picture(self, seen):
+        """What a game looks like of which this is seen, float32 array [...]: uint8 [height, width, 3]."""
+        return self.module.picture(seen)
 
     def _begun(self, key):
         draws = tf.random.stateless_uniform([self.count, self.module.DRAWS], key, dtype=tf.float64)
