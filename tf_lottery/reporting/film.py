@@ -67,7 +67,7 @@ def find(workdir, experiment, frame, summaries, task=None):
     if kept is None or kept['of'] != of:
         try:
             kept = {'of': of, **_make(folder, workdir, protocol.task, those)}
-        except (UsageError, MissingFileError) as error:
+        except UsageError as error:
             return Shown(obstacle=f'There is no film of what the networks do: {error}')
         storage.write_json(storage.join(folder, 'film.json'), kept)
     return Shown(storage.read_bytes(storage.join(folder, 'film.gif')), kept['alternative'], kept['caption'])
@@ -92,14 +92,14 @@ def cast(frame, summaries):
              for branch, those in rows.groupby('branch')}
     tickets = there.get('ticket', {})
     random = next((there[branch] for branch in _RANDOM if branch in there), tickets)
-    levels = {level for level, replicate in tickets.keys() & random.keys() if level and (0, replicate) in tickets}
-    if not levels:
+    places = [(level, replicate) for level, replicate in tickets.keys() & random.keys()
+              if level and (0, replicate) in tickets]
+    if not places:
         return []
+    levels = {level for level, _ in places}
     winner = results.smallest_winning_ticket(summaries[step])
     level = winner['level'] if winner is not None and winner['level'] in levels else max(levels)
-    replicate = min(replicate for replicate in rows['replicate'] if all(
-        place in those for place, those in (((0, replicate), tickets), ((level, replicate), tickets),
-                                            ((level, replicate), random))))
+    replicate = min(replicate for at, replicate in places if at == level)
     return [tickets[0, replicate], tickets[level, replicate]] + (
         [random[level, replicate]] if random is not tickets else [])
 
@@ -116,6 +116,8 @@ def _make(folder, workdir, task, those):
         film = task.film(_networks(workdir, task, those))
     if len(film.clips) != len(those):
         raise UsageError(f'the task made {len(film.clips)} clips of {len(those)} networks: let it make one of each.')
+    # It would be of others than the files beside it, if these were not all written.
+    storage.remove(storage.join(folder, 'film.json'))
     titles = [(BRANCHES[run['branch']].title if run['level'] else 'Dense network',
                f'{results.percent(run["density"])} % of the weights') for run in those]
     storage.write_bytes(storage.join(folder, 'film.png'), drawn.still(film, titles))
@@ -131,7 +133,12 @@ def _networks(workdir, task, those):
 
     for run in those:
         folder = storage.join(workdir, run['run'])
-        weights, network = runs.read_weights(folder, runs.read_mask(folder)), task.network(0)
+        try:
+            weights = runs.read_weights(folder, runs.read_mask(folder))
+        except MissingFileError as error:
+            # Weights may have been deleted to save room.
+            raise UsageError(str(error)) from error
+        network = task.network(0)
         for name, variable in wrapper.variables(network).items():
             variable.assign(weights[name])
         yield network
