@@ -27,41 +27,46 @@ def film(environment, name, networks):
     Raises:
       UsageError: the environment cannot be drawn here.
     """
-    networks = list(networks)
+    steps = [_step(environment, network) for network in networks]
     # A game is played twice: how long it is says which of its steps are shown.
-    longest = max(play(environment, network, lambda number, seen: None)[0] for network in networks)
+    longest = max(_play(environment, step, lambda number, seen: None)[0] for step in steps)
     every = math.ceil(longest / _PICTURES)
-    return Film(tuple(_clip(environment, network, every) for network in networks),
+    return Film(tuple(_clip(environment, step, every) for step in steps),
                 f'A game of {name}, which begins alike for all, with the likeliest action at each step.', 'step', every)
 
 
-def _clip(environment, network, every):
+def _step(environment, network):
+    """A step of a game, as a function: of its state, what is seen and the number of the step to what comes of it."""
+    @tf.function
+    def step(state, seen, number):
+        action = a2c.greedy(network(seen, training=False)['policy'])
+        return environment.step(state, action, games.key(0, 0, number, games.GAMES))
+
+    return step
+
+
+def _clip(environment, step, every):
     pictures = []
 
     def look(number, seen):
         if number % every == 0:
             pictures.append(environment.picture(seen))
 
-    steps, reward, end = play(environment, network, look)
+    steps, reward, end = _play(environment, step, look)
     return Clip(np.stack([*pictures, environment.picture(end)]), f'{steps:,} steps, reward {reward:,.0f}')
 
 
-def play(environment, network, look):
+def _play(environment, step, look):
     """Plays a game that always begins alike, for _MOST steps at most.
 
     Args:
       environment: as of `film`.
-      network: the policy.
+      step: what `_step` returns.
       look: function of the number of a step, int, and of what is seen before it, float32 array [...].
 
     Returns:
       (int, float, float32 array [...]): the steps of the game, its reward, and what is seen at its end.
     """
-    @tf.function
-    def step(state, seen, number):
-        action = a2c.greedy(network(seen, training=False)['policy'])
-        return environment.step(state, action, games.key(0, 0, number, games.GAMES))
-
     state, seen = environment.begin(games.key(0, 0, 0, games.GAMES))
     reward = 0.0
     for number in range(_MOST):
