@@ -236,6 +236,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for path in re.findall(r'^(?:Report|Ticket)  (\S+)', printed, re.MULTILINE):
         assert (folder / path).exists()
+    if values.config.task == 'control' and values.mode == 'run':
+        assert (folder / (values.workdir or f'runs/{values.config.name}') / 'report' / 'film.gif').exists()
 
 
 def manifests():
