@@ -81,9 +81,9 @@ def find(workdir, task=None):
 def write(workdir, found):
     """Writes the report of an experiment into its folder report/.
 
-    index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
-    summary.csv with a line per branch and level (`results.summarise` without `results.paired`), and where there is
-    something to say, stability.csv, connectivity.csv, construction.csv and deletion.csv.
+    index.html needs no other file and no network; beside it lie its pictures (*.png), what `film.find` makes, runs.csv
+    with a line per run and summary.csv with a line per branch and level (`results.summarise` without `results.paired`),
+    and where there is something to say, stability.csv, connectivity.csv, construction.csv and deletion.csv.
 
     Args:
       workdir: the experiment's folder.

@@ -32,7 +32,7 @@ class Formulas:
     """Games whose steps are formulas.
 
     Attributes:
-      module: one of this folder with `begin`, `step`, `observe` and DRAWS, such as `cartpole`.
+      module: one of this folder with `begin`, `step`, `observe`, `picture` and DRAWS, such as `cartpole`.
       limit: int, the step after which a game is cut.
       count: int, n, how many there are.
     """
