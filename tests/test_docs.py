@@ -236,6 +236,8 @@ def test_main_does_what_the_docs_say(line, folder, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for path in re.findall(r'^(?:Report|Ticket)  (\S+)', printed, re.MULTILINE):
         assert (folder / path).exists()
+    if values.config.task == 'control' and values.mode == 'run':
+        assert (folder / (values.workdir or f'runs/{values.config.name}') / 'report' / 'film.gif').exists()
 
 
 def manifests():
@@ -338,7 +340,8 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     # Files of the docs import each other.
     monkeypatch.syspath_prepend(folder)
-    exec(block, {})
+    names = {}
+    exec(block, names)
     printed = capsys.readouterr().out
     if 'levels(' in block:
         lines = printed.splitlines()
@@ -357,6 +360,9 @@ def test_the_example_runs(block, folder, monkeypatch, capsys):
         assert 'final_test_accuracy' in printed
     elif 'tf_lottery.export(' in block:
         assert (folder / re.fullmatch(r'exported to (\S+)\n', printed)[1] / 'SHA256SUMS').exists()
+    elif 'def film(' in block:
+        (clip,) = names['film'](iter([names['rainfall'].build(0)])).clips
+        assert clip.pictures.shape == (7, 100, 100, 3) and 'at most' in clip.outcome
     elif block.startswith('# '):
         # A file, which commands read.
         assert printed == ''

@@ -12,6 +12,8 @@ __version__ = '0.1.0'
 
 _HOMES = {
     'Adam': 'tf_lottery.training.optimizers',
+    'Clip': 'tf_lottery.tasks.film',
+    'Film': 'tf_lottery.tasks.film',
     'KerasTask': 'tf_lottery.tasks.keras_task',
     'IterativePruning': 'tf_lottery.pruning.schedules',
     'Measure': 'tf_lottery.tasks.measure',

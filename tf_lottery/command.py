@@ -268,7 +268,7 @@ def _finish(workdir, protocol, options, command_line):
     with _alone(workdir):
         from tf_lottery.reporting import results
 
-        summaries = _report(workdir)
+        summaries = _report(workdir, protocol.task)
         if all(results.dense(summary) is None for summary in summaries.values()):
             print('No ticket is exported: the dense network of every replicate diverged.')
             return
@@ -425,11 +425,11 @@ def _report_of_any(workdir, density):
         print(f'Report  {comparison.write(workdir, found)}')
 
 
-def _report(workdir):
+def _report(workdir, task=None):
     """Prints the tables and writes the report; returns the summary of each rewinding step."""
     from tf_lottery.reporting import report, results, tables
 
-    found = report.find(workdir)
+    found = report.find(workdir, task)
     for step, summary in found.summaries.items():
         if len(found.summaries) > 1:
             print(f'Rewinding to step {step:,}\n')

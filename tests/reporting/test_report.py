@@ -348,17 +348,19 @@ def test_the_csv_files_have_the_columns_of_the_measures(measured):
 
 
 @pytest.mark.parametrize(('measures', 'others', 'names', 'alternative'), [
-    (REGRESSION, (), ['connectivity_ticket', 'instability', 'mae_by_rewinding_step', 'rewinding_mae'],
+    (REGRESSION, (), ['mae_by_rewinding_step', 'rewinding_mae'],
      'Instability against the rewinding step, in mm of test mean absolute error. Winning ticket, step 5: 0.4.'),
     (TRANSLATION, ((30.0, 31.5),),
-     ['bleu_by_rewinding_step', 'connectivity_ticket', 'instability', 'perplexity_by_rewinding_step', 'rewinding_bleu',
-      'rewinding_perplexity'],
+     ['bleu_by_rewinding_step', 'perplexity_by_rewinding_step', 'rewinding_bleu', 'rewinding_perplexity'],
      'Instability against the rewinding step, in test error. Winning ticket, step 5: 0.4.')])
 def test_a_sweep_draws_each_measure(tmp_path, measures, others, names, alternative):
     save_measured(str(tmp_path), measures, (0.027, 0.0265, 0.0264), others, rewinds=(5, 9))
     page = Page(storage.read_text(report.write(str(tmp_path), report.find(str(tmp_path)))))
-    assert [name for name in storage.list_folder(str(tmp_path / 'report')) if name.endswith('.png')] == [
-        f'{name}.png' for name in names]
+    of_one_step = [*(f'{measure.name}_at_{end}' for measure in measures.each for end in ('early_stop', 'end')),
+                   *(f'learning_curves{name}' for name in ('', *(f'_{each.name}' for each in measures.each[1:]))),
+                   'early_stop_step', 'density_per_layer']
+    assert [name.removesuffix('.png') for name in storage.list_folder(str(tmp_path / 'report')) if name.endswith(
+        '.png')] == sorted([*names, 'connectivity_ticket', 'instability', *of_one_step])
     assert any(attributes['alt'].startswith(alternative) for tag, attributes in page.tags if tag == 'img')
 
 

@@ -95,6 +95,13 @@ def test_the_loss_bootstraps_from_what_is_seen_next():
     np.testing.assert_allclose([mean, total], [np.mean(expected), np.sum(expected)], rtol=1e-6)
 
 
+def test_the_leading_measure_is_of_games_of_training():
+    measures = tasks.find(settings(control__last=40)).measures
+    assert [measure.taken_of for measure in measures.each] == ['the last 40 games of training', '', '']
+    assert [measure.on_test for measure in measures.each] == [
+        'reward of the last games', 'test reward with sampled actions', 'test reward with greedy actions']
+
+
 def test_several_replicas_are_refused():
     class Two:
         num_replicas_in_sync = 2

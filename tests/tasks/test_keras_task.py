@@ -1,6 +1,8 @@
 """A model of the user's own is trained and judged as Keras's `fit` and `evaluate` do it, resumes to the bit, and what
 cannot be is refused in a sentence."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -442,6 +444,25 @@ def test_what_is_said_of_the_model_has_to_be_of_it(arguments, sentence):
 def test_both_are_functions(build, examples, sentence):
     with pytest.raises(UsageError, match=sentence):
         tf_lottery.KerasTask(build, examples)
+
+
+def test_a_film_is_a_function_of_models():
+    def film(models):
+        return tf_lottery.Film(tuple(tf_lottery.Clip(model) for model in models), 'Nothing.')
+
+    examples = numbers(20, 5), numbers(20, 1)
+    task = task_of(small(), examples, film=film)
+    facts = task.facts()
+    # A folder of before is of the same experiment.
+    assert facts.films and facts == dataclasses.replace(facts, films=False)
+    pictures = np.zeros((1, 2, 2, 3), np.uint8)
+    assert task.film(iter([pictures])).clips[0].pictures is pictures
+    with pytest.raises(UsageError, match='^pictures of a Clip is 3: give an array'):
+        task.film([3])
+    with pytest.raises(UsageError, match=r"film\(networks\) ends in TypeError \('int' object is not .*\): mend it"):
+        task.film(3)
+    with pytest.raises(UsageError, match='film of a KerasTask is .*: give a function of trained models'):
+        task_of(small(), examples, film=lambda: None)
 
 
 def test_a_layer_that_is_skipped_stays_dense():

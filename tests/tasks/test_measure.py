@@ -1,5 +1,6 @@
 """Tests of tf_lottery/tasks/measure.py: what numbers are called, and which of two is better."""
 
+import dataclasses
 import json
 import math
 
@@ -32,6 +33,16 @@ def test_what_a_measure_is_called():
     assert [ACCURACY.error_title, MAE.error_title, REWARD.error_title] == [
         'error', 'mean absolute error', 'negative reward']
     assert [ACCURACY.no_worse(), MAE.no_worse()] == ['no less accuracy', 'no more mean absolute error']
+
+
+def test_what_is_taken_of_training_is_not_said_to_be_of_the_test_set():
+    played = dataclasses.replace(REWARD, taken_of='the last 100 games of training')
+    assert [each.on_test for each in (ACCURACY, REWARD, played)] == ['test accuracy', 'test reward', 'reward']
+    assert [each.heading for each in (ACCURACY, played)] == ['Test accuracy', 'Reward']
+    assert [played.axis(), played.axis('reward at level 1')] == ['reward', 'reward at level 1']
+    # Runs of before do not say so, and lie in the same folders.
+    assert Measures((played,)) == Measures((REWARD,))
+    assert Measures.from_json(json.loads(json.dumps(Measures((played,)).to_json()))).lead.taken_of
 
 
 def test_columns_have_an_early_stop_only_where_there_is_one():

@@ -238,7 +238,7 @@ def _limits(about, words, measure):
     lines = ['## Limits', '']
     if 'config' in about:
         if measure:
-            lines.append(f'- The level was chosen by means of the test {measure.title} that is reported above, so that '
+            lines.append(f'- The level was chosen by means of the {measure.on_test} that is reported above, so that '
                          'it is slightly optimistic.')
         if words.limits:
             lines.append(f'- {words.limits}')

@@ -19,7 +19,8 @@ def draw(folder, pictures):
       pictures: generator of Pictures, which draws them in the style of all.
 
     Returns:
-      What the page shows of them: dict from section to list of dicts of `alternative`, `caption` and `base64`.
+      What the page shows of them: dict from section to list of dicts of `alternative`, `caption` and
+      those of `inside`.
     """
     sections = {}
     with matplotlib.rc_context(STYLE):
@@ -29,9 +30,13 @@ def draw(folder, pictures):
             png = buffer.getvalue()
             storage.write_bytes(storage.join(folder, f'{picture.name}.png'), png)
             sections.setdefault(picture.section, []).append({
-                'alternative': picture.alternative, 'caption': picture.caption,
-                'base64': base64.b64encode(png).decode()})
+                'alternative': picture.alternative, 'caption': picture.caption, **inside(png, 'png')})
     return sections
+
+
+def inside(content, form):
+    """How the page holds bytes of the form 'png' or 'gif': dict of `form` and `base64`."""
+    return {'form': form, 'base64': base64.b64encode(content).decode()}
 
 
 def write(folder, template, **values):

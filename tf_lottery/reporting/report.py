@@ -8,7 +8,7 @@ import pandas as pd
 from tf_lottery.branches import BRANCHES, numbered
 from tf_lottery.experiment import runs
 from tf_lottery.experiment.config import restore
-from tf_lottery.reporting import page, results, tables
+from tf_lottery.reporting import film, page, results, tables
 from tf_lottery.reporting.analysis import connectivity, construction, deletion, retraining, stability
 from tf_lottery.reporting.pictures import comparison, curves, density, sweep, tickets
 from tf_lottery.reporting.pictures import connectivity as instability
@@ -39,6 +39,7 @@ class Findings:
       lines: DataFrame of `connectivity.lines`.
       built: DataFrame of `construction.constructions`.
       losses: DataFrame of `deletion.losses`.
+      film: film.Shown.
     """
 
     experiment: dict
@@ -48,6 +49,7 @@ class Findings:
     lines: pd.DataFrame
     built: pd.DataFrame
     losses: pd.DataFrame
+    film: film.Shown
 
     @property
     def measures(self):
@@ -55,11 +57,12 @@ class Findings:
         return results.judged_by(self.frame)
 
 
-def find(workdir):
-    """Reads and analyses the runs that an experiment has finished so far.
+def find(workdir, task=None):
+    """Reads and analyses the runs that an experiment has finished so far, and films them.
 
     Args:
       workdir: the experiment's folder.
+      task: as of `film.find`.
 
     Returns:
       Findings.
@@ -69,16 +72,18 @@ def find(workdir):
     """
     experiment = runs.read_config(workdir)
     frame = results.load_results(workdir)
-    return Findings(experiment, frame, results.summaries(frame), stability.samples(workdir, frame),
-                    connectivity.lines(frame), construction.constructions(frame), deletion.losses(frame))
+    summaries = results.summaries(frame)
+    return Findings(experiment, frame, summaries, stability.samples(workdir, frame), connectivity.lines(frame),
+                    construction.constructions(frame), deletion.losses(frame),
+                    film.find(workdir, experiment, frame, summaries, task))
 
 
 def write(workdir, found):
     """Writes the report of an experiment into its folder report/.
 
-    index.html needs no other file and no network; beside it lie its pictures (*.png), runs.csv with a line per run and
-    summary.csv with a line per branch and level (`results.summarise` without `results.paired`), and where there is
-    something to say, stability.csv, connectivity.csv, construction.csv and deletion.csv.
+    index.html needs no other file and no network; beside it lie its pictures (*.png), what `film.find` makes, runs.csv
+    with a line per run and summary.csv with a line per branch and level (`results.summarise` without `results.paired`),
+    and where there is something to say, stability.csv, connectivity.csv, construction.csv and deletion.csv.
 
     Args:
       workdir: the experiment's folder.
@@ -91,7 +96,8 @@ def write(workdir, found):
     for name, table in _csv_tables(found).items():
         if len(table):
             storage.write_text(storage.join(folder, f'{name}.csv'), table.to_csv(index=False))
-    return page.write(folder, 'report.html.j2', **_contents(found), sections=page.draw(folder, pictures(found)))
+    sections = page.draw(folder, pictures(found)) | found.film.pictures
+    return page.write(folder, 'report.html.j2', **_contents(found), sections=sections)
 
 
 def _csv_tables(found):
@@ -118,7 +124,7 @@ def _contents(found):
     return {
         'name': experiment['name'], 'headline': headline(found.summaries), 'notes': _notes(found),
         'blocks': _blocks(found.summaries), 'measures': measures,
-        'titles': results.titles(measures, lambda measure: f'test {measure.title} '),
+        'titles': results.titles(measures, lambda measure: f'{measure.on_test} '),
         'tables': tables.tables(found.frame, found.samples, found.lines, found.built),
         'diverged': found.frame['diverged'].any(),
         'command': experiment['command'], 'versions': experiment['versions'],
@@ -182,14 +188,14 @@ def _best(rows, measures):
     column = f'{measures.at_end()}_mean'
     best = rows.loc[measures.lead.gain(rows[column], 0).idxmax()]
     return (f'At the end of training {BRANCHES[best["branch"]].title!r} is best of the others, with '
-            f'{measures.lead.with_unit(best[column])} test {measures.lead.title} at {results.percent(best["density"])} '
+            f'{measures.lead.with_unit(best[column])} {measures.lead.on_test} at {results.percent(best["density"])} '
             '% of the weights.')
 
 
 def _reached(row, half, measures):
     """Where either half of the pairs of a summary's row is judged, and what it came to: 'at step 900, with ...'."""
     column = measures.at_early_stop() if measures.early_stop else measures.at_end()
-    reached = f'with {measures.lead.with_unit(row[f"{half}_{column}_mean"])} test {measures.lead.title}'
+    reached = f'with {measures.lead.with_unit(row[f"{half}_{column}_mean"])} {measures.lead.on_test}'
     reached = f'{reached} at the end' if measures.lead.ends else reached
     return f'at step {row[f"{half}_early_stop_step_mean"]:,.0f}, {reached}' if measures.early_stop else reached
 
@@ -210,6 +216,8 @@ def _notes(found):
     if any(map(results.lacks_pairs, found.summaries.values())):
         notes.append('Not all levels have numbers of the same replicates: means are over those that have, and whether '
                      'a ticket wins is asked of each replicate beside its own dense network.')
+    if found.film.obstacle:
+        notes.append(found.film.obstacle)
     if found.experiment['config']['pruning']['levels'] and not frame['level'].any():
         notes.append('Pictures against density appear once a pruned level has finished.')
     return notes
@@ -244,6 +252,7 @@ def pictures(found):
     if len(found.summaries) > 1:
         yield from sweep.draw(found.summaries, found.samples)
         yield from instability.draw_sweep(found.lines, found.measures.on_the_way)
+        yield from _of_best(found)
     else:
         for draw in _DRAWN_BY:
             yield from draw(found.frame, *found.summaries.values())
@@ -253,3 +262,12 @@ def pictures(found):
     yield from damage.draw(found.losses)
     published = retraining.published(found.experiment['config'], found.measures)
     yield from methods.draw(retraining.best(found.frame), found.measures.lead, published)
+
+
+def _of_best(found):
+    """Yields what is drawn of one rewinding step: of a sweep, of the step that does best."""
+    step, _ = results.level_to_ship(found.summaries)
+    frame = results.by_rewinding_step(found.frame)[step]
+    for draw in _DRAWN_BY:
+        for picture in draw(frame, found.summaries[step]):
+            yield dataclasses.replace(picture, caption=f'Rewound to step {step:,}. {picture.caption}')

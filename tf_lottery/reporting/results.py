@@ -437,7 +437,7 @@ def table(summary):
         return '  '.join(row[name].ljust(widths[name]) if name in measures.columns else row[name].rjust(widths[name])
                          for name in names).rstrip()
 
-    there, what = (' and '.join(f'test {measure.title}' for measure in chosen) for chosen in (
+    there, what = (' and '.join(measure.on_test for measure in chosen) for chosen in (
         [measure for measure in measures.each if not measure.ends], measures.each))
     if measures.early_stop:
         what = f'early-stop step and {what} there and at the end' if there == what else (

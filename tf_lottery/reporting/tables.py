@@ -42,7 +42,7 @@ def tables(frame, samples, lines, built):
     if rows:
         made.append(Table(
             'Stability', 'Mean and standard deviation of the L2 distance and of the angle between trained weights, '
-            f'over pairs of copies, and of the test {lead.title} at the end: ticket / random mask. Lower is more '
+            f'over pairs of copies, and of the {lead.on_test} at the end: ticket / random mask. Lower is more '
             'stable.',
             ('rewound to', 'weights (%)', 'data order, L2', 'pruning, L2', 'data order, degrees', 'pruning, degrees',
              lead.axis(f'{lead.title} of the full network'), lead.axis(lead.title)),

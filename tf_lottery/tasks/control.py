@@ -1,5 +1,6 @@
 """The task to act in an environment so that the reward is high (Yu et al., 1906.02768, section 3.3)."""
 
+import dataclasses
 import functools
 import importlib
 
@@ -67,9 +68,9 @@ VALUES = {
 READS = ()
 
 # Undiscounted, of a game; the first one is the paper's, the others are of games that are played to evaluate.
-_MEASURES = (Measure('reward', 'reward of the last games', higher=True, digits=1),
-             Measure('sampled_reward', 'reward with sampled actions', higher=True, digits=1),
-             Measure('greedy_reward', 'reward with greedy actions', higher=True, digits=1))
+_REWARD = Measure('reward', 'reward of the last games', higher=True, digits=1)
+_PLAYED = (Measure('sampled_reward', 'reward with sampled actions', higher=True, digits=1),
+           Measure('greedy_reward', 'reward with greedy actions', higher=True, digits=1))
 
 
 def task(config, data_dir=None):
@@ -114,7 +115,8 @@ class ControlTask(Task):
     @property
     def measures(self):
         counted = 'games' if self._how.batches is None else 'training step'
-        return Measures(_MEASURES if self._how.evaluation_games else _MEASURES[:1], None, courses=(
+        reward = dataclasses.replace(_REWARD, taken_of=f'the last {self._how.last} games of training')
+        return Measures((reward, *(_PLAYED if self._how.evaluation_games else ())), None, courses=(
             ('step', counted), ('validation_environment_steps', 'environment steps')))
 
     @property
@@ -129,7 +131,7 @@ class ControlTask(Task):
             weights={name: Weight(*known) for name, known in shapes.items()},
             train=(self._how.batches or 0) * self._batch_size, validation=0, test=2 * self._how.evaluation_games,
             compiles=True, compilable=self.environment.formulas is not None,
-            games=self._how.games if self._how.batches is None else None, whole=True)
+            games=self._how.games if self._how.batches is None else None, whole=True, films=True)
 
     def network(self, seed):
         return actor_critic.build(*self._network, seed)
@@ -168,3 +170,9 @@ class ControlTask(Task):
         games = self._games(control_serving.GAMES)
         return Serving({}, {}, of=functools.partial(
             control_serving.serving, games, self._how.environment, self.environment))
+
+    def film(self, networks):
+        from tf_lottery.tasks import control_film
+
+        name = self._how.environment
+        return control_film.film(self.environment.games(name, 1, pictured=True), name, networks)

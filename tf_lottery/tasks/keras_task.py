@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import re
 
-from tf_lottery.errors import UsageError, in_one_line, reason, shown
+from tf_lottery.errors import StorageError, UsageError, in_one_line, reason, shown
 from tf_lottery.runtime import keras2
 from tf_lottery.tasks.measure import LOSS, Measure, Measures
 from tf_lottery.tasks.task import CALIBRATION, SPLITS, Facts, Serving, Task, Weight, Words
@@ -54,17 +54,22 @@ class KerasTask(Task):
         any, the model's first metric does.
       class_weight: dict from class to weight, as in `fit`: for models of one output whose targets are classes.
       skip: names of layers that are left dense, as of `prunable`.
+      film: function from an iterable of trained models, each built when it is asked for, to a Film of what they do,
+        which the report shows; None for no film.
     """
 
-    def __init__(self, build, examples, early_stop='validation_loss', measures=(), class_weight=None, skip=()):
-        for name, function, arguments in (('build', build, (0,)), ('examples', examples, ())):
-            _check_function(name, function, arguments)
+    def __init__(self, build, examples, early_stop='validation_loss', measures=(), class_weight=None, skip=(),
+                 film=None):
+        for name, function, takes in (('build', build, ['a seed']), ('examples', examples, []),
+                                      *([('film', film, ['trained models'])] if film else [])):
+            _check_function(name, function, takes)
         if class_weight is not None and not (isinstance(class_weight, dict) and class_weight and all(
                 isinstance(each, int) and each >= 0 for each in class_weight)):
             raise UsageError(f'class_weight is {shown(class_weight)}: give a dict from class, a number from 0 on, to '
                              'weight.')
         self.build, self.examples, self.skip = build, examples, tuple(skip)
         self._early_stop, self._given, self._class_weight = early_stop, tuple(measures), class_weight
+        self._film = film
         self._model = self._splits = self._compiles = None
         self._found = {}
 
@@ -100,7 +105,8 @@ class KerasTask(Task):
                 self._compiles = self._compiled()
             self._found[variables] = Facts(
                 f'the model {self._model.name!r}', {name: Weight(*known) for name, known in shapes.items()},
-                *(self._splits.length(split) for split in SPLITS), *self._compiles)
+                *(self._splits.length(split) for split in SPLITS), *self._compiles,
+                films=self._film is not None)
         return self._found[variables]
 
     def _built(self, seed):
@@ -330,13 +336,22 @@ class KerasTask(Task):
         return Serving(*(keras2.by_argument(self._model, examples['x']) for examples in (test, calibration)), None,
                        score, words=Words(origin=f'Network: {self._model.name!r}.'))
 
+    def film(self, networks):
+        try:
+            return self._film(networks)
+        except (UsageError, StorageError):
+            raise
+        except Exception as error:
+            raise UsageError(f'film(networks) ends in {type(error).__name__} ({in_one_line(error)}): mend it.'
+                             ) from error
 
-def _check_function(name, function, arguments):
+
+def _check_function(name, function, takes):
     try:
-        inspect.signature(function).bind(*arguments)
+        inspect.signature(function).bind(*takes)
     except (TypeError, ValueError):
-        takes = 'a seed' if arguments else 'no arguments'
-        raise UsageError(f'{name} of a KerasTask is {shown(function)}: give a function of {takes}.') from None
+        arguments = ' and '.join(takes) or 'no arguments'
+        raise UsageError(f'{name} of a KerasTask is {shown(function)}: give a function of {arguments}.') from None
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ class Measure:
         dense network, to be called so (1912.05671, section 2); None where no paper says.
       ends: bool, whether it is measured at the end of training only, for it takes long; at early stop nobody knows it.
       how: str, how it is computed where that is no matter of course, '' where it is.
+      taken_of: str, which part of training it is taken of, '' where it is measured on a split. Folders of before do not
+        have it, and are of the same experiment.
     """
 
     name: str
@@ -36,6 +38,17 @@ class Measure:
     matching: float | None = None
     ends: bool = False
     how: str = ''
+    taken_of: str = dataclasses.field(default='', compare=False)
+
+    @property
+    def on_test(self):
+        """str, its title on the test set, such as 'test accuracy'; its title alone where it is of training."""
+        return self.title if self.taken_of else f'test {self.title}'
+
+    @property
+    def heading(self):
+        """str, `on_test` as titles and sentences begin with it."""
+        return self.on_test[0].upper() + self.on_test[1:]
 
     @property
     def points(self):
@@ -60,7 +73,7 @@ class Measure:
 
     def axis(self, title=None):
         """What stands at an axis or above a column: `title`, or the measure's own one on the test set, and the unit."""
-        title = f'test {self.title}' if title is None else title
+        title = self.on_test if title is None else title
         return f'{title} ({self.unit})' if self.unit else title
 
     def gain(self, value, reference):

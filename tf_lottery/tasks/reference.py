@@ -82,6 +82,9 @@ class Reference(Task):
     def serving(self, data_dir=None):
         return self._task.serving(data_dir)
 
+    def film(self, networks):
+        return self._task.film(networks)
+
 
 def load(reference):
     """Returns the Task that a reference leads to, by running its file.

@@ -47,6 +47,7 @@ class Facts:
       games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
       whole: bool, whether training can be stopped at the ends of epochs only.
       closing: int, as many examples as take as long in training as what is measured once, where a training ends.
+      films: bool, whether `Task.film` shows what networks do.
       data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
@@ -60,6 +61,7 @@ class Facts:
     games: int | None = None
     whole: bool = dataclasses.field(default=False, compare=False)
     closing: int = dataclasses.field(default=0, compare=False)
+    films: bool = dataclasses.field(default=False, compare=False)
     data: str = dataclasses.field(default='', compare=False)
 
     def are_of(self, other):
@@ -259,3 +261,17 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def serving(self, data_dir=None):
         """Returns Serving."""
+
+    def film(self, networks):
+        """Shows what networks do, where `Facts.films` says that there is something to see.
+
+        Args:
+          networks: iterable of Keras models, with their weights, each of which is built when it is asked for.
+
+        Returns:
+          film.Film, with a clip for each network, in their order.
+
+        Raises:
+          UsageError: it cannot be shown here.
+        """
+        raise NotImplementedError

@@ -4,9 +4,10 @@ import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import ImageColor
 
 from tf_lottery.data import environments
-from tf_lottery.data.environments import acrobot, cartpole
+from tf_lottery.data.environments import acrobot, cartpole, drawing
 from tf_lottery.data.environments.stepped import Stepped
 from tf_lottery.errors import UsageError
 
@@ -59,6 +60,31 @@ def test_games_begin_near_to_rest(environment):
     assert environment.observe(state).shape == (500, environment.OBSERVATION)
 
 
+def colours(picture):
+    """Where a picture is of each colour: {colour: (top, bottom, left, right) in parts of its height and width}."""
+    height, width, _ = picture.shape
+    found = {}
+    for colour in (drawing.INK, drawing.BLUE, drawing.ORANGE, drawing.GREY):
+        near = np.abs(picture.astype(int) - ImageColor.getrgb(colour)).max(axis=-1) < 60
+        rows, columns = np.nonzero(near)
+        found[colour] = [rows.min() / height, rows.max() / height, columns.min() / width, columns.max() / width]
+    return found
+
+
+def test_pictures_show_what_is_seen():
+    middle, right = (colours(cartpole.picture(np.float32([place, 0, angle, 0])))
+                     for place, angle in ((0, 0), (2.4, 0.2)))
+    top, bottom, *across = middle[drawing.ORANGE]
+    assert top < 0.25 < 0.55 < bottom and across == pytest.approx([0.5, 0.5], abs=0.02)
+    # The cart is at 2.4 of 2.7 to the right, and the pole leans beyond it.
+    assert np.mean(right[drawing.INK][2:]) == pytest.approx(0.5 + 0.5 * 2.4 / 2.7, abs=0.01)
+    assert right[drawing.ORANGE][3] > right[drawing.INK][3] - 0.03
+    hanging, up = (colours(acrobot.picture(np.float32([np.cos(first), np.sin(first), 1, 0, 0, 0])))
+                   for first in (0, np.pi))
+    assert hanging[drawing.GREY][0] < hanging[drawing.BLUE][0] < hanging[drawing.ORANGE][0]
+    assert up[drawing.ORANGE][0] < up[drawing.GREY][0] < up[drawing.BLUE][1]
+
+
 def test_an_environment_that_is_not_installed_is_a_sentence(monkeypatch):
     monkeypatch.setitem(environments.ENVIRONMENTS, 'Moon-v0', environments.Description(
         (8,), 4, 1000, needs=('gymnasium', 'no_such_engine'), extra='control'))
@@ -106,6 +132,34 @@ def test_games_that_gymnasium_steps_are_a_function_of_the_key(stepped):
     again, other = stepped(-2, 2**40), stepped(-2, 2**40 + 1)
     tf.nest.map_structure(np.testing.assert_array_equal, stepped(-2, 2**40), again)
     assert not np.array_equal(again[0], other[0])
+
+
+def test_games_of_gymnasium_are_pictured_to_their_ends():
+    game = Stepped('CartPole-v1', 1, pictured=True)
+    _, seen = game.begin(tf.constant([0, 0], tf.int64))
+    first = game.picture(seen[0])
+    assert (first.dtype, first.ndim, first.shape[-1]) == (np.uint8, 3, 3)
+    over = False
+    while not over:
+        _, transition, seen = game.step((), tf.constant([1]), None)
+        over = bool(transition.over[0])
+    # No other game has begun.
+    assert abs(transition.seen[0][2]) > 0.2
+    np.testing.assert_array_equal(transition.seen, seen)
+    assert (game.picture(seen[0]) != first).any()
+
+
+def test_a_game_that_cannot_be_drawn_is_a_sentence(monkeypatch):
+    game = Stepped('CartPole-v1', 1, pictured=True)
+
+    def render():
+        raise gymnasium.error.DependencyNotInstalled('pygame is not installed')
+
+    monkeypatch.setattr(game._games, 'render', render)
+    with pytest.raises(UsageError) as error:
+        game.picture(None)
+    assert str(error.value) == ('CartPole-v1 cannot be drawn here (pygame is not installed): install what is missing, '
+                                'and ask for the report again.')
 
 
 def test_screens_of_atari():

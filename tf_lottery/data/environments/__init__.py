@@ -33,12 +33,17 @@ class Description:
     needs: tuple = ()
     extra: str = ''
 
-    def games(self, name, count):
-        """Returns so many games of the environment of this name that are played side by side in a program:
-        `games.Formulas`, or another class like it."""
+    def games(self, name, count, pictured=False):
+        """Returns games that are played side by side in a program: `games.Formulas`, or another class like it.
+
+        Args:
+          name: str, what the environment is called.
+          count: int, how many there are.
+          pictured: bool, whether `picture` of the first one is asked for, until it is over.
+        """
         module = importlib.import_module(f'{__name__}.{self.formulas or self.stepped}')
         if not self.formulas:
-            return module.games(name, count)
+            return module.games(name, count, pictured)
         from tf_lottery.data.environments.games import Formulas
 
         return Formulas(module, self.limit, count)

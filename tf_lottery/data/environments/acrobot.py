@@ -9,6 +9,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tf_lottery.data.environments.drawing import BLUE, GREY, INK, ORANGE, Drawing
+
 DRAWS = STATE = 4
 OBSERVATION = 6
 ACTIONS = 3
@@ -48,6 +50,21 @@ def observe(state):
     first, second, first_speed, second_speed = tf.unstack(state, axis=1)
     seen = [tf.cos(first), tf.sin(first), tf.cos(second), tf.sin(second), first_speed, second_speed]
     return tf.cast(tf.stack(seen, axis=1), tf.float32)
+
+
+def picture(seen):
+    """What a game looks like, as of `cartpole.picture`; it ends above the line."""
+    first, second = math.atan2(seen[1], seen[0]), math.atan2(seen[3], seen[2])
+    joint = _LENGTH * math.sin(first), -_LENGTH * math.cos(first)
+    tip = joint[0] + _LENGTH * math.sin(first + second), joint[1] - _LENGTH * math.cos(first + second)
+    reach = 2.2 * _LENGTH
+    drawing = Drawing((-reach, reach), (-reach, reach))
+    drawing.line((-reach, _LENGTH), (reach, _LENGTH), 0.03, GREY)
+    drawing.line((0, 0), joint, 0.16, BLUE)
+    drawing.line(joint, tip, 0.16, ORANGE)
+    for place in ((0, 0), joint):
+        drawing.disc(place, 0.13, INK)
+    return drawing.pixels()
 
 
 def _integrated(state, torque):

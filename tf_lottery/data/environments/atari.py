@@ -40,7 +40,7 @@ class Screens(gymnasium.Wrapper):
         return self._seen
 
 
-def games(name, count):
+def games(name, count, pictured=False):
     """So many games side by side: `stepped.Stepped`."""
-    return Stepped(name, count, wrappers=[Screens], frameskip=(2, 5), repeat_action_probability=0.0,
+    return Stepped(name, count, pictured, wrappers=[Screens], frameskip=(2, 5), repeat_action_probability=0.0,
                    full_action_space=False)

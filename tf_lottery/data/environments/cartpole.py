@@ -9,6 +9,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tf_lottery.data.environments.drawing import BLUE, GREY, INK, ORANGE, Drawing
+
 # The number of random numbers that a game begins with, and the shapes of a state and of an observation.
 DRAWS = STATE = OBSERVATION = 4
 ACTIONS = 2
@@ -65,3 +67,14 @@ def step(state, action):
 def observe(state):
     """What is seen of states float64 [n, STATE]: float32 [n, OBSERVATION]."""
     return tf.cast(state, tf.float32)
+
+
+def picture(seen):
+    """What a game looks like of which this is seen, float32 [OBSERVATION]: uint8 [height, width, 3]."""
+    place, _, angle, _ = seen
+    drawing = Drawing((-_FARTHEST - 0.3, _FARTHEST + 0.3), (-0.6, 1.4))
+    drawing.line((-_FARTHEST, 0), (_FARTHEST, 0), 0.03, GREY)
+    drawing.line((place - 0.3, 0), (place + 0.3, 0), 0.3, INK)
+    drawing.line((place, 0), (place + 2 * _LENGTH * math.sin(angle), 2 * _LENGTH * math.cos(angle)), 0.1, ORANGE)
+    drawing.disc((place, 0), 0.07, BLUE)
+    return drawing.pixels()

@@ -32,7 +32,7 @@ class Formulas:
     """Games whose steps are formulas.
 
     Attributes:
-      module: one of this folder with `begin`, `step`, `observe` and DRAWS, such as `cartpole`.
+      module: one of this folder with `begin`, `step`, `observe`, `picture` and DRAWS, such as `cartpole`.
       limit: int, the step after which a game is cut.
       count: int, n, how many there are.
     """
@@ -71,6 +71,10 @@ class Formulas:
         over = transition.over
         state = tf.where(over[:, None], self._begun(key), state)
         return (state, tf.where(over, 0, elapsed)), transition, self.module.observe(state)
+
+    def picture(self, seen):
+        """What a game looks like of which this is seen, float32 array [...]: uint8 [height, width, 3]."""
+        return self.module.picture(seen)
 
     def _begun(self, key):
         draws = tf.random.stateless_uniform([self.count, self.module.DRAWS], key, dtype=tf.float64)

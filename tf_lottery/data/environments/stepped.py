@@ -6,6 +6,7 @@ import tensorflow as tf
 from gymnasium.vector import AutoresetMode
 
 from tf_lottery.data.environments.games import Transition
+from tf_lottery.errors import UsageError, in_one_line
 
 
 class Stepped:
@@ -17,13 +18,16 @@ class Stepped:
     Args:
       name: str, what Gymnasium calls the environment.
       count: int, how many games there are.
+      pictured: bool, whether its `picture` is asked for, also of how a game has ended: then no other one begins.
       **options: what the environment is made with.
     """
 
-    def __init__(self, name, count, **options):
+    def __init__(self, name, count, pictured=False, **options):
         self.count = count
+        begins_anew = AutoresetMode.DISABLED if pictured else AutoresetMode.SAME_STEP
         self._games = gymnasium.make_vec(name, num_envs=count, vectorization_mode='sync',
-                                         vector_kwargs={'autoreset_mode': AutoresetMode.SAME_STEP}, **options)
+                                         vector_kwargs={'autoreset_mode': begins_anew},
+                                         render_mode='rgb_array' if pictured else None, **options)
 
     def begin(self, key):
         seen = tf.numpy_function(self._begin, [key], tf.float32)
@@ -37,6 +41,19 @@ class Stepped:
             array.set_shape([self.count])
         return state, Transition(self._shaped(seen), reward, ended, cut), self._shaped(next_seen)
 
+    def picture(self, seen):
+        """What the first game looks like now: uint8 [height, width, 3].
+
+        Raises:
+          UsageError: it cannot be drawn here.
+        """
+        del seen
+        try:
+            return self._games.render()[0]
+        except (gymnasium.error.Error, ImportError, OSError, RuntimeError) as error:
+            raise UsageError(f'{self._games.spec.id} cannot be drawn here ({in_one_line(error)}): install what is '
+                             'missing, and ask for the report again.') from error
+
     def _shaped(self, seen):
         return tf.ensure_shape(seen, self._games.observation_space.shape)
 
@@ -49,10 +66,10 @@ class Stepped:
         next_seen, reward, ended, cut, more = self._games.step(action)
         seen = next_seen.astype(np.float32)
         for number in np.flatnonzero(ended | cut):
-            seen[number] = more['final_obs'][number]
+            seen[number] = more.get('final_obs', next_seen)[number]
         return seen, reward.astype(np.float32), ended, cut & ~ended, next_seen.astype(np.float32)
 
 
-def games(name, count):
+def games(name, count, pictured=False):
     """So many games of one of Gymnasium's environments as it is."""
-    return Stepped(name, count)
+    return Stepped(name, count, pictured)

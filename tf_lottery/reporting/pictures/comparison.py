@@ -77,8 +77,8 @@ def picture(name, title, rows, measure, dense, section):
     others = ('An arrow says where a mean is that leaves the picture.'
               + (' Dashed: the dense network.' if dense else ''))
     return pictures.Picture(
-        name, _dots(title, panels, measure, dense), ' '.join([f'Test {measure.title} at the end.', *sentences]),
-        f'Test {measure.title} at the end of training, the best on top: means, with the range over the runs. {others}',
+        name, _dots(title, panels, measure, dense), ' '.join([f'{measure.heading} at the end.', *sentences]),
+        f'{measure.heading} at the end of training, the best on top: means, with the range over the runs. {others}',
         section)
 
 

@@ -29,7 +29,7 @@ def draw(frame, summary):
             name = ('' if measure is measures.lead else f'_{measure.name}') + (f'_by_{column}' if number else '')
             yield pictures.Picture(
                 f'learning_curves{name}', learning_curves(trained, measure, column, title),
-                f'Test {measure.title} against {title} at levels {levels}.',
+                f'{measure.heading} against {title} at levels {levels}.',
                 'Means over the runs, at levels spread over those that have finished. Lines may leave the picture at '
                 f'the {"bottom" if measure.higher else "top"}, as all do at the beginning.', 'How tickets train')
 

@@ -53,13 +53,13 @@ def _compared(measures):
         better = '' if measure.higher else ' Lower is better.'
         if measures.early_stop and not measure.ends:
             yield (f'{measure.name}_at_early_stop', measures.at_early_stop(measure),
-                   f'Test {measure.title} at early stop', measure.axis(),
+                   f'{measure.heading} at early stop', measure.axis(),
                    f'Early stop is the {stop}, found afterwards.{better}')
         if measures.early_stop and measure is measures.lead:
             yield ('early_stop_step', 'early_stop_step', 'Early-stop step', stop,
                    'Lower is faster. Steps count from the initialisation of the dense network.')
         ago = ', however long ago the early stop was' if measures.early_stop else ''
-        yield (f'{measure.name}_at_end', measures.at_end(measure), f'Test {measure.title} at the end of training',
+        yield (f'{measure.name}_at_end', measures.at_end(measure), f'{measure.heading} at the end of training',
                measure.axis(), f'At the last step{ago}.{better}')
 
 

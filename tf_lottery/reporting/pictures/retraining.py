@@ -34,6 +34,6 @@ def draw(best, measure, published):
     beside = ('' if published is None else
               ' Dotted: the published medians for this network on CIFAR-10, trained for 182 epochs (2003.02389).')
     yield pictures.Picture(
-        'retraining', figure, ' '.join([f'Median test {measure.title}.', *parts]),
+        'retraining', figure, ' '.join([f'Median {measure.on_test}.', *parts]),
         f'Each method at the retraining length of best median validation {measure.title}; medians, lowest and highest '
         f'run.{beside}', 'Rewinding and fine-tuning')

@@ -24,7 +24,7 @@ def draw(summaries, samples):
     density = results.percent(here['density'].mean())
     measures = results.judged_by(summary)
     for measure in measures.each:
-        what = (f'At {density} % of the weights (level {level}): test {measure.title} at the end of training, with the '
+        what = (f'At {density} % of the weights (level {level}): {measure.on_test} at the end of training, with the '
                 'range over the runs')
         ends = _ends(here, measures, measure)
         # Stability stands beside the leading measure.
@@ -57,7 +57,7 @@ def _ends(rows, measures, measure):
     column, digits = f'{measures.at_end(measure)}_mean', pictures.decimals(measure)
     parts = [f'{BRANCHES[row["branch"]].title}, {results.percent(row["density"])} % of the weights, rewound to step '
              f'{row["rewind_step"]:,}: {measure.with_unit(row[column], digits)}.' for row in rows.to_dict('records')]
-    return ' '.join([f'Test {measure.title} at the end.', *parts])
+    return ' '.join([f'{measure.heading} at the end.', *parts])
 
 
 def against_step(summary, measure, samples, level, distance=None):
@@ -75,7 +75,7 @@ def against_step(summary, measure, samples, level, distance=None):
     here = samples[(samples['level'] == level) & (distance is not None)]
     kinds = [kind for kind in KINDS if kind in set(here['stability'])]
     figure, panels = pictures.panels(1 + len(kinds))
-    pictures.entitle(panels[0], f'Test {measure.title} at the end', measure.axis())
+    pictures.entitle(panels[0], f'{measure.heading} at the end', measure.axis())
     rows = summary[(summary['level'] == level) & (summary['n'] > 0)]
     for branch in BRANCHES:
         own = rows[(rows['branch'] == branch)]
@@ -108,7 +108,7 @@ def by_step(tickets, measure):
       measure: Measure.
     """
     final = results.judged_by(tickets).at_end(measure)
-    figure, axes = pictures.canvas(f'Test {measure.title} at the end', 'weights remaining (%)', measure.axis())
+    figure, axes = pictures.canvas(f'{measure.heading} at the end', 'weights remaining (%)', measure.axis())
     steps = sorted(set(tickets['rewind_step']))
     for colour, step in zip(pictures.level_colours(steps), steps, strict=True):
         rows = tickets[tickets['rewind_step'] == step]

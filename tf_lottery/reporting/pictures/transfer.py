@@ -35,8 +35,8 @@ def draw(frame, measures, level):
         if len(shown) and shown['branch'].map(_general).eq(kind).any():
             yield pictures.Picture(
                 name, _panels(shown, measures), _describe(shown, measures, title),
-                f'{what}, beside own tickets and random ones, a panel for each experiment that trains them. Test '
-                f'{measures.lead.title} at the end of training; lines are means, bands reach from the lowest to the '
+                f'{what}, beside own tickets and random ones, a panel for each experiment that trains them. '
+                f'{measures.lead.heading} at the end of training; lines are means, bands reach from the lowest to the '
                 'highest run; an arrow says how far a line goes that leaves the picture. Dashed: the dense network.',
                 _SECTION)
     if level is not None:
@@ -45,7 +45,7 @@ def draw(frame, measures, level):
         if len(rows):
             yield pictures.Picture(
                 'transfer_map', _map(rows, measures), _describe_map(rows, measures),
-                f'Test {measures.lead.title} at the end of training at level {level}: rows are what is trained, '
+                f'{measures.lead.heading} at the end of training at level {level}: rows are what is trained, '
                 'columns whose tickets. Colours say how much better or worse than with its own tickets, as far as the '
                 'scale goes.',
                 _SECTION)
@@ -96,7 +96,7 @@ def _describe(frame, measures, title):
         last = rows.iloc[-1]
         parts.append(f'On {target}, {BRANCHES[branch].title}: {lead.with_unit(last[column])} at '
                      f'{results.percent(last["density"])} % of the weights.')
-    return ' '.join([f'{title}, test {lead.title} against the weights remaining.', *parts])
+    return ' '.join([f'{title}, {lead.on_test} against the weights remaining.', *parts])
 
 
 def _cells(rows, measures):
@@ -143,7 +143,7 @@ def _map(rows, measures):
                     fontsize=8.5)
     axes.set_yticks(range(len(means)), [f'on {target}' for target in means.index])
     axes.grid(visible=False)
-    axes.set(title=textwrap.fill(f'Test {lead.title} by target and ticket', pictures.TITLE_LETTERS), xlabel='tickets')
+    axes.set(title=textwrap.fill(f'{lead.heading} by target and ticket', pictures.TITLE_LETTERS), xlabel='tickets')
     return figure
 
 
@@ -152,4 +152,4 @@ def _describe_map(rows, measures):
     parts = [f'On {target}: ' + ', '.join(
         f'{whose} {measures.lead.with_unit(mean)}' for whose, mean in row.items() if np.isfinite(mean)) + '.'
         for target, row in means.iterrows()]
-    return ' '.join([f'Test {measures.lead.title} by target and ticket.', *parts])
+    return ' '.join([f'{measures.lead.heading} by target and ticket.', *parts])
