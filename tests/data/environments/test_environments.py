@@ -63,7 +63,7 @@ def test_an_environment_that_is_not_installed_is_a_sentence(monkeypatch):
     monkeypatch.setitem(environments.ENVIRONMENTS, 'Moon-v0', environments.Description(
         (8,), 4, 1000, needs=('gymnasium', 'no_such_engine'), extra='control'))
     with pytest.raises(UsageError) as error:
-        environments.describe('Moon-v0')
+        environments.describe('Moon-v0').games('Moon-v0', 2)
     assert str(error.value) == ("the environment Moon-v0 needs no_such_engine, which is not installed: pip install "
                                 "'tf_lottery[control]'.")
 
