@@ -11,7 +11,7 @@ from tf_lottery.data.environments.games import Formulas, Transition
 from tf_lottery.errors import UsageError
 from tf_lottery.tasks.games_feed import GamesFeed
 
-SETTINGS = types.SimpleNamespace(batch_size=4, jit=False)
+SETTINGS, ONE = types.SimpleNamespace(batch_size=4, jit=False), tf.distribute.get_strategy()
 
 
 class Clocks:
@@ -38,7 +38,7 @@ def first_action(seen, training):
 
 
 def feed(last=3, judged=4):
-    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, epoch=4, block=2, counts_games=True, last=last,
+    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, ONE, epoch=4, block=2, counts_games=True, last=last,
                      reward_scale=0.5)
 
 
@@ -50,7 +50,7 @@ def played(feed, epoch=0):
         batches.append({name: value.numpy() for name, value in batch.items()})
         return tf.constant(2.0)
 
-    total, updates = feed.train(first_action, {'seed': tf.constant(5), 'epoch': tf.constant(epoch)}, learn)
+    total, updates = feed.train(first_action, {'seed': tf.constant([5]), 'epoch': tf.constant([epoch])}, learn)
     return batches, (float(total), int(updates))
 
 
@@ -116,7 +116,7 @@ def test_greedy_games_take_the_likeliest_action():
 
 
 def test_an_epoch_of_batches_is_learned_from_some_games_at_a_time():
-    own = GamesFeed(Clocks(4), None, SETTINGS, epoch=4, block=2, counts_games=False, last=5, reward_scale=1.0)
+    own = GamesFeed(Clocks(4), None, SETTINGS, ONE, epoch=4, block=2, counts_games=False, last=5, reward_scale=1.0)
     batches, totals = played(own)
     assert totals == (8.0, 4) and own.count is None
     # The first two games and then the others, of each two steps, twice.
@@ -141,9 +141,9 @@ def test_games_are_a_function_of_seed_and_epoch(seed, epoch, same):
         return {'policy': tf.zeros([seen.shape[0], 2]), 'value': seen[:, :1]}
 
     def states(seed, epoch):
-        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, 3, 1, True, 4, 1.0)
+        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, ONE, 3, 1, True, 4, 1.0)
         batches = []
-        own.train(coin, {'seed': tf.constant(seed), 'epoch': tf.constant(epoch)},
+        own.train(coin, {'seed': tf.constant([seed]), 'epoch': tf.constant([epoch])},
                   lambda batch: batches.append(batch['seen'].numpy()) or tf.constant(0.0))
         return np.concatenate(batches)
 

@@ -152,16 +152,16 @@ class ControlTask(Task):
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.games_feed import GamesFeed
 
-        replicas = strategy.num_replicas_in_sync
-        if replicas > 1:
-            raise UsageError(f'{self._how.environment} is played on one device, for an epoch is over when so many '
-                             f'games are, and there are {replicas} replicas: leave --strategy out.')
+        how, replicas = self._how, strategy.num_replicas_in_sync
+        if self._batch_size % (how.block * replicas):
+            raise UsageError(f'training.batch_size is {self._batch_size}, {self._batch_size // how.block} games of '
+                             f'{how.block} steps each, which do not divide among {replicas} replicas: give a multiple '
+                             f'of {how.block * replicas}.')
         if settings.jit and not self.environment.formulas:
             raise UsageError(f'{self._how.environment} is stepped by Gymnasium, which XLA cannot compile: leave --jit '
                              'at auto or off.')
-        how = self._how
         judged = self._games(2 * how.evaluation_games) if how.evaluation_games else None
-        return GamesFeed(self._games(how.environments), judged, settings, how.batches or how.games, how.block,
+        return GamesFeed(self._games(how.environments), judged, settings, strategy, how.batches or how.games, how.block,
                          how.batches is None, how.last, how.reward_scale)
 
     def _games(self, count):

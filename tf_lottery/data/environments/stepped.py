@@ -1,5 +1,7 @@
 """Several games of an environment that Gymnasium steps, between the parts of a program that TensorFlow runs."""
 
+import functools
+
 import gymnasium
 import numpy as np
 import tensorflow as tf
@@ -17,13 +19,23 @@ class Stepped:
     Args:
       name: str, what Gymnasium calls the environment.
       count: int, how many games there are.
+      rows: int array [n], those of them that are played here; None for all.
       **options: what the environment is made with.
     """
 
-    def __init__(self, name, count, **options):
+    def __init__(self, name, count, rows=None, **options):
         self.count = count
-        self._games = gymnasium.make_vec(name, num_envs=count, vectorization_mode='sync',
-                                         vector_kwargs={'autoreset_mode': AutoresetMode.SAME_STEP}, **options)
+        self._name, self._options = name, options
+        self._rows = np.arange(count) if rows is None else rows
+
+    def share(self, rows):
+        """As of `games.Formulas`."""
+        return Stepped(self._name, self.count, rows, **self._options)
+
+    @functools.cached_property
+    def _games(self):
+        return gymnasium.make_vec(self._name, num_envs=len(self._rows), vectorization_mode='sync',
+                                  vector_kwargs={'autoreset_mode': AutoresetMode.SAME_STEP}, **self._options)
 
     def begin(self, key):
         seen = tf.numpy_function(self._begin, [key], tf.float32)
@@ -34,7 +46,7 @@ class Stepped:
         found = tf.numpy_function(self._step, [action], [tf.float32, tf.float32, tf.bool, tf.bool, tf.float32])
         seen, reward, ended, cut, next_seen = found
         for array in (reward, ended, cut):
-            array.set_shape([self.count])
+            array.set_shape([len(self._rows)])
         return state, Transition(self._shaped(seen), reward, ended, cut), self._shaped(next_seen)
 
     def _shaped(self, seen):
@@ -42,7 +54,7 @@ class Stepped:
 
     def _begin(self, key):
         (seed,) = np.random.SeedSequence([int(number) for number in key.view(np.uint64)]).generate_state(1)
-        seen, _ = self._games.reset(seed=int(seed >> 1))
+        seen, _ = self._games.reset(seed=[int(seed >> 1) + int(row) for row in self._rows])
         return seen.astype(np.float32)
 
     def _step(self, action):
