@@ -191,8 +191,8 @@ storage.write_json(folder / f'rows_{task}.json', {
     'sent': sent, 'same': same, 'other': sentence(trainer._same_masks.on_train_begin),
     'agreed': sentence(lambda: distribute.agree(strategy, {'the seed': 1, 'the data': [1, 'a']})),
     'disagreed': sentence(lambda: distribute.agree(strategy, {'the seed': 1, 'the data': task})),
-    'rows': trained.rows, 'played_rows': played.rows, 'replicas': [replicas, strategy.num_replicas_in_sync], 'stopped': stopped,
-    'workers': distribute.has_workers(strategy)})
+    'rows': trained.rows, 'replicas': [replicas, strategy.num_replicas_in_sync], 'stopped': stopped,
+    'workers': distribute.has_workers(strategy), 'played_rows': played.rows})
 """
 
 

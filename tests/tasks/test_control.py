@@ -146,13 +146,10 @@ def test_the_loss_bootstraps_from_what_is_seen_next():
     np.testing.assert_allclose([mean, total], [np.mean(expected), np.sum(expected)], rtol=1e-6)
 
 
-def test_several_replicas_are_refused():
-    class Two:
-        num_replicas_in_sync = 2
-
-    with pytest.raises(UsageError, match='CartPole-v0 is played on one device, .* there are 2 replicas: leave '
-                                         '--strategy out'):
-        tasks.find(settings()).feed(None, Two())
+def test_replicas_take_whole_games():
+    with pytest.raises(UsageError, match='training.batch_size is 64, 16 games of 4 steps each, which do not divide '
+                                         'among 32 replicas: give a multiple of 128'):
+        tasks.find(settings()).feed(None, types.SimpleNamespace(num_replicas_in_sync=32))
 
 
 def test_a_policy_is_served_on_what_it_sees_in_its_own_games():

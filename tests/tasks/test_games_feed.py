@@ -132,7 +132,18 @@ def test_an_epoch_of_batches_is_learned_from_some_games_at_a_time():
 
 def test_epochs_are_elements():
     elements = list(feed().training(types.SimpleNamespace(order=7), [8, 12, 16], 0).as_numpy_iterator())
-    assert elements == [{'epoch': 2, 'seed': 7}, {'epoch': 3, 'seed': 7}]
+    np.testing.assert_equal(elements, [{'epoch': [2], 'seed': [7]}, {'epoch': [3], 'seed': [7]}])
+
+
+def test_a_share_of_the_games_is_of_the_same_games():
+    every, key = Formulas(cartpole, 200, 4), tf.constant([3, 4], tf.int64)
+    rows = np.array([3, 1])
+    part = every.share(rows)
+    (state, seen), (own_state, own_seen) = every.begin(key), part.begin(key)
+    np.testing.assert_array_equal(own_seen, seen.numpy()[rows])
+    _, transition, _ = every.step(state, tf.constant([0, 1, 1, 1]), key)
+    _, own, _ = part.step(own_state, tf.constant([1, 1]), key)
+    np.testing.assert_array_equal(own.seen, transition.seen.numpy()[rows])
 
 
 @pytest.mark.parametrize(('seed', 'epoch', 'same'), [(5, 0, True), (6, 0, False), (5, 1, False)])

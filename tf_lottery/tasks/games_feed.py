@@ -149,8 +149,12 @@ class GamesFeed(Feed):
         return self._shares[replica]
 
     def _begun(self, seed, epoch):
-        """On a replica, the course of games that begin: the sum of the losses so far, a float32 scalar, the state of the
-        environment, what is seen, and the rewards of each game so far, float32 [n]."""
+        """On a replica, the course of games that begin.
+
+        Returns:
+          (float32 scalar, state, float32 [n, ...], float32 [n]): the sum of the losses so far, the state of the
+          environment, what is seen, and the rewards of each game so far.
+        """
         environment, rows = self._own()
         state, seen = environment.begin(games.key(seed, epoch, 2**31 - 1, games.GAMES))
         return tf.constant(0.0), state, seen, tf.zeros([len(rows)])

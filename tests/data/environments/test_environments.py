@@ -108,6 +108,17 @@ def test_games_that_gymnasium_steps_are_a_function_of_the_key(stepped):
     assert not np.array_equal(again[0], other[0])
 
 
+def test_a_share_of_the_games_that_gymnasium_steps():
+    games, rows, key = Stepped('CartPole-v1', 4), np.array([3, 1]), tf.constant([0, 5], tf.int64)
+    part = games.share(rows)
+    assert part.count == 4
+    (_, seen), (_, own_seen) = games.begin(key), part.begin(key)
+    np.testing.assert_array_equal(own_seen, seen.numpy()[rows])
+    transition, own = games.step((), tf.constant([1, 0, 1, 0]), key)[1], part.step((), tf.constant([0, 0]), key)[1]
+    np.testing.assert_array_equal(own.seen, transition.seen.numpy()[rows])
+    assert own.reward.shape == (2,)
+
+
 def test_screens_of_atari():
     pytest.importorskip('ale_py')
     from tf_lottery.data.environments.atari import Screens
