@@ -102,8 +102,7 @@ class GamesFeed(Feed):
 
         def body(updates, played, finished, rewards, course):
             course, ends = self._on_each(functools.partial(self._block_of, network, learn), seed, epoch, played, course)
-            for end in tf.unstack(self._added(ends), axis=1):
-                over, reward = end[:, 0] > 0, end[:, 1]
+            for over, reward in self._of_all(ends):
                 # Games that are over in the same step count in the order of their environments, as far as wanted.
                 order = finished + tf.cumsum(tf.cast(over, tf.int32))
                 place = tf.where(over & (order <= most), (before + order - 1) % last, last)
@@ -134,6 +133,13 @@ class GamesFeed(Feed):
         """The sum of what `_on_each` returned."""
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None) if self.together else values
 
+    def _of_all(self, ends):
+        """What `_block_of` has found of the ends of games, of those of all replicas: list of (bool [games], float32
+        [games]), of each step which games are over, and their rewards so far."""
+        if not self.together:
+            return ends
+        return [(end[:, 0] > 0, end[:, 1]) for end in tf.unstack(self._added(ends), axis=1)]
+
     def _own(self):
         """On a replica, (games, int array [n]): those that it plays, and which of all they are.
 
@@ -163,8 +169,8 @@ class GamesFeed(Feed):
         """On a replica, plays a block of steps of its games and learns from them.
 
         Returns:
-          (the course, float32 [games, block, 2]): of each step, whether a game is over, as 1, and its reward so far,
-          of all games, among which those of other replicas have zeros.
+          (the course, ends): the latter as of `_of_all`; where there are several replicas, float32 [games, block, 2] of
+          the same numbers of all games, among which those of others have zeros.
         """
         environment, rows = self._own()
         total, state, seen, rewards = course
@@ -174,21 +180,22 @@ class GamesFeed(Feed):
                                                          played + number)
             steps.append(step)
             rewards += transition.reward
-            ends.append(tf.stack([tf.cast(transition.over, tf.float32), rewards], axis=-1))
+            ends.append((transition.over, rewards))
             rewards = tf.where(transition.over, np.float32(0), rewards)
         width = len(rows) // self._rounds
         for first in range(0, len(rows), width):
             total += learn(tf.nest.map_structure(
                 lambda *each, first=first: tf.concat([one[first:first + width] for one in each], axis=0), *steps))
-        ends = tf.stack(ends, axis=1)
-        return (total, state, seen, rewards), tf.scatter_nd(
-            rows[:, None], ends, [self._environment.count, *ends.shape[1:]])
+        if self.together:
+            own = tf.stack([tf.stack([tf.cast(over, tf.float32), reward], axis=-1) for over, reward in ends], axis=1)
+            ends = tf.scatter_nd(rows[:, None], own, [self._environment.count, *own.shape[1:]])
+        return (total, state, seen, rewards), ends
 
     def _played(self, network, environment, rows, state, seen, seed, epoch, step):
         """A step of each game: as a batch has it, the state and what is seen after it, and games.Transition."""
         draws = tf.random.stateless_uniform([environment.count], games.key(seed, epoch, step, games.ACTIONS))
         logits = network(seen, training=False)['policy']
-        action = a2c.chosen(logits, tf.gather(draws, rows))
+        action = a2c.chosen(logits, tf.gather(draws, rows) if self.together else draws)
         state, transition, following = environment.step(state, action, games.key(seed, epoch, step, games.GAMES))
         taken = {'seen': seen, 'next': transition.seen, 'action': action,
                  'chance': tf.gather(tf.nn.softmax(logits), action, batch_dims=1), 'ended': transition.ended,
