@@ -28,7 +28,7 @@ class Clocks:
         elapsed = state + 1
         first = tf.range(action.shape[0]) % 2 == 0
         transition = Transition(tf.cast(elapsed, tf.float32)[:, None], tf.where(first, 1.0, 10.0) + 100 * tf.cast(
-            action, tf.float32), first & (elapsed == 2), ~first & (elapsed == 3))
+            action, tf.float32), first & (elapsed == 2), ~first & (elapsed == 3), action)
         elapsed = tf.where(transition.over, 0, elapsed)
         return elapsed, transition, tf.cast(elapsed, tf.float32)[:, None]
 
@@ -67,6 +67,17 @@ def test_a_batch_is_the_steps_of_all_games_and_what_came_of_them():
     np.testing.assert_array_equal(second['ended'], [False, False, True, False])
     assert len(third['action']) == 4 and not third['action'].any()
     assert totals == (6.0, 3)
+
+
+def test_what_was_done_is_learned_from():
+    class Decided(Clocks):
+        def step(self, state, action, key):
+            state, transition, seen = super().step(state, action, key)
+            return state, transition._replace(action=1 - action), seen
+
+    own = GamesFeed(Decided(2), None, SETTINGS, ONE, epoch=4, block=2, counts_games=True, last=3, reward_scale=1.0)
+    (first, *_), _ = played(own)
+    assert (first['action'] == 1).all() and (first['chance'] < 1e-30).all()
 
 
 def test_games_are_logged_in_the_order_of_their_ends():

@@ -197,9 +197,9 @@ class GamesFeed(Feed):
         logits = network(seen, training=False)['policy']
         action = a2c.chosen(logits, tf.gather(draws, rows) if self.together else draws)
         state, transition, following = environment.step(state, action, games.key(seed, epoch, step, games.GAMES))
-        taken = {'seen': seen, 'next': transition.seen, 'action': action,
-                 'chance': tf.gather(tf.nn.softmax(logits), action, batch_dims=1), 'ended': transition.ended,
-                 'cut': transition.cut, 'reward': self._reward_scale * transition.reward}
+        taken = {'seen': seen, 'next': transition.seen, 'action': transition.action,
+                 'chance': tf.gather(tf.nn.softmax(logits), transition.action, batch_dims=1),
+                 'ended': transition.ended, 'cut': transition.cut, 'reward': self._reward_scale * transition.reward}
         return taken, state, following, transition
 
     def batch(self, element, seed):

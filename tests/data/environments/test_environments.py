@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_lottery.data import environments
 from tf_lottery.data.environments import acrobot, cartpole
-from tf_lottery.data.environments.stepped import Stepped
+from tf_lottery.data.environments.stepped import Stepped, Unstuck
 from tf_lottery.errors import UsageError
 
 STEPS = 1500
@@ -79,7 +79,7 @@ def stepped():
         action, first, found = tf.constant([1, 0]), seen, []
         for number in range(20):
             _, transition, seen = games.step((), action if number % 3 else 1 - action, key)
-            found.append((*transition, seen))
+            found.append((*transition[:4], seen))
         return first, tf.nest.map_structure(lambda *each: tf.stack(each), *found)
 
     return lambda *key: tf.nest.map_structure(lambda array: array.numpy(), play(tf.constant(key, tf.int64)))
@@ -106,6 +106,20 @@ def test_games_that_gymnasium_steps_are_a_function_of_the_key(stepped):
     again, other = stepped(-2, 2**40), stepped(-2, 2**40 + 1)
     tf.nest.map_structure(np.testing.assert_array_equal, stepped(-2, 2**40), again)
     assert not np.array_equal(again[0], other[0])
+
+
+def test_an_action_that_is_taken_too_often_is_replaced():
+    games = Unstuck('Acrobot-v1', 3, np.array([0, 2]), max_episode_steps=40)
+    state, _ = games.begin(tf.constant([0, 0], tf.int64))
+    done = []
+    for number in range(44):
+        wish = tf.constant([1, 0 if number == 20 else 1])
+        state, transition, _ = games.step(state, wish, tf.constant([0, number], tf.int64))
+        done.append(transition.action.numpy())
+    first, second = np.transpose(done)
+    # Thirty are as they are wished, then others come until the game is over; the second game has begun to count anew.
+    assert (first[:30] == 1).all() and len(set(first[30:40])) > 1 and (first[40:] == 1).all()
+    assert (np.delete(second, 20) == 1).all() and second[20] == 0
 
 
 def test_a_share_of_the_games_that_gymnasium_steps():

@@ -15,12 +15,14 @@ class Transition(typing.NamedTuple):
       reward: float32 [n].
       ended: bool [n], whether the game has come to an end of its own, after which nothing is to be had.
       cut: bool [n], whether it was cut by the time limit, after which there would be more.
+      action: int32 [n], what was done, which an environment may have decided otherwise.
     """
 
     seen: tf.Tensor
     reward: tf.Tensor
     ended: tf.Tensor
     cut: tf.Tensor
+    action: tf.Tensor
 
     @property
     def over(self):
@@ -73,7 +75,7 @@ class Formulas:
         state, elapsed = state
         state, reward, ended = self.module.step(state, action)
         elapsed = elapsed + 1
-        transition = Transition(self.module.observe(state), reward, ended, ~ended & (elapsed >= self.limit))
+        transition = Transition(self.module.observe(state), reward, ended, ~ended & (elapsed >= self.limit), action)
         over = transition.over
         state = tf.where(over[:, None], self._begun(key), state)
         return (state, tf.where(over, 0, elapsed)), transition, self.module.observe(state)

@@ -30,7 +30,7 @@ class Stepped:
 
     def share(self, rows):
         """As of `games.Formulas`."""
-        return Stepped(self._name, self.count, rows, **self._options)
+        return type(self)(self._name, self.count, rows, **self._options)
 
     @functools.cached_property
     def _games(self):
@@ -47,7 +47,7 @@ class Stepped:
         seen, reward, ended, cut, next_seen = found
         for array in (reward, ended, cut):
             array.set_shape([len(self._rows)])
-        return state, Transition(self._shaped(seen), reward, ended, cut), self._shaped(next_seen)
+        return state, Transition(self._shaped(seen), reward, ended, cut, action), self._shaped(next_seen)
 
     def _shaped(self, seen):
         return tf.ensure_shape(seen, self._games.observation_space.shape)
@@ -63,6 +63,29 @@ class Stepped:
         for number in np.flatnonzero(ended | cut):
             seen[number] = more['final_obs'][number]
         return seen, reward.astype(np.float32), ended, cut & ~ended, next_seen.astype(np.float32)
+
+
+class Unstuck(Stepped):
+    """Games in which whoever insists on an action for too long is given random ones until he wants another: a paddle
+    that never serves would wait for ever.
+
+    Source: facebookresearch/ELF, atari/atari_game.cc, `_prevent_stuck`.
+    """
+
+    # So often is an action repeated.
+    MOST = 30
+
+    def begin(self, key):
+        state, seen = super().begin(key)
+        return (state, tf.fill([len(self._rows)], -1), tf.zeros([len(self._rows)], tf.int32)), seen
+
+    def step(self, state, action, key):
+        state, last, repeats = state
+        repeats = tf.where(action == last, repeats + 1, 0)
+        random = tf.random.stateless_uniform([self.count], key, 0, self._games.single_action_space.n, tf.int32)
+        state, transition, seen = super().step(
+            state, tf.where(repeats < self.MOST, action, tf.gather(random, self._rows)), key)
+        return ((state, tf.where(transition.over, -1, action), tf.where(transition.over, 0, repeats)), transition, seen)
 
 
 def games(name, count):
