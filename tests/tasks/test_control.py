@@ -148,7 +148,7 @@ def test_the_loss_bootstraps_from_what_is_seen_next():
 
 def test_replicas_take_whole_games():
     with pytest.raises(UsageError, match='training.batch_size is 64, 16 games of 4 steps each, which do not divide '
-                                         'among 32 replicas: give a multiple of 128'):
+                                         'among 32 replicas: give a multiple of 128, and control.environments'):
         tasks.find(settings()).feed(None, types.SimpleNamespace(num_replicas_in_sync=32))
 
 

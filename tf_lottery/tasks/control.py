@@ -156,7 +156,7 @@ class ControlTask(Task):
         if self._batch_size % (how.block * replicas):
             raise UsageError(f'training.batch_size is {self._batch_size}, {self._batch_size // how.block} games of '
                              f'{how.block} steps each, which do not divide among {replicas} replicas: give a multiple '
-                             f'of {how.block * replicas}.')
+                             f'of {how.block * replicas}, and control.environments whose steps are a multiple of it.')
         if settings.jit and not self.environment.formulas:
             raise UsageError(f'{self._how.environment} is stepped by Gymnasium, which XLA cannot compile: leave --jit '
                              'at auto or off.')

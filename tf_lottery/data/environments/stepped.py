@@ -66,13 +66,13 @@ class Stepped:
 
 
 class Unstuck(Stepped):
-    """Games in which whoever insists on an action for too long is given random ones until he wants another: a paddle
-    that never serves would wait for ever.
+    """Games in which an action that is wished too often in a row is replaced by random ones until another is wished: a
+    paddle that never serves would wait for ever.
 
     Source: facebookresearch/ELF, atari/atari_game.cc, `_prevent_stuck`.
     """
 
-    # So often is an action repeated.
+    # So often is an action taken as it is.
     MOST = 30
 
     def begin(self, key):
