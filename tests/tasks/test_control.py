@@ -81,8 +81,8 @@ def test_what_cannot_be_is_refused(changes, sentence):
         configs.check(settings(**changes))
 
 
-def plan_of(folder, **changes):
-    text = plan.describe(str(folder / 'none'), configs.check(settings(**changes)))
+def plan_of(folder, speed=None, **changes):
+    text = plan.describe(str(folder / 'none'), configs.check(settings(**changes)), examples_per_second=speed)
     return dict(line.split(maxsplit=1) for line in text.split('\n') if line)
 
 
@@ -98,6 +98,13 @@ def test_the_plan_counts_steps_in_the_environment(tmp_path, monkeypatch):
     assert found['time'].startswith(
         f'about {low:.0f} s to {high:.0f} s, with start, report and export, by how long games last: from 10 % of their '
         'limit to all of it (from the matrix products of a game and its share of the evaluations, 12 ms')
+
+
+def test_the_plan_at_a_speed_is_of_steps_in_the_environment(tmp_path):
+    found = plan_of(tmp_path, 1000, training__batch_size=128, pruning__levels=0, replicates=1)
+    # At most 128,000 are learned from, and 160,000 are played for a fifth of the time of each.
+    assert found['time'] == ('about 45 s to 3 min (at 1,000 steps in the environment/s in training, 5 times that in '
+                             'evaluation, by how long games last: from 10 % of their limit to all of it)')
 
 
 def test_games_that_do_not_share_out_evenly_are_played_longer():

@@ -223,8 +223,12 @@ def _operations_per_step(protocol):
 def _examples_per_step(protocol, share=1.0):
     """As many examples as take as long in training as a step with its share of the evaluations: these only go
     forwards, as does the network to act. Of games, of a share of the longest."""
-    passes = protocol.facts.play.passes if protocol.facts.play else 0
-    return _trained(protocol, share) * (1 + passes / 3) + _evaluated(protocol) / 3
+    return _trained(protocol, share) * (1 + _acting(protocol) / 3) + _evaluated(protocol) / 3
+
+
+def _acting(protocol):
+    """int, how often the network runs forwards for an example, beside the three passes of training."""
+    return protocol.facts.play.passes if protocol.facts.play else 0
 
 
 def _line_examples(protocol):
@@ -321,9 +325,14 @@ def _time(workdir, protocol, done, count, steps, examples, passes, beside, examp
     steps += examples / per_step
     ranking = passes * (_STEP_SECONDS + _WEIGHT_SECONDS * sum(_sizes(protocol).values()))
     if examples_per_second:
-        ends = (steps * _examples_per_step(protocol, share) / examples_per_second + beside for share in shares)
-        return (f'{" to ".join(map(duration, ends))} (at {examples_per_second:,.0f} examples/s in training, thrice '
-                f'that {"in evaluation" if len(shares) == 1 else "forwards only" + _LENGTHS})')
+        # Of games, a step in the environment that is acted and learned from is the example.
+        passes = 3 + _acting(protocol)
+        ends = (steps * _examples_per_step(protocol, share) * 3 / passes / examples_per_second + beside
+                for share in shares)
+        what = 'steps in the environment' if protocol.facts.play else 'examples'
+        return (f'{" to ".join(map(duration, ends))} (at {examples_per_second:,.0f} {what}/s in training, '
+                f'{"thrice" if passes == 3 else f"{passes} times"} that in evaluation'
+                f'{_LENGTHS if len(shares) > 1 else ""})')
     rest = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + ranking + beside
     timings = _timings(workdir, done)
     if timings:
