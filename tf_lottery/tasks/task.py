@@ -67,8 +67,8 @@ class Facts:
       compilable: bool, whether XLA can compile all that is trained and judged by.
       games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
       whole: bool, whether training can be stopped at the ends of epochs only.
-      closing: int, as many examples as take as long in training as what is measured once, where a training ends.
       play: Play, of a task whose examples are steps in an environment, else None.
+      closing: int, as many examples as take as long in training as what is measured once, where a training ends.
       data: str, a digest of the examples where they are anybody's files; '' where it is not known.
     """
 
@@ -81,8 +81,8 @@ class Facts:
     compilable: bool = True
     games: int | None = None
     whole: bool = dataclasses.field(default=False, compare=False)
-    closing: int = dataclasses.field(default=0, compare=False)
     play: Play | None = dataclasses.field(default=None, compare=False)
+    closing: int = dataclasses.field(default=0, compare=False)
     data: str = dataclasses.field(default='', compare=False)
 
     def are_of(self, other):

@@ -109,7 +109,7 @@ def test_games_that_gymnasium_steps_are_a_function_of_the_key(stepped):
 
 
 def test_an_action_that_is_taken_too_often_is_replaced():
-    games = Unstuck('Acrobot-v1', 3, np.array([0, 2]), max_episode_steps=40)
+    games = Unstuck('Acrobot-v1', 3, rows=np.array([0, 2]), max_episode_steps=40)
     state, _ = games.begin(tf.constant([0, 0], tf.int64))
     done = []
     for number in range(44):

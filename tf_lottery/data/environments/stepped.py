@@ -23,14 +23,14 @@ class Stepped:
       **options: what the environment is made with.
     """
 
-    def __init__(self, name, count, rows=None, **options):
+    def __init__(self, name, count, *, rows=None, **options):
         self.count = count
         self._name, self._options = name, options
         self._rows = np.arange(count) if rows is None else rows
 
     def share(self, rows):
         """As of `games.Formulas`."""
-        return type(self)(self._name, self.count, rows, **self._options)
+        return type(self)(self._name, self.count, rows=rows, **self._options)
 
     @functools.cached_property
     def _games(self):
