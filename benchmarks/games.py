@@ -36,7 +36,7 @@ def side(environment, hidden, masked=True, gymnasium=False, learns=True):
     own = Settings(batch_size=BATCH, optimizer='rmsprop', learning_rate=1e-4, momentum=0.0, rho=0.99,
                    evaluate_every=160, checkpoint_every=160, block=160, jit=jit)
     games = Stepped(environment, ENVIRONMENTS) if gymnasium else task.environment.games(environment, ENVIRONMENTS)
-    feed = GamesFeed(games, None, own, 160, 4, True, 100, 0.01)
+    feed = GamesFeed(games, None, own, tf.distribute.get_strategy(), 160, 4, True, 100, 0.01)
     model = TrainingModel(network, task, feed, own)
     model.compile(optimizers.build('rmsprop', 1e-4, 0.0, 0.99))
     model.optimizer.build(network.trainable_variables)
@@ -44,7 +44,7 @@ def side(environment, hidden, masked=True, gymnasium=False, learns=True):
 
     @tf.function(jit_compile=jit)
     def play(epoch):
-        return feed.train(network, {'seed': tf.constant(0), 'epoch': epoch}, learn)
+        return feed.train(network, {'seed': tf.constant([0]), 'epoch': epoch[None]}, learn)
 
     def work():
         epoch, before = int(feed.count.numpy()) // 160, int(feed.state['environment_steps'].numpy())

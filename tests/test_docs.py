@@ -189,7 +189,6 @@ def require_extras(line):
 def test_every_arm_has_a_plan(line, tmp_path, capsys):
     from tf_lottery import command
 
-    require_extras(line)
     values = options(f'{line} --mode=plan --workdir={tmp_path}/none')
     assert command.in_one_sentence(lambda: command.run(values, line)) == 0
     assert values.config.name in capsys.readouterr().out

@@ -40,16 +40,18 @@ import tf_keras
 from tests import fake_tasks
 from tf_lottery.runtime import storage
 from tf_lottery.errors import ClusterError, Interrupted
+from tf_lottery.experiment import config
 from tf_lottery.models.dropout import Dropout
 from tf_lottery.pruning import wrapper
 from tf_lottery.pruning.allocation import prune
 from tf_lottery.pruning.updates import Regrowth
+from tf_lottery.tasks.control import ControlTask
 from tf_lottery.ticket import Ticket
 from tf_lottery.training.carried import Carried
 from tf_lottery.training.checkpoints import Checkpoint
 from tf_lottery.training.derivatives import Derivatives
 from tf_lottery.training.learning_rates import LearningRate
-from tf_lottery.training.trainer import Seeds, Settings
+from tf_lottery.training.trainer import Seeds, Settings, Trainer
 
 
 def network():
@@ -129,6 +131,30 @@ resumed = trainer.train(ticket, Seeds(0, 1, 2), 30, checkpoint=Checkpoint(folder
 for name, value in trained.weights.items():
     assert np.array_equal(resumed.weights[name], value), 'a resumed run differs'
 
+# Replicas play eight games together and learn from four at a time, of which each has its share; an epoch is of ten.
+of_games = config.defaults()
+of_games.update_from_flattened_dict({
+    'control.games': 10, 'control.environments': 8, 'control.block': 2, 'control.hidden': (4,), 'control.last': 8,
+    'control.evaluation_games': 0, 'training.batch_size': 8})
+playing = Settings(batch_size=8, optimizer='momentum', learning_rate=0.01, momentum=0.9, evaluate_every=10,
+                   checkpoint_every=10, block=10, jit=False)
+player = ControlTask(of_games)
+player = Trainer(player, player.feed(playing, strategy), playing, strategy)
+first = Ticket(wrapper.get_mask(player.network), wrapper.get_weights(player.network), 0)
+played = player.train(first, Seeds(0, 1, 2), 30)
+log = player.feed.state['rewards'].numpy()
+try:
+    player.train(first, Seeds(0, 1, 2), 30, checkpoint=Checkpoint(folder / 'games', chief), stop=lambda: (
+        Interrupted(15, 'stop') if chief and int(player.model.step.numpy()) == 10 else None))
+    raise AssertionError('nobody stopped')
+except Interrupted:
+    pass
+distribute.barrier(strategy)
+again = player.train(first, Seeds(0, 1, 2), 30, checkpoint=Checkpoint(folder / 'games', chief))
+assert again.rows == played.rows and np.array_equal(player.feed.state['rewards'].numpy(), log)
+for name, value in played.weights.items():
+    assert np.array_equal(again.weights[name], value), 'games that go on differ'
+storage.write_arrays(folder / f'played_{task}.npz', {**played.weights, 'log': log})
 
 
 def operations(graph):
@@ -166,7 +192,7 @@ storage.write_json(folder / f'rows_{task}.json', {
     'agreed': sentence(lambda: distribute.agree(strategy, {'the seed': 1, 'the data': [1, 'a']})),
     'disagreed': sentence(lambda: distribute.agree(strategy, {'the seed': 1, 'the data': task})),
     'rows': trained.rows, 'replicas': [replicas, strategy.num_replicas_in_sync], 'stopped': stopped,
-    'workers': distribute.has_workers(strategy)})
+    'workers': distribute.has_workers(strategy), 'played_rows': played.rows})
 """
 
 
@@ -217,6 +243,7 @@ class Result:
 
     def __init__(self, folder, task=0):
         self.weights = storage.read_arrays(folder / f'weights_{task}.npz')
+        self.played = storage.read_arrays(folder / f'played_{task}.npz')
         self.mask = storage.read_bytes(folder / f'mask_{task}.npz')
         self.grown = Mask.from_arrays(storage.read_arrays(folder / f'grown_{task}.npz'))
         vars(self).update(storage.read_json(folder / f'rows_{task}.json'))
@@ -236,6 +263,19 @@ def test_two_replicas_train_what_one_device_trains(runs):
     assert mirrored.replicas == [2, 2] and not mirrored.workers
     assert mirrored.stopped == one_device.stopped == 20
     assert_close(mirrored, one_device)
+
+
+def test_two_replicas_play_what_one_device_plays(runs):
+    expected = Result(runs['one_device']())
+    workers = runs['workers']()
+    assert [row['step'] for row in expected.played_rows] == [10, 20, 30]
+    for found in (Result(runs['mirrored']()), Result(workers), Result(workers, 1)):
+        # All games that are over count, in their order: CartPole's rewards are their lengths.
+        assert np.array_equal(found.played['log'], expected.played['log'])
+        for row, expected_row in zip(found.played_rows, expected.played_rows, strict=True):
+            assert row == pytest.approx(expected_row, rel=1e-4)
+        for name, value in expected.played.items():
+            assert found.played[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
 
 
 def test_two_workers_train_what_one_device_trains(runs):

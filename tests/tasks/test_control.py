@@ -1,5 +1,9 @@
 """The task to act in an environment: what a config may say of it, and what comes of it."""
 
+import importlib.util
+import json
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +13,9 @@ from tf_lottery.data import environments
 from tf_lottery.data.environments import cartpole
 from tf_lottery.errors import UsageError
 from tf_lottery.experiment import config as configs
+from tf_lottery.experiment import plan
 from tf_lottery.pruning import wrapper
+from tf_lottery.tasks.task import Facts
 
 
 def settings(**changes):
@@ -75,6 +81,58 @@ def test_what_cannot_be_is_refused(changes, sentence):
         configs.check(settings(**changes))
 
 
+def plan_of(folder, speed=None, **changes):
+    text = plan.describe(str(folder / 'none'), configs.check(settings(**changes)), examples_per_second=speed)
+    return dict(line.split(maxsplit=1) for line in text.split('\n') if line)
+
+
+def test_the_plan_counts_steps_in_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, '_product_seconds', lambda protocol: 3e-5)
+    monkeypatch.setattr(plan.os, 'cpu_count', lambda: 1)
+    found = plan_of(tmp_path, training__batch_size=128, pruning__levels=1, replicates=1)
+    assert 'a2c on CartPole-v0, 640 games a run of batch 128, rewinding to game 0' in found.values()
+    # Two trainings of four epochs, in which each of the 32 environments plays five games of 200 steps.
+    assert found['to'].startswith('play     at most 256,000 steps in the environment; at most 320,000 to evaluate')
+    # A step is of five passes, three to learn, one to act and one for the value of what is next.
+    low, high = (19.2 + share * 256_000 * (5e-5 + 2e-7 + 1.5e-4 / 128) + 320_000 * (1e-5 + 2e-7) for share in (0.1, 1))
+    assert found['time'].startswith(
+        f'about {low:.0f} s to {high:.0f} s, with start, report and export, by how long games last: from 10 % of their '
+        'limit to all of it (from the matrix products of a game and its share of the evaluations, 12 ms')
+
+
+def test_the_plan_at_a_speed_is_of_steps_in_the_environment(tmp_path):
+    found = plan_of(tmp_path, 1000, training__batch_size=128, pruning__levels=0, replicates=1)
+    # At most 128,000 are learned from, and 160,000 are played for a fifth of the time of each.
+    assert found['time'] == ('about 45 s to 3 min (at 1,000 steps in the environment/s in training, 5 times that in '
+                             'evaluation, by how long games last: from 10 % of their limit to all of it)')
+
+
+def test_games_that_do_not_share_out_evenly_are_played_longer():
+    play = tasks.find(settings(control__games=33, control__block=8)).facts().play
+    # One environment plays a second game, and all others beside it; 400 steps are 50 blocks.
+    assert (play.epoch, play.exact, play.evaluation) == (2 * 200 * 32, False, 200 * 200)
+
+
+def test_the_plan_of_batches_is_exact_and_needs_no_emulator(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    atari = dict(control__environment='ALE/Seaquest-v5', control__algorithm='a2c_blocks', control__batches=10,
+                 control__evaluation_games=0, pruning__levels=0, replicates=1)
+    found = plan_of(tmp_path, **atari)
+    assert found['to'] == 'play     2,560 steps in the environment, 7,680 frames of 3 a step on average'
+    assert 'by how busy the machine is' in found['time']
+    with pytest.raises(UsageError, match="the environment ALE/Seaquest-v5 needs gymnasium, which is not installed: pip "
+                                         r"install 'tf_lottery\[atari\]'"):
+        tasks.find(settings(**atari)).feed(types.SimpleNamespace(jit=False), tf.distribute.get_strategy())
+
+
+def test_facts_of_play_are_read_back():
+    facts = tasks.find(settings()).facts()
+    assert Facts.from_json(json.loads(json.dumps(facts.to_json()))).play == facts.play
+    # Folders of before do not have them.
+    stored = {key: value for key, value in facts.to_json().items() if key != 'play'}
+    assert Facts.from_json(stored).play is None and Facts.from_json(stored).are_of(facts)
+
+
 def test_games_are_refused_where_nobody_plays():
     config = configs.defaults()
     config.training.length = '160games'
@@ -102,13 +160,10 @@ def test_the_leading_measure_is_of_games_of_training():
         'reward of the last games', 'test reward with sampled actions', 'test reward with greedy actions']
 
 
-def test_several_replicas_are_refused():
-    class Two:
-        num_replicas_in_sync = 2
-
-    with pytest.raises(UsageError, match='CartPole-v0 is played on one device, .* there are 2 replicas: leave '
-                                         '--strategy out'):
-        tasks.find(settings()).feed(None, Two())
+def test_replicas_take_whole_games():
+    with pytest.raises(UsageError, match='training.batch_size is 64, 16 games of 4 steps each, which do not divide '
+                                         'among 32 replicas: give a multiple of 128, and control.environments'):
+        tasks.find(settings()).feed(None, types.SimpleNamespace(num_replicas_in_sync=32))
 
 
 def test_a_policy_is_served_on_what_it_sees_in_its_own_games():

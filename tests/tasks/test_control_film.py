@@ -24,7 +24,7 @@ class Clock:
         elapsed = elapsed + 1
         seen = tf.reshape(tf.cast(elapsed, tf.float32), [1, 1])
         over = (elapsed >= length)[None]
-        transition = Transition(seen, tf.constant([2.0]), over, tf.constant([False]))
+        transition = Transition(seen, tf.constant([2.0]), over, tf.constant([False]), action)
         return (elapsed, length), transition, tf.where(over[0], 0.0, seen)
 
     def picture(self, seen):

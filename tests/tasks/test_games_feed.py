@@ -11,7 +11,7 @@ from tf_lottery.data.environments.games import Formulas, Transition
 from tf_lottery.errors import UsageError
 from tf_lottery.tasks.games_feed import GamesFeed
 
-SETTINGS = types.SimpleNamespace(batch_size=4, jit=False)
+SETTINGS, ONE = types.SimpleNamespace(batch_size=4, jit=False), tf.distribute.get_strategy()
 
 
 class Clocks:
@@ -28,7 +28,7 @@ class Clocks:
         elapsed = state + 1
         first = tf.range(action.shape[0]) % 2 == 0
         transition = Transition(tf.cast(elapsed, tf.float32)[:, None], tf.where(first, 1.0, 10.0) + 100 * tf.cast(
-            action, tf.float32), first & (elapsed == 2), ~first & (elapsed == 3))
+            action, tf.float32), first & (elapsed == 2), ~first & (elapsed == 3), action)
         elapsed = tf.where(transition.over, 0, elapsed)
         return elapsed, transition, tf.cast(elapsed, tf.float32)[:, None]
 
@@ -38,7 +38,7 @@ def first_action(seen, training):
 
 
 def feed(last=3, judged=4):
-    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, epoch=4, block=2, counts_games=True, last=last,
+    return GamesFeed(Clocks(2), Clocks(judged), SETTINGS, ONE, epoch=4, block=2, counts_games=True, last=last,
                      reward_scale=0.5)
 
 
@@ -50,7 +50,7 @@ def played(feed, epoch=0):
         batches.append({name: value.numpy() for name, value in batch.items()})
         return tf.constant(2.0)
 
-    total, updates = feed.train(first_action, {'seed': tf.constant(5), 'epoch': tf.constant(epoch)}, learn)
+    total, updates = feed.train(first_action, {'seed': tf.constant([5]), 'epoch': tf.constant([epoch])}, learn)
     return batches, (float(total), int(updates))
 
 
@@ -67,6 +67,17 @@ def test_a_batch_is_the_steps_of_all_games_and_what_came_of_them():
     np.testing.assert_array_equal(second['ended'], [False, False, True, False])
     assert len(third['action']) == 4 and not third['action'].any()
     assert totals == (6.0, 3)
+
+
+def test_what_was_done_is_learned_from():
+    class Decided(Clocks):
+        def step(self, state, action, key):
+            state, transition, seen = super().step(state, action, key)
+            return state, transition._replace(action=1 - action), seen
+
+    own = GamesFeed(Decided(2), None, SETTINGS, ONE, epoch=4, block=2, counts_games=True, last=3, reward_scale=1.0)
+    (first, *_), _ = played(own)
+    assert (first['action'] == 1).all() and (first['chance'] < 1e-30).all()
 
 
 def test_games_are_logged_in_the_order_of_their_ends():
@@ -116,7 +127,7 @@ def test_greedy_games_take_the_likeliest_action():
 
 
 def test_an_epoch_of_batches_is_learned_from_some_games_at_a_time():
-    own = GamesFeed(Clocks(4), None, SETTINGS, epoch=4, block=2, counts_games=False, last=5, reward_scale=1.0)
+    own = GamesFeed(Clocks(4), None, SETTINGS, ONE, epoch=4, block=2, counts_games=False, last=5, reward_scale=1.0)
     batches, totals = played(own)
     assert totals == (8.0, 4) and own.count is None
     # The first two games and then the others, of each two steps, twice.
@@ -132,7 +143,18 @@ def test_an_epoch_of_batches_is_learned_from_some_games_at_a_time():
 
 def test_epochs_are_elements():
     elements = list(feed().training(types.SimpleNamespace(order=7), [8, 12, 16], 0).as_numpy_iterator())
-    assert elements == [{'epoch': 2, 'seed': 7}, {'epoch': 3, 'seed': 7}]
+    np.testing.assert_equal(elements, [{'epoch': [2], 'seed': [7]}, {'epoch': [3], 'seed': [7]}])
+
+
+def test_a_share_of_the_games_is_of_the_same_games():
+    every, key = Formulas(cartpole, 200, 4), tf.constant([3, 4], tf.int64)
+    rows = np.array([3, 1])
+    part = every.share(rows)
+    (state, seen), (own_state, own_seen) = every.begin(key), part.begin(key)
+    np.testing.assert_array_equal(own_seen, seen.numpy()[rows])
+    _, transition, _ = every.step(state, tf.constant([0, 1, 1, 1]), key)
+    _, own, _ = part.step(own_state, tf.constant([1, 1]), key)
+    np.testing.assert_array_equal(own.seen, transition.seen.numpy()[rows])
 
 
 @pytest.mark.parametrize(('seed', 'epoch', 'same'), [(5, 0, True), (6, 0, False), (5, 1, False)])
@@ -141,9 +163,9 @@ def test_games_are_a_function_of_seed_and_epoch(seed, epoch, same):
         return {'policy': tf.zeros([seen.shape[0], 2]), 'value': seen[:, :1]}
 
     def states(seed, epoch):
-        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, 3, 1, True, 4, 1.0)
+        own = GamesFeed(Formulas(cartpole, 200, 4), None, SETTINGS, ONE, 3, 1, True, 4, 1.0)
         batches = []
-        own.train(coin, {'seed': tf.constant(seed), 'epoch': tf.constant(epoch)},
+        own.train(coin, {'seed': tf.constant([seed]), 'epoch': tf.constant([epoch])},
                   lambda batch: batches.append(batch['seen'].numpy()) or tf.constant(0.0))
         return np.concatenate(batches)
 

@@ -40,6 +40,11 @@ _WITHIN = 2
 _ROWS, _SIDE = 64, 1024
 _MEASURE_SECONDS = 0.05
 
+# Of games of which nothing was played yet, the short ones take such a share of the longest: a pole that nobody balances
+# falls after 20 of CartPole's 200 steps.
+_SHORT = 0.1
+_LENGTHS = f', by how long games last: from {100 * _SHORT:.0f} % of their limit to all of it'
+
 # So many trainings say how long one takes: more would only take time to read.
 _SAMPLE = 64
 
@@ -66,8 +71,8 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         done, and before there are any measures how fast this processor is.
 
     Returns:
-      Text of several lines: trainings by branch, levels with their densities, steps, operations, time and disk, and
-      which jobs train which replicate now.
+      Text of several lines: trainings by branch, levels with their densities, steps, of games those in the environment,
+      operations, time and disk, and which jobs train which replicate now.
     """
     wanted = runs.wanted(protocol, replicate)
     todo = runs.pending(workdir, protocol, replicate)
@@ -86,9 +91,11 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
     changes = sum(_changes(protocol, run) for run in todo)
     scored = sum(_steps(protocol, run) for run in todo if BRANCHES[run.branch].learns)
     own = sum(_sizes(protocol).values()) * (changes * _UPDATE_SECONDS + scored * _SCORE_SECONDS)
+    counted = _counted(protocol)
     lines = [
-        f'{config.name}: {protocol.facts.about}, {protocol.end_step:,} steps a run of batch '
-        f'{config.training.batch_size}, rewinding to step ' + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
+        f'{config.name}: {protocol.facts.about}, {protocol.end_step:,} {counted}s a run of batch '
+        f'{config.training.batch_size}, rewinding to {counted} '
+        + ', '.join(f'{step:,}' for step in protocol.rewind_steps),
         f'folder      {workdir}',
         f'ranked by   {_ranked_by(protocol)}',
         *(f'tickets of  {_taken(protocol, name)}' for name in protocol.sources),
@@ -108,8 +115,7 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         '',
         'densities   ' + ' '.join(f'{100 * density:.1f}' for density in densities[::every]) + ' %'
         + (f', of each {every} levels the first' if every > 1 else ''),
-        f'to train    {steps:,} steps, {steps * config.training.batch_size:,} examples; '
-        f'{steps * _evaluated(protocol):,.0f} to evaluate on; {operations:.1e} floating-point operations',
+        *_training(protocol, steps, operations),
         *([f'to close    each training, as long as {protocol.facts.closing:,} examples take in it']
           if protocol.facts.closing else []),
         *([f'to measure  {len(missing_lines)} lines between two copies, {config.connectivity.points} places each']
@@ -133,6 +139,24 @@ def describe(workdir, protocol, replicate=None, examples_per_second=None):
         *(f'working     {owner} on replicate {one}' for one, owner in claims.holders(workdir, protocol).items()),
     ]
     return '\n'.join(lines)
+
+
+def _counted(protocol):
+    """What a step is, as the lengths of training count it: 'step' or 'game'."""
+    return 'step' if protocol.facts.games is None else 'game'
+
+
+def _training(protocol, steps, operations):
+    """What so many steps of training are: lines; `operations` are a float."""
+    play, trained, evaluated = protocol.facts.play, steps * _trained(protocol), steps * _evaluated(protocol)
+    if play is None:
+        return [f'to train    {steps:,} steps, {trained:,} examples; {evaluated:,.0f} to evaluate on; {operations:.1e} '
+                'floating-point operations']
+    most = '' if play.exact else 'at most '
+    frames = f', {play.frames * trained:,.0f} frames of {play.frames} a step on average' if play.frames else ''
+    judged = f'; at most {evaluated:,.0f} to evaluate' if evaluated else ''
+    return [f'to train    {steps:,} {_counted(protocol)}s, {most}{operations:.1e} floating-point operations',
+            f'to play     {most}{trained:,.0f} steps in the environment{frames}{judged}']
 
 
 def _outcomes(workdir, done):
@@ -177,8 +201,17 @@ def _bytes(protocol, run, density):
 
 
 def _evaluated(protocol):
-    """Examples that are evaluated per training step."""
-    return (protocol.facts.validation + protocol.facts.test) / protocol.evaluate_every
+    """Examples that are evaluated per training step: steps in the environment at most, where these are the examples."""
+    facts = protocol.facts
+    return (facts.play.evaluation if facts.play else facts.validation + facts.test) / protocol.evaluate_every
+
+
+def _trained(protocol, share=1.0):
+    """Examples that are trained on per training step, of games that take a share of the longest."""
+    facts, batch_size = protocol.facts, protocol.config.training.batch_size
+    if facts.play is None or facts.play.exact:
+        return batch_size
+    return share * facts.play.epoch / facts.games
 
 
 def _operations_per_step(protocol):
@@ -187,10 +220,15 @@ def _operations_per_step(protocol):
     return 6 * protocol.multiplications * _examples_per_step(protocol)
 
 
-def _examples_per_step(protocol):
+def _examples_per_step(protocol, share=1.0):
     """As many examples as take as long in training as a step with its share of the evaluations: these only go
-    forwards."""
-    return protocol.config.training.batch_size + _evaluated(protocol) / 3
+    forwards, as does the network to act. Of games, of a share of the longest."""
+    return _trained(protocol, share) * (1 + _acting(protocol) / 3) + _evaluated(protocol) / 3
+
+
+def _acting(protocol):
+    """int, how often the network runs forwards for an example, beside the three passes of training."""
+    return protocol.facts.play.passes if protocol.facts.play else 0
 
 
 def _line_examples(protocol):
@@ -283,23 +321,51 @@ def _time(workdir, protocol, done, count, steps, examples, passes, beside, examp
       passes: int, over a network whose weights are ranked.
       beside: float, the seconds of masks that change or are learned, and of pruning random networks.
     """
-    per_step = _examples_per_step(protocol)
+    per_step, shares = _examples_per_step(protocol), _shares(protocol)
     steps += examples / per_step
     ranking = passes * (_STEP_SECONDS + _WEIGHT_SECONDS * sum(_sizes(protocol).values()))
     if examples_per_second:
-        seconds = steps * per_step / examples_per_second + beside
-        return f'{duration(seconds)} (at {examples_per_second:,.0f} examples/s in training, thrice that in evaluation)'
+        # Of games, a step in the environment that is acted and learned from is the example.
+        passes = 3 + _acting(protocol)
+        ends = (steps * _examples_per_step(protocol, share) * 3 / passes / examples_per_second + beside
+                for share in shares)
+        what = 'steps in the environment' if protocol.facts.play else 'examples'
+        return (f'{" to ".join(map(duration, ends))} (at {examples_per_second:,.0f} {what}/s in training, '
+                f'{"thrice" if passes == 3 else f"{passes} times"} that in evaluation'
+                f'{_LENGTHS if len(shares) > 1 else ""})')
+    rest = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + ranking + beside
     timings = _timings(workdir, done)
     if timings:
-        each, source = statistics.median(timings), f'from {len(timings)} of the trainings that are done'
+        each, source = [statistics.median(timings)], f'from {len(timings)} of the trainings that are done'
     else:
-        products = _product_seconds(protocol) * per_step
-        each = _STEP_SECONDS + products * (_SERIAL + (1 - _SERIAL) / os.cpu_count())
-        source = (f'from the matrix products of a step and its share of the evaluations, {1000 * products:.2g} ms just '
-                  'measured on one core; a GPU is faster')
-    seconds = _EXPERIMENT_SECONDS + count * _RUN_SECONDS + ranking + beside + steps * each
+        products = _product_seconds(protocol)
+        each = [_step_seconds(protocol, products, share) for share in shares]
+        source = (f'from the matrix products of a {_counted(protocol)} and its share of the evaluations, '
+                  f'{1000 * products * per_step:.2g} ms just measured on one core; a GPU is faster')
+    if len(each) > 1:
+        return (f'{" to ".join(duration(rest + steps * one) for one in each)}, with start, report and export{_LENGTHS} '
+                f'({source})')
+    seconds = rest + steps * each[0]
     return (f'{duration(seconds / _WITHIN)} to {duration(seconds * _WITHIN)}, with start, report and export, by how '
             f'busy the machine is ({source})')
+
+
+def _shares(protocol):
+    """The shares of the longest that games may take: a short one and 1, or only 1 where these are not counted."""
+    return (1.0,) if protocol.facts.play is None or protocol.facts.play.exact else (_SHORT, 1.0)
+
+
+def _step_seconds(protocol, products, share):
+    """The seconds of a step of training with its share of the evaluations, as far as is known before any is done.
+
+    Args:
+      products: float, seconds of the matrix products of a training example on one core.
+      share: float, of the longest that games take.
+    """
+    trained, play = _trained(protocol, share), protocol.facts.play
+    acting = play.seconds * (trained + _evaluated(protocol)) if play else 0.0
+    learning = products * _examples_per_step(protocol, share) * (_SERIAL + (1 - _SERIAL) / os.cpu_count())
+    return _STEP_SECONDS * trained / protocol.config.training.batch_size + acting + learning
 
 
 def _timings(workdir, done):

@@ -62,8 +62,8 @@ def loss(network, batch, how):
 
     Returns:
       (float32 scalar, float32 scalar): the mean loss of a step, and what is minimised: the sum, which RMSprop does not
-      feel, but for its epsilon.
+      feel, but for its epsilon. Of several replicas, which share it, it is as many times as large.
     """
     outputs, following = network(batch['seen'], training=True), network(batch['next'], training=False)
     each = losses(outputs, following['value'], batch, how.discount, how.entropy)
-    return tf.reduce_mean(each), tf.reduce_sum(each)
+    return tf.reduce_mean(each), tf.distribute.get_strategy().num_replicas_in_sync * tf.reduce_sum(each)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import math
 
 from ml_collections import config_dict
 
@@ -11,7 +12,7 @@ from tf_lottery.data import environments
 from tf_lottery.errors import UsageError
 from tf_lottery.models import actor_critic
 from tf_lottery.tasks.measure import Measure, Measures
-from tf_lottery.tasks.task import Facts, Serving, Task, Weight
+from tf_lottery.tasks.task import Facts, Play, Serving, Task, Weight
 
 ABOUT = 'control'
 
@@ -43,8 +44,10 @@ def add_defaults(config):
     config.control.evaluation_games = 100
 
 
-# The files of this folder that have the loss of each.
-ALGORITHMS = ('a2c', 'a2c_blocks')
+# The files of this folder that have the loss of each, and how often the network runs forwards for a step, beside what
+# any example takes: to act, and in `a2c` for the value of what is seen next.
+PASSES = {'a2c': 2, 'a2c_blocks': 1}
+ALGORITHMS = tuple(PASSES)
 
 _SHARE = values.number(lambda share: 0 <= share <= 1, 'give a number in [0, 1]')
 
@@ -131,7 +134,20 @@ class ControlTask(Task):
             weights={name: Weight(*known) for name, known in shapes.items()},
             train=(self._how.batches or 0) * self._batch_size, validation=0, test=2 * self._how.evaluation_games,
             compiles=True, compilable=self.environment.formulas is not None,
-            games=self._how.games if self._how.batches is None else None, whole=True, films=True)
+            games=self._how.games if self._how.batches is None else None, whole=True, play=self._play,
+            films=True)
+
+    @property
+    def _play(self):
+        """Play, of an epoch of so many batches, or that takes longest where all of its games do."""
+        how, environment = self._how, self.environment
+        if how.batches is None:
+            steps = math.ceil(how.games / how.environments) * environment.longest
+            epoch = math.ceil(steps / how.block) * how.block * how.environments
+        else:
+            epoch = how.batches * self._batch_size
+        return Play(epoch, how.batches is not None, 2 * how.evaluation_games * environment.longest,
+                    PASSES[how.algorithm], environment.seconds, environment.frames)
 
     def network(self, seed):
         return actor_critic.build(*self._network, seed)
@@ -139,16 +155,16 @@ class ControlTask(Task):
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.games_feed import GamesFeed
 
-        replicas = strategy.num_replicas_in_sync
-        if replicas > 1:
-            raise UsageError(f'{self._how.environment} is played on one device, for an epoch is over when so many '
-                             f'games are, and there are {replicas} replicas: leave --strategy out.')
+        how, replicas = self._how, strategy.num_replicas_in_sync
+        if self._batch_size % (how.block * replicas):
+            raise UsageError(f'training.batch_size is {self._batch_size}, {self._batch_size // how.block} games of '
+                             f'{how.block} steps each, which do not divide among {replicas} replicas: give a multiple '
+                             f'of {how.block * replicas}, and control.environments whose steps are a multiple of it.')
         if settings.jit and not self.environment.formulas:
             raise UsageError(f'{self._how.environment} is stepped by Gymnasium, which XLA cannot compile: leave --jit '
                              'at auto or off.')
-        how = self._how
         judged = self._games(2 * how.evaluation_games) if how.evaluation_games else None
-        return GamesFeed(self._games(how.environments), judged, settings, how.batches or how.games, how.block,
+        return GamesFeed(self._games(how.environments), judged, settings, strategy, how.batches or how.games, how.block,
                          how.batches is None, how.last, how.reward_scale)
 
     def _games(self, count):

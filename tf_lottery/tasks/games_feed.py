@@ -1,11 +1,13 @@
 """Games that a network learns from while it plays them, and that it is judged by."""
 
+import functools
 
 import numpy as np
 import tensorflow as tf
 
 from tf_lottery.data.environments import games
 from tf_lottery.errors import UsageError
+from tf_lottery.runtime.distribute import per_replica
 from tf_lottery.tasks import a2c
 from tf_lottery.training.feeds import Feed
 from tf_lottery.training.order import quiet_options
@@ -27,6 +29,7 @@ class GamesFeed(Feed):
       judged: the same, of games to evaluate by, or None for no such games: one half with actions by their
         probabilities, the other with the likeliest ones.
       settings: trainer.Settings.
+      strategy: a tf.distribute.Strategy, each of whose replicas plays its share of the games.
       epoch: int, the games of an epoch, or its optimizer steps.
       block: int, the steps of each game that are played before they are learned from, in batches of some of the games.
       counts_games: bool, whether steps are games.
@@ -35,6 +38,7 @@ class GamesFeed(Feed):
 
     Attributes:
       hosts, steps_per_epoch, blocks: as of MemoryFeed.
+      together: bool, whether replicas take an epoch together, for it is over when so many games of all of them are.
       count: int64 variable, the games so far, where these are the steps.
       state: `environment_steps`, int64, those so far; `games`, int64, those that are over; `rewards`, float32 [last],
         of the last ones, NaN before there were as many: that of game g is in the place g % last.
@@ -42,9 +46,15 @@ class GamesFeed(Feed):
 
     hosts, blocks, whole = 1, True, True
 
-    def __init__(self, environment, judged, settings, epoch, block, counts_games, last, reward_scale):
+    def __init__(self, environment, judged, settings, strategy, epoch, block, counts_games, last, reward_scale):
         self.steps_per_epoch = epoch
         self._environment, self._judged, self._settings = environment, judged, settings
+        self._strategy, self._replicas = strategy, strategy.num_replicas_in_sync
+        self.together = self._replicas > 1
+        # What a block is learned from in: batches of some of the games.
+        self._rounds = environment.count * block // settings.batch_size
+        # Of each replica of this process, what `_own` returns.
+        self._shares = {}
         self._block, self._reward_scale = block, reward_scale
         if counts_games:
             self.count = tf.Variable(0, trainable=False, dtype=tf.int64, name='count')
@@ -57,16 +67,22 @@ class GamesFeed(Feed):
         """What `fit` takes: the epochs from the first boundary to the last, which all are ends of epochs.
 
         Returns:
-          tf.data.Dataset of dicts of `epoch` and `seed`, int32 scalars.
+          (Distributed) dataset of dicts of `epoch` and `seed`, int32 [1] for each replica.
         """
         del shift
         first, last = (boundary // self.steps_per_epoch for boundary in (boundaries[0], boundaries[-1]))
-        epochs = np.arange(first, last, dtype=np.int32)
-        elements = {'epoch': epochs, 'seed': np.full_like(epochs, seeds.order)}
-        return tf.data.Dataset.from_tensor_slices(elements).with_options(quiet_options(tf.data.Options()))
+
+        def own(host, hosts):
+            del host
+            epochs = np.repeat(np.arange(first, last, dtype=np.int32)[:, None], self._replicas // hosts, axis=1)
+            elements = {'epoch': epochs, 'seed': np.full_like(epochs, seeds.order)}
+            return tf.data.Dataset.from_tensor_slices(elements).with_options(quiet_options(tf.data.Options()))
+
+        return per_replica(self._strategy, own, self._replicas)
 
     def train(self, network, element, learn):
-        """In the training step, plays an epoch of games and learns from each batch of steps.
+        """Plays an epoch of games and learns from each batch of steps: in the training step of one replica, and of
+        several in the program around theirs.
 
         Args:
           network: the wrapped model.
@@ -76,58 +92,115 @@ class GamesFeed(Feed):
         Returns:
           (float32 scalar, int32 scalar): the sum of the losses, and the number of optimizer steps.
         """
-        seed, epoch, count, last = element['seed'], element['epoch'], self._environment.count, self._rewards.shape[0]
-        # A batch has a block of steps of so many games, step by step.
-        width = self._settings.batch_size // self._block
+        seed, epoch = (self._strategy.experimental_local_results(element[name])[0][0] for name in ('seed', 'epoch'))
+        count, last = self._environment.count, self._rewards.shape[0]
         before = tf.cast(self._games % last, tf.int32)
         most = 2**30 if self.count is None else self.steps_per_epoch
 
-        def going(updates, total, played, course, finished, rewards):
+        def going(updates, played, finished, rewards, course):
             return (updates if self.count is None else finished) < self.steps_per_epoch
 
-        def body(updates, total, played, course, finished, rewards):
-            steps = []
-            for number in range(self._block):
-                step, course, over = self._played(network, course, seed, epoch, played + number)
-                steps.append(step)
+        def body(updates, played, finished, rewards, course):
+            course, ends = self._on_each(functools.partial(self._block_of, network, learn), seed, epoch, played, course)
+            for over, reward in self._of_all(ends):
                 # Games that are over in the same step count in the order of their environments, as far as wanted.
                 order = finished + tf.cumsum(tf.cast(over, tf.int32))
                 place = tf.where(over & (order <= most), (before + order - 1) % last, last)
-                rewards = tf.tensor_scatter_nd_update(rewards, place[:, None], course[2])
-                course = *course[:2], tf.where(over, np.float32(0), course[2])
+                rewards = tf.tensor_scatter_nd_update(rewards, place[:, None], reward)
                 finished += tf.reduce_sum(tf.cast(over, tf.int32))
-            for first in range(0, count, width):
-                total += learn(tf.nest.map_structure(
-                    lambda *each, first=first: tf.concat([one[first:first + width] for one in each], axis=0), *steps))
-            return updates + count // width, total, played + self._block, course, finished, rewards
+            return updates + self._rounds, played + self._block, finished, rewards, course
 
-        state, seen = self._environment.begin(games.key(seed, epoch, 2**31 - 1, games.GAMES))
         # What does not count lands in the last place.
-        start = (tf.constant(0), tf.constant(0.0), tf.constant(0), (state, seen, tf.zeros([count])), tf.constant(0),
-                 tf.concat([self._rewards, [0.0]], axis=0))
-        updates, total, played, _, finished, rewards = tf.while_loop(going, body, start)
+        start = (tf.constant(0), tf.constant(0), tf.constant(0), tf.concat([self._rewards, [0.0]], axis=0),
+                 self._on_each(self._begun, seed, epoch))
+        updates, played, finished, rewards, course = tf.while_loop(going, body, start)
         self._games.assign_add(tf.cast(tf.minimum(finished, most), tf.int64))
         self._steps.assign_add(tf.cast(played, tf.int64) * count)
         self._rewards.assign(rewards[:last])
         if self.count is not None:
             self.count.assign(tf.cast(epoch + 1, tf.int64) * self.steps_per_epoch)
-        return total, updates
+        return self._added(course[0]) / self._replicas, updates
 
-    def _played(self, network, course, seed, epoch, step):
-        """A step of each game, as a batch has it, what it has come to, and whether it is over, bool [n].
+    def _on_each(self, function, *arguments):
+        """What a function returns on each replica; where there is one, the training step is its own."""
+        if not self.together:
+            return function(*arguments)
+        if self._settings.jit:
+            function = tf.function(function, jit_compile=True)
+        return self._strategy.run(function, arguments)
 
-        A course is the state of the environment, what is seen, and the rewards of each game so far, float32 [n].
+    def _added(self, values):
+        """The sum of what `_on_each` returned."""
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None) if self.together else values
+
+    def _of_all(self, ends):
+        """What `_block_of` has found of the ends of games, of those of all replicas: list of (bool [games], float32
+        [games]), of each step which games are over, and their rewards so far."""
+        if not self.together:
+            return ends
+        return [(end[:, 0] > 0, end[:, 1]) for end in tf.unstack(self._added(ends), axis=1)]
+
+    def _own(self):
+        """On a replica, (games, int array [n]): those that it plays, and which of all they are.
+
+        A batch is learned from by all replicas, each of which has its share of the batch's games.
         """
-        state, seen, rewards = course
-        draws = tf.random.stateless_uniform([self._environment.count], games.key(seed, epoch, step, games.ACTIONS))
+        if not self.together:
+            return self._environment, np.arange(self._environment.count)
+        # Each replica of a process is traced for itself, and so knows its number.
+        replica = int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))
+        if replica not in self._shares:
+            rows = np.arange(self._environment.count).reshape(self._rounds, self._replicas, -1)[:, replica].ravel()
+            self._shares[replica] = self._environment.share(rows), rows
+        return self._shares[replica]
+
+    def _begun(self, seed, epoch):
+        """On a replica, the course of games that begin.
+
+        Returns:
+          (float32 scalar, state, float32 [n, ...], float32 [n]): the sum of the losses so far, the state of the
+          environment, what is seen, and the rewards of each game so far.
+        """
+        environment, rows = self._own()
+        state, seen = environment.begin(games.key(seed, epoch, 2**31 - 1, games.GAMES))
+        return tf.constant(0.0), state, seen, tf.zeros([len(rows)])
+
+    def _block_of(self, network, learn, seed, epoch, played, course):
+        """On a replica, plays a block of steps of its games and learns from them.
+
+        Returns:
+          (the course, ends): the latter as of `_of_all`; where there are several replicas, float32 [games, block, 2] of
+          the same numbers of all games, among which those of others have zeros.
+        """
+        environment, rows = self._own()
+        total, state, seen, rewards = course
+        steps, ends = [], []
+        for number in range(self._block):
+            step, state, seen, transition = self._played(network, environment, rows, state, seen, seed, epoch,
+                                                         played + number)
+            steps.append(step)
+            rewards += transition.reward
+            ends.append((transition.over, rewards))
+            rewards = tf.where(transition.over, np.float32(0), rewards)
+        width = len(rows) // self._rounds
+        for first in range(0, len(rows), width):
+            total += learn(tf.nest.map_structure(
+                lambda *each, first=first: tf.concat([one[first:first + width] for one in each], axis=0), *steps))
+        if self.together:
+            own = tf.stack([tf.stack([tf.cast(over, tf.float32), reward], axis=-1) for over, reward in ends], axis=1)
+            ends = tf.scatter_nd(rows[:, None], own, [self._environment.count, *own.shape[1:]])
+        return (total, state, seen, rewards), ends
+
+    def _played(self, network, environment, rows, state, seen, seed, epoch, step):
+        """A step of each game: as a batch has it, the state and what is seen after it, and games.Transition."""
+        draws = tf.random.stateless_uniform([environment.count], games.key(seed, epoch, step, games.ACTIONS))
         logits = network(seen, training=False)['policy']
-        action = a2c.chosen(logits, draws)
-        state, transition, next_seen = self._environment.step(
-            state, action, games.key(seed, epoch, step, games.GAMES))
-        taken = {'seen': seen, 'next': transition.seen, 'action': action,
-                 'chance': tf.gather(tf.nn.softmax(logits), action, batch_dims=1), 'ended': transition.ended,
-                 'cut': transition.cut, 'reward': self._reward_scale * transition.reward}
-        return taken, (state, next_seen, rewards + transition.reward), transition.over
+        action = a2c.chosen(logits, tf.gather(draws, rows) if self.together else draws)
+        state, transition, following = environment.step(state, action, games.key(seed, epoch, step, games.GAMES))
+        taken = {'seen': seen, 'next': transition.seen, 'action': transition.action,
+                 'chance': tf.gather(tf.nn.softmax(logits), transition.action, batch_dims=1),
+                 'ended': transition.ended, 'cut': transition.cut, 'reward': self._reward_scale * transition.reward}
+        return taken, state, following, transition
 
     def batch(self, element, seed):
         """In the training step, the batch that is learned from: what was played, as it is."""

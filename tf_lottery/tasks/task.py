@@ -34,6 +34,27 @@ class Weight:
 
 
 @dataclasses.dataclass(frozen=True)
+class Play:
+    """What is known of a training whose examples are steps in an environment.
+
+    Attributes:
+      epoch: int, the steps in the environment that an epoch takes, at most.
+      exact: bool, whether it always takes as many; where games are counted, they may be over sooner.
+      evaluation: int, those of the games that are played where a network is evaluated, at most.
+      passes: int, how often the network runs forwards for a step, beside what any example takes in training.
+      seconds: float, what the environment itself takes for a step, about, on one core.
+      frames: int, of an emulator in a step, on average; 0 where there is none.
+    """
+
+    epoch: int
+    exact: bool
+    evaluation: int
+    passes: int
+    seconds: float
+    frames: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """What is known of a task before anything is trained.
 
@@ -46,6 +67,7 @@ class Facts:
       compilable: bool, whether XLA can compile all that is trained and judged by.
       games: int, the games of an epoch, of a task whose steps are games; None where they are optimizer steps.
       whole: bool, whether training can be stopped at the ends of epochs only.
+      play: Play, of a task whose examples are steps in an environment, else None.
       closing: int, as many examples as take as long in training as what is measured once, where a training ends.
       films: bool, whether `Task.film` shows what networks do.
       data: str, a digest of the examples where they are anybody's files; '' where it is not known.
@@ -60,6 +82,7 @@ class Facts:
     compilable: bool = True
     games: int | None = None
     whole: bool = dataclasses.field(default=False, compare=False)
+    play: Play | None = dataclasses.field(default=None, compare=False)
     closing: int = dataclasses.field(default=0, compare=False)
     films: bool = dataclasses.field(default=False, compare=False)
     data: str = dataclasses.field(default='', compare=False)
@@ -82,7 +105,8 @@ class Facts:
     def from_json(cls, stored):
         weights = {name: Weight(**{**weight, 'shape': tuple(weight['shape'])})
                    for name, weight in stored['weights'].items()}
-        return cls(**{**stored, 'weights': weights})
+        play = stored.get('play')
+        return cls(**{**stored, 'weights': weights, 'play': play and Play(**play)})
 
 
 # How many examples int8 takes the ranges of activations from.

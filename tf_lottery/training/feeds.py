@@ -27,10 +27,11 @@ class Feed:
       files: {name: bytes}, what was made of the data before training, such as a vocabulary: an experiment keeps it.
       count: int64 tf.Variable of the steps that were taken; None where a step is one of the optimizer's.
       whole: bool, whether an element of `training` is a whole epoch, however long that is.
+      together: bool, whether `train` stands once around what all replicas do, and is not called by each of them.
     """
 
     state, files, count = types.MappingProxyType({}), types.MappingProxyType({}), None
-    whole = False
+    whole = together = False
 
     def final_evaluators(self, network):
         """As `evaluators`, of the measures that are known at the end of training only (`Measure.ends`)."""

@@ -82,7 +82,8 @@ class TrainingModel(tf_keras.Model):
 
     Small networks live on overhead. On one replica a block of steps is therefore one loop inside one program, fed with
     indices into data that stay on the device. On several, where the optimizer's exchange of gradients may not stand
-    inside a loop, and where images come from files, Keras's `steps_per_execution` is the block.
+    inside a loop of theirs, and where images come from files, Keras's `steps_per_execution` is the block; a feed may
+    have a loop of its own around what they do (`feeds.Feed.together`).
 
     Attributes:
       gradients: DenseGradients to keep, or None.
@@ -135,10 +136,32 @@ class TrainingModel(tf_keras.Model):
             loss = self._optimizer_step({**data, 'step': data['step'][0]})
             self.mean_loss.update_state(loss)
             return {'loss': loss}
+        loss, steps = self._block(data)
+        self.mean_loss.update_state(loss, sample_weight=steps)
+        return {'loss': loss}
+
+    def make_train_function(self, force=False):
+        if not self.feed.together:
+            return super().make_train_function(force)
+        if force or self.train_function is None:
+            self.train_function = tf.function(self._steps_together, autograph=False)
+        return self.train_function
+
+    def _steps_together(self, iterator):
+        """An execution of Keras's of a feed whose `train` is for all replicas at once."""
+        loss, steps = self._block(next(iterator))
+
+        def log():
+            self.mean_loss.update_state(loss, sample_weight=steps)
+
+        self.distribute_strategy.run(log)
+        return {'loss': loss}
+
+    def _block(self, data):
+        """Takes the steps of a block: (float32 scalar, float32 scalar), the mean loss and the number of steps."""
         total, steps = self.feed.train(self.network, data, self._optimizer_step)
         steps = tf.cast(steps, tf.float32)
-        self.mean_loss.update_state(total / steps, sample_weight=steps)
-        return {'loss': total / steps}
+        return total / steps, steps
 
     def _optimizer_step(self, element):
         """One optimizer step; returns the mean loss over this replica's examples, float32."""
@@ -356,7 +379,7 @@ class Trainer:
                 together._check_timing = False
                 with self.feed.explained(seeds, lambda: int(self.model.step.numpy()) + shift):
                     self.model.fit(self.feed.training(seeds, boundaries, shift), epochs=1, verbose=0,
-                                   callbacks=together, steps_per_epoch=None if self.feed.blocks else end - start)
+                                   callbacks=together, steps_per_epoch=self._elements(start, end))
         weights, mask = self.model.learned.result() if learning else (
             wrapper.get_weights(self.network), wrapper.get_mask(self.network) if updates else ticket.mask)
         return Trained(weights, rows, evaluation.diverged, mask)
@@ -377,6 +400,12 @@ class Trainer:
             rewind(self.network, ticket)
             row = {'step': ticket.step, 'train_loss': math.nan, **self.evaluate(ends=True)}
         return Trained(wrapper.get_weights(self.network), [row], not math.isfinite(row['validation_loss']), ticket.mask)
+
+    def _elements(self, start, end):
+        """How many elements of the data `fit` takes: int, or None where it takes all, as many as there are blocks."""
+        if self.feed.whole:
+            return (end - start) // self.feed.steps_per_epoch
+        return None if self.feed.blocks else end - start
 
     def _boundaries(self, start, end, others):
         """Where blocks end: at every evaluation, checkpoint and other step, and before they get too long."""

@@ -8,7 +8,7 @@ from PIL import ImageColor
 
 from tf_lottery.data import environments
 from tf_lottery.data.environments import acrobot, cartpole, drawing
-from tf_lottery.data.environments.stepped import Stepped
+from tf_lottery.data.environments.stepped import Stepped, Unstuck
 from tf_lottery.errors import UsageError
 
 STEPS = 1500
@@ -89,7 +89,7 @@ def test_an_environment_that_is_not_installed_is_a_sentence(monkeypatch):
     monkeypatch.setitem(environments.ENVIRONMENTS, 'Moon-v0', environments.Description(
         (8,), 4, 1000, needs=('gymnasium', 'no_such_engine'), extra='control'))
     with pytest.raises(UsageError) as error:
-        environments.describe('Moon-v0')
+        environments.describe('Moon-v0').games('Moon-v0', 2)
     assert str(error.value) == ("the environment Moon-v0 needs no_such_engine, which is not installed: pip install "
                                 "'tf_lottery[control]'.")
 
@@ -105,7 +105,7 @@ def stepped():
         action, first, found = tf.constant([1, 0]), seen, []
         for number in range(20):
             _, transition, seen = games.step((), action if number % 3 else 1 - action, key)
-            found.append((*transition, seen))
+            found.append((*transition[:4], seen))
         return first, tf.nest.map_structure(lambda *each: tf.stack(each), *found)
 
     return lambda *key: tf.nest.map_structure(lambda array: array.numpy(), play(tf.constant(key, tf.int64)))
@@ -160,6 +160,31 @@ def test_a_game_that_cannot_be_drawn_is_a_sentence(monkeypatch):
         game.picture(None)
     assert str(error.value) == ('CartPole-v1 cannot be drawn here (pygame is not installed): install what is missing, '
                                 'and ask for the report again.')
+
+
+def test_an_action_that_is_taken_too_often_is_replaced():
+    games = Unstuck('Acrobot-v1', 3, rows=np.array([0, 2]), max_episode_steps=40)
+    state, _ = games.begin(tf.constant([0, 0], tf.int64))
+    done = []
+    for number in range(44):
+        wish = tf.constant([1, 0 if number == 20 else 1])
+        state, transition, _ = games.step(state, wish, tf.constant([0, number], tf.int64))
+        done.append(transition.action.numpy())
+    first, second = np.transpose(done)
+    # Thirty are as they are wished, then others come until the game is over; the second game has begun to count anew.
+    assert (first[:30] == 1).all() and len(set(first[30:40])) > 1 and (first[40:] == 1).all()
+    assert (np.delete(second, 20) == 1).all() and second[20] == 0
+
+
+def test_a_share_of_the_games_that_gymnasium_steps():
+    games, rows, key = Stepped('CartPole-v1', 4), np.array([3, 1]), tf.constant([0, 5], tf.int64)
+    part = games.share(rows)
+    assert part.count == 4
+    (_, seen), (_, own_seen) = games.begin(key), part.begin(key)
+    np.testing.assert_array_equal(own_seen, seen.numpy()[rows])
+    transition, own = games.step((), tf.constant([1, 0, 1, 0]), key)[1], part.step((), tf.constant([0, 0]), key)[1]
+    np.testing.assert_array_equal(own.seen, transition.seen.numpy()[rows])
+    assert own.reward.shape == (2,)
 
 
 def test_screens_of_atari():

@@ -10,6 +10,9 @@ import importlib.util
 
 from tf_lottery.errors import UsageError, shown
 
+# After so many frames, half an hour, the emulator cuts a game; the fewest of a step.
+_ATARI_FRAMES, _ATARI_FEWEST = 108_000, 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Description:
@@ -23,6 +26,8 @@ class Description:
       stepped: str, the file of this folder whose `games` makes games that Gymnasium steps.
       needs: names of the modules that it cannot be made without.
       extra: str, the extra of this package that brings these.
+      seconds: float, what a step takes, about, on one core.
+      frames: int, of an emulator in a step, on average; 0 where there is none.
     """
 
     observation: tuple
@@ -32,6 +37,13 @@ class Description:
     stepped: str = 'stepped'
     needs: tuple = ()
     extra: str = ''
+    seconds: float = 0.0
+    frames: int = 0
+
+    @property
+    def longest(self):
+        """int, the steps of a game, at most."""
+        return self.limit or _ATARI_FRAMES // _ATARI_FEWEST
 
     def games(self, name, count, pictured=False):
         """Returns games that are played side by side in a program: `games.Formulas`, or another class like it.
@@ -40,7 +52,14 @@ class Description:
           name: str, what the environment is called.
           count: int, how many there are.
           pictured: bool, whether `picture` of the first one is asked for, until it is over.
+
+        Raises:
+          UsageError: what it needs is not installed.
         """
+        for needed in self.needs:
+            if importlib.util.find_spec(needed) is None:
+                raise UsageError(f"the environment {name} needs {needed}, which is not installed: pip install "
+                                 f"'tf_lottery[{self.extra}]'.")
         module = importlib.import_module(f'{__name__}.{self.formulas or self.stepped}')
         if not self.formulas:
             return module.games(name, count, pictured)
@@ -51,15 +70,16 @@ class Description:
 
 def _atari(actions):
     """One of the Atari games, seen as ELF does: see `atari`."""
-    return Description((105, 80, 12), actions, None, stepped='atari', needs=('gymnasium', 'ale_py'), extra='atari')
+    return Description((105, 80, 12), actions, None, stepped='atari', needs=('gymnasium', 'ale_py'), extra='atari',
+                       seconds=3e-3, frames=3)
 
 
 # By Gymnasium's names and with its limits.
 ENVIRONMENTS = {
-    'CartPole-v0': Description((4,), 2, 200, 'cartpole'),
-    'CartPole-v1': Description((4,), 2, 500, 'cartpole'),
-    'Acrobot-v1': Description((6,), 3, 500, 'acrobot'),
-    'LunarLander-v3': Description((8,), 4, 1000, needs=('gymnasium', 'Box2D'), extra='control'),
+    'CartPole-v0': Description((4,), 2, 200, 'cartpole', seconds=2e-7),
+    'CartPole-v1': Description((4,), 2, 500, 'cartpole', seconds=2e-7),
+    'Acrobot-v1': Description((6,), 3, 500, 'acrobot', seconds=1e-6),
+    'LunarLander-v3': Description((8,), 4, 1000, needs=('gymnasium', 'Box2D'), extra='control', seconds=4e-5),
     'ALE/Assault-v5': _atari(7),
     'ALE/Berzerk-v5': _atari(18),
     'ALE/Breakout-v5': _atari(4),
@@ -76,15 +96,10 @@ def describe(name):
     """Returns the Description of an environment.
 
     Raises:
-      UsageError: there is none of that name, or what it needs is not installed.
+      UsageError: there is none of that name.
     """
     if name not in ENVIRONMENTS:
         near = difflib.get_close_matches(name, ENVIRONMENTS, 1, cutoff=0.4)
         hint = f' Did you mean {near[0]!r}?' if near else ''
         raise UsageError(f'unknown environment {shown(name)}: choose one of {", ".join(ENVIRONMENTS)}.{hint}')
-    known = ENVIRONMENTS[name]
-    for module in known.needs:
-        if importlib.util.find_spec(module) is None:
-            raise UsageError(f"the environment {name} needs {module}, which is not installed: pip install "
-                             f"'tf_lottery[{known.extra}]'.")
-    return known
+    return ENVIRONMENTS[name]

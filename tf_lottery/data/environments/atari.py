@@ -1,15 +1,15 @@
 """Atari games as ELF shows and steps them, in which 1906.02768 trained.
 
 Source: facebookresearch/ELF, atari/: every second pixel of the coloured screen, the four latest screens as channels,
-with zeros before the first one; each action is repeated for 2, 3 or 4 frames, at random, and otherwise taken as it is;
-a game is over when it is lost, not with each life.
+with zeros before the first one of a game; each action is repeated for 2, 3 or 4 frames, at random, and otherwise taken
+as it is, unless it was taken too often in a row; a game is over when it is lost, not with each life.
 """
 
 import ale_py
 import gymnasium
 import numpy as np
 
-from tf_lottery.data.environments.stepped import Stepped
+from tf_lottery.data.environments.stepped import Unstuck
 
 gymnasium.register_envs(ale_py)
 
@@ -41,6 +41,6 @@ class Screens(gymnasium.Wrapper):
 
 
 def games(name, count, pictured=False):
-    """So many games side by side: `stepped.Stepped`."""
-    return Stepped(name, count, pictured, wrappers=[Screens], frameskip=(2, 5), repeat_action_probability=0.0,
+    """So many games side by side: `stepped.Unstuck`."""
+    return Unstuck(name, count, pictured, wrappers=[Screens], frameskip=(2, 5), repeat_action_probability=0.0,
                    full_action_space=False)

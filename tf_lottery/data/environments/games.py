@@ -15,12 +15,14 @@ class Transition(typing.NamedTuple):
       reward: float32 [n].
       ended: bool [n], whether the game has come to an end of its own, after which nothing is to be had.
       cut: bool [n], whether it was cut by the time limit, after which there would be more.
+      action: int32 [n], what was done, which an environment may have decided otherwise.
     """
 
     seen: tf.Tensor
     reward: tf.Tensor
     ended: tf.Tensor
     cut: tf.Tensor
+    action: tf.Tensor
 
     @property
     def over(self):
@@ -34,12 +36,18 @@ class Formulas:
     Attributes:
       module: one of this folder with `begin`, `step`, `observe`, `picture` and DRAWS, such as `cartpole`.
       limit: int, the step after which a game is cut.
-      count: int, n, how many there are.
+      count: int, how many there are.
+      rows: int array [n], those of them that are played here; None for all.
     """
 
     module: typing.Any
     limit: int
     count: int
+    rows: np.ndarray | None = None
+
+    def share(self, rows):
+        """Some of these games, each with the draws that it has among all: `rows` is an int array [n]."""
+        return dataclasses.replace(self, rows=rows)
 
     def begin(self, key):
         """Begins games.
@@ -51,7 +59,7 @@ class Formulas:
           (state, float32 [n, ...]): what `step` takes, and what is seen.
         """
         state = self._begun(key)
-        return (state, tf.zeros([self.count], tf.int32)), self.module.observe(state)
+        return (state, tf.zeros(state.shape[:1], tf.int32)), self.module.observe(state)
 
     def step(self, state, action, key):
         """Takes a step in each game; one that is over begins anew.
@@ -67,7 +75,7 @@ class Formulas:
         state, elapsed = state
         state, reward, ended = self.module.step(state, action)
         elapsed = elapsed + 1
-        transition = Transition(self.module.observe(state), reward, ended, ~ended & (elapsed >= self.limit))
+        transition = Transition(self.module.observe(state), reward, ended, ~ended & (elapsed >= self.limit), action)
         over = transition.over
         state = tf.where(over[:, None], self._begun(key), state)
         return (state, tf.where(over, 0, elapsed)), transition, self.module.observe(state)
@@ -78,7 +86,7 @@ class Formulas:
 
     def _begun(self, key):
         draws = tf.random.stateless_uniform([self.count, self.module.DRAWS], key, dtype=tf.float64)
-        return self.module.begin(draws)
+        return self.module.begin(draws if self.rows is None else tf.gather(draws, self.rows))
 
 
 # What is drawn from a seed, each from a sequence of its own.
