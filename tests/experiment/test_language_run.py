@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import fake_texts
 import numpy as np
@@ -14,8 +12,6 @@ from tf_lottery.experiment import config, runs
 from tf_lottery.experiment.experiment import Experiment
 from tf_lottery.exports import export
 from tf_lottery.reporting import results
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -98,25 +94,3 @@ def test_export_has_the_perplexity_of_the_run(done, root):
     assert not text['log_probabilities'].numpy()[1].any()
     assert [about['words'][number] for number in numbers['next_word'].numpy()] == [
         word.decode() for word in text['next_word'].numpy()]
-
-
-@pytest.mark.slow
-def test_two_replicas_train_what_one_trains(done, root, tmp_path):
-    program = f'''
-import sys
-sys.path[:0] = {[str(ROOT / 'tests')]!r}
-import fake_texts
-
-def get_config():
-    config = fake_texts.settings(branches=('ticket', 'random_global'))
-    config.export.forms = ('ticket',)
-    return config
-'''
-    (tmp_path / 'tiny.py').write_text(program)
-    subprocess.run([sys.executable, str(ROOT / 'main.py'), f'--config={tmp_path}/tiny.py', f'--data_dir={root}',
-                    f'--workdir={tmp_path}/run', '--strategy=mirrored', '--cpu_devices=2'], check=True,
-                   capture_output=True)
-    for path in pathlib.Path(done.workdir).glob('replicate_0/level_*/*/result.json'):
-        one, two = (json.loads(each.read_text()) for each in (
-            path, tmp_path / 'run' / path.relative_to(done.workdir)))
-        assert two['final_test_log_perplexity'] == pytest.approx(one['final_test_log_perplexity'], rel=1e-4)
