@@ -111,6 +111,21 @@ def test_two_replicas_share_the_rows_of_a_batch(task, folder):
             assert np.array_equal(np.concatenate([part[name] for part in parts]), array)
 
 
+def test_replicas_count_the_subwords_of_the_whole_batch(task, monkeypatch):
+    network = task.network(0)
+    target = tf.constant([[3, 4, 5, 6, 2], [3, 2, 0, 0, 0], [6, 5, 2, 0, 0], [2, 0, 0, 0, 0]])
+    whole = {'source': target[::-1], 'target': target, 'row': tf.range(4), 'tokens': tf.fill([4], 11.0)}
+
+    def loss(rows):
+        own = {name: array[rows] for name, array in whole.items()}
+        return float(task.loss(network, {**own, 'step': tf.constant(3)}, tf.constant(0))[1])
+
+    expected = loss(slice(None))
+    monkeypatch.setattr(type(tf.distribute.get_strategy()), 'num_replicas_in_sync', 2)
+    # Seven sub-words on one replica and four on the other, which drop the units of their rows: the mean is the loss.
+    assert (loss(slice(2)) + loss(slice(2, 4))) / 2 == pytest.approx(expected, rel=1e-6)
+
+
 def test_facts_are_those_of_the_text_and_of_the_network(task):
     facts = task.facts()
     assert (facts.about, facts.train, facts.validation, facts.test) == (
