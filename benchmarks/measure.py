@@ -1,6 +1,9 @@
 """Both sides of a comparison in one run: interleaved, repeated, medians and ratios."""
 
+import contextlib
+import pathlib
 import statistics
+import subprocess
 import time
 
 from absl import flags
@@ -29,6 +32,27 @@ def interleaved(sides, repeats):
             own = work()
             seconds[name].append(own if isinstance(own, float) else time.perf_counter() - began)
     return seconds
+
+
+@contextlib.contextmanager
+def elsewhere(python, script, *arguments):
+    """A function that has the work done in a process of its own, and returns the seconds it took.
+
+    Args:
+      python: path of an interpreter, or '' for None instead of the function.
+      script: name of a file beside this one, which does its work, and prints the seconds, for each line that it reads.
+      *arguments: of the script.
+    """
+    if not python:
+        yield None
+        return
+    command = [python, pathlib.Path(__file__).with_name(script), *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        def work():
+            print(file=process.stdin, flush=True)
+            return float(process.stdout.readline())
+
+        yield work
 
 
 def ratio(numerator, denominator):
