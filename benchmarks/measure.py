@@ -11,13 +11,14 @@ from absl import flags
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Measurements of each side.')
 
 
-def interleaved(sides, repeats):
+def interleaved(sides, repeats, clock=time.perf_counter):
     """Times functions in turn, so that a neighbour on the machine disturbs them alike.
 
     Args:
       sides: mapping from name to a function without arguments that does its work to the end; it may return the seconds
         that count, where these are not all that it takes.
       repeats: int.
+      clock: function that returns seconds; `time.process_time` counts those of this process's threads, on all cores.
 
     Returns:
       {name: list of seconds, one per repeat}.
@@ -28,9 +29,9 @@ def interleaved(sides, repeats):
     seconds = {name: [] for name in sides}
     for _ in range(repeats):
         for name, work in sides.items():
-            began = time.perf_counter()
+            began = clock()
             own = work()
-            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - began)
+            seconds[name].append(own if isinstance(own, float) else clock() - began)
     return seconds
 
 

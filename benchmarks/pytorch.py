@@ -1,4 +1,8 @@
-"""The other side of a comparison with PyTorch, in a process of its own, where there is an interpreter that has it."""
+"""The other side of a comparison with PyTorch, in a process of its own, where there is an interpreter that has it.
+
+It has one thread, and its seconds are of the processor, as ours are: where others use the machine, its threads would
+wait for each other by turning, several times as long as one needs for all.
+"""
 
 import contextlib
 import json
@@ -52,5 +56,5 @@ def rows(what, units, unit, seconds):
     for side, other, called, asked in _ROWS:
         if other in seconds:
             speeds = ', '.join(measure.rate(units, seconds[name], unit) for name in (side, other))
-            measure.row(f'{what}, {side} / {called}, {unit}/s', speeds, measure.ratio(seconds[other], seconds[side]),
+            measure.row(f'{what}, {side} / {called}, {unit}/s of a core', speeds, measure.ratio(seconds[other], seconds[side]),
                         asked)

@@ -1,10 +1,10 @@
-"""The LSTM and the Transformer in PyTorch, dense: for each line that it reads it trains, and prints the seconds taken.
+"""The LSTM and the Transformer in PyTorch, dense: for each line that it reads it trains, and prints the seconds it took.
 
     python benchmarks/words.py --torch_python=PYTHON
     python benchmarks/translation.py --torch_python=PYTHON
 
 start it with an interpreter that has torch, which is no requirement of tf_lottery: nothing of that is imported here. It
-is the bare loop: the same weights, batches, dropout, loss and optimizer, and nothing is evaluated or saved.
+is the bare loop on one core: as many weights, the same batches, dropout, loss and optimizer, nothing else.
 """
 
 import json
@@ -145,6 +145,7 @@ def trainer(kind, sizes, batches):
 
 
 def main(kind, sizes, path):
+    torch.set_num_threads(1)
     with np.load(path) as arrays:
         count = max(int(name.split('_')[1]) for name in arrays) + 1
         names = dict.fromkeys(name.split('_')[0] for name in arrays)
@@ -152,9 +153,9 @@ def main(kind, sizes, path):
                    for number in range(count)]
     train = trainer(kind, json.loads(sizes), batches)
     for _ in sys.stdin:
-        began = time.perf_counter()
+        began = time.process_time()
         train()
-        print(time.perf_counter() - began, flush=True)
+        print(time.process_time() - began, flush=True)
 
 
 if __name__ == '__main__':

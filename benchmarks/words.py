@@ -1,10 +1,9 @@
 """What training an LSTM language model takes: masked or dense, by our layer, Keras's or PyTorch's, and the input alone.
 
-Times are of the processor, for the loops of so small a network leave the second core to whoever wants it; but for those
-against PyTorch, whose threads wait for each other by turning on it. `taskset -c 0` gives both one core.
+Times are of the processor, for the loops of so small a network leave the second core to whoever wants it.
 
     python benchmarks/words.py --repeats=5
-    taskset -c 0 python benchmarks/words.py --torch_python=PYTHON
+    python benchmarks/words.py --repeats=5 --torch_python=PYTHON
 """
 
 import pathlib
@@ -61,8 +60,8 @@ def by_keras(seed):
     return tf_keras.Model([words, *states], [tf_keras.layers.Dense(VOCABULARY)(values), *after])
 
 
-def side(masked=True, layer=None, jit=False, learns=True, precision='float32', clock=time.process_time):
-    """Returns a function that trains STEPS steps, and returns the seconds that they take by a clock."""
+def side(masked=True, layer=None, jit=False, learns=True, precision='float32'):
+    """Returns a function that trains STEPS steps."""
     task = RandomText(layer, precision)
     network = training.network_of(task, masked)
     settings = Settings(batch_size=BATCH, optimizer='adam', learning_rate=RATE, momentum=0.0, evaluate_every=STEPS,
@@ -80,20 +79,23 @@ def side(masked=True, layer=None, jit=False, learns=True, precision='float32', c
         return feed.train(network, block, model._optimizer_step if learns else read)
 
     def work():
-        began = clock()
         for block in feed.training(Seeds(0, 0, 0), [0, STEPS], 0):
             take(block)[0].numpy()
-        return clock() - began
 
     return work
 
 
 def main(argv):
     del argv
+    sizes = {'vocabulary': VOCABULARY, 'units': UNITS, 'layers': 2, 'dropout': DROPOUT, 'batch': BATCH,
+             'learning_rate': RATE}
+    words = np.random.default_rng(0).integers(0, VOCABULARY, (STEPS, BATCH, WINDOW + 1), np.int32)
+    with pytorch.sides('words', sizes, [{'words': each} for each in words]) as torch:
+        seconds = measure.interleaved({
+            'masked': side(), 'dense': side(masked=False), 'keras': side(layer=by_keras), 'xla': side(jit=True),
+            'masked bfloat16': side(precision='mixed_bfloat16'), **torch, 'input': side(learns=False)},
+            measure.REPEATS.value, time.process_time)
     measure.header()
-    seconds = measure.interleaved({
-        'masked': side(), 'dense': side(masked=False), 'keras': side(layer=by_keras), 'xla': side(jit=True),
-        'input': side(learns=False)}, measure.REPEATS.value)
     rate = {name: measure.rate(BATCH * WINDOW * STEPS, values, 'words') for name, values in seconds.items()}
     for other, title, asked in (('dense', 'masked / dense, processor time', 'at most 1.1'),
                                 ('keras', "our layer / Keras's LSTM, processor time", 'for comparison'),
@@ -102,18 +104,6 @@ def main(argv):
                     measure.ratio(seconds['masked'], seconds[other]), asked)
     measure.row(f'LSTM of 2 x {UNITS}, training / its input alone, processor time',
                 f'{rate["masked"]}, {rate["input"]}', measure.ratio(seconds['masked'], seconds['input']), 'at least 5')
-    against_torch(measure.REPEATS.value)
-
-
-def against_torch(repeats):
-    """The same in float32 and in bfloat16, and in both by PyTorch."""
-    sizes = {'vocabulary': VOCABULARY, 'units': UNITS, 'layers': 2, 'dropout': DROPOUT, 'batch': BATCH,
-             'learning_rate': RATE}
-    words = np.random.default_rng(0).integers(0, VOCABULARY, (STEPS, BATCH, WINDOW + 1), np.int32)
-    own = {'masked': side(clock=time.perf_counter),
-           'masked bfloat16': side(precision='mixed_bfloat16', clock=time.perf_counter)}
-    with pytorch.sides('words', sizes, [{'words': each} for each in words]) as other:
-        seconds = measure.interleaved({**own, **other}, repeats)
     pytorch.rows(f'LSTM of 2 x {UNITS}', BATCH * WINDOW * STEPS, 'words', seconds)
 
 
