@@ -56,5 +56,5 @@ def rows(what, units, unit, seconds):
     for side, other, called, asked in _ROWS:
         if other in seconds:
             speeds = ', '.join(measure.rate(units, seconds[name], unit) for name in (side, other))
-            measure.row(f'{what}, {side} / {called}, {unit}/s of a core', speeds, measure.ratio(seconds[other], seconds[side]),
-                        asked)
+            measure.row(f'{what}, {side} / {called}, {unit}/s of a core', speeds,
+                        measure.ratio(seconds[other], seconds[side]), asked)

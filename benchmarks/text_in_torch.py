@@ -1,4 +1,4 @@
-"""The LSTM and the Transformer in PyTorch, dense: for each line that it reads it trains, and prints the seconds it took.
+"""LSTM and Transformer in PyTorch, dense: for each line that it reads it trains, and prints the seconds that took.
 
     python benchmarks/words.py --torch_python=PYTHON
     python benchmarks/translation.py --torch_python=PYTHON
