@@ -14,22 +14,15 @@ from tf_lottery.exports import export
 from tf_lottery.reporting import results
 
 
-@pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('texts')
-    fake_texts.write(folder / 'tiny')
-    return str(folder)
-
-
-def experiment(workdir, root, **changes):
-    what = config.check(fake_texts.settings(branches=('ticket', 'random_global'), **changes), root)
+def experiment(workdir, texts, **changes):
+    what = config.check(fake_texts.settings(branches=('ticket', 'random_global'), **changes), texts)
     runs.claim(str(workdir), what, 'python main.py')
-    return Experiment(str(workdir), what, tf.distribute.get_strategy(), root)
+    return Experiment(str(workdir), what, tf.distribute.get_strategy(), texts)
 
 
 @pytest.fixture(scope='module')
-def done(root, tmp_path_factory):
-    done = experiment(tmp_path_factory.mktemp('done'), root)
+def done(texts, tmp_path_factory):
+    done = experiment(tmp_path_factory.mktemp('done'), texts)
     done.run()
     return done
 
@@ -44,8 +37,8 @@ class Killed(Exception):
     """Nothing is saved when it comes."""
 
 
-def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(done, root, tmp_path):
-    first = experiment(tmp_path, root)
+def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(done, texts, tmp_path):
+    first = experiment(tmp_path, texts)
     assert first.protocol.end_step == 32
 
     def kill(run, step):
@@ -55,7 +48,7 @@ def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(done, root, tmp_path):
 
     with pytest.raises(Killed):
         first.run(kill)
-    again = experiment(tmp_path, root)
+    again = experiment(tmp_path, texts)
     again.run()
     assert files(again) == files(done)
 
@@ -75,11 +68,11 @@ def test_global_random_ticket_keeps_as_many_weights_elsewhere(done):
     assert not own['lstm1/bias'].all()
 
 
-def test_export_has_the_perplexity_of_the_run(done, root):
+def test_export_has_the_perplexity_of_the_run(done, texts):
     run = runs.Run(0, 1, 'ticket')
     folder = pathlib.Path(export.export_run(
         done.workdir, runs.read_config(done.workdir), run, results.summarise(results.load_results(done.workdir)),
-        data_dir=root, options=export.Options(('saved_model', 'ticket'))))
+        data_dir=texts, options=export.Options(('saved_model', 'ticket'))))
     about = json.loads((folder / 'ticket.json').read_text())
     result = json.loads((pathlib.Path(done.workdir) / run.folder / 'result.json').read_text())
     assert about['measured_by'] == 'serving_text'

@@ -9,8 +9,6 @@ import subprocess
 import sys
 import time
 
-import fake_pairs
-import fake_texts
 import pytest
 
 from tf_lottery.runtime import locks
@@ -140,14 +138,11 @@ def get_config():
 """}
 
 
-@pytest.fixture(scope='module', params=TEXTS)
-def text(request, tmp_path_factory):
+@pytest.fixture(params=TEXTS)
+def text(request, texts, tmp_path):
     """The command that runs a task of text, but for its strategy."""
-    folder = tmp_path_factory.mktemp(request.param)
-    fake_texts.write(folder / 'tiny')
-    fake_pairs.write(folder / 'numbers')
-    (folder / 'small.py').write_text(f'import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{TEXTS[request.param]}')
-    return [sys.executable, str(ROOT / 'main.py'), f'--config={folder}/small.py', f'--data_dir={folder}',
+    (tmp_path / 'small.py').write_text(f'import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{TEXTS[request.param]}')
+    return [sys.executable, str(ROOT / 'main.py'), f'--config={tmp_path}/small.py', f'--data_dir={texts}',
             '--workdir=run']
 
 

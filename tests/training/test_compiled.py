@@ -116,20 +116,12 @@ TEXTS = {'language_model': lambda: fake_texts.settings(language_model__layers=1)
          'translation': lambda: fake_pairs.settings(translation__buckets=1)}
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('texts')
-    fake_texts.write(folder / 'tiny')
-    fake_pairs.write(folder / 'numbers')
-    return str(folder)
-
-
-def trained_on_text(name, folder, jit):
+def trained_on_text(name, texts, jit):
     config = TEXTS[name]()
-    task, strategy = tasks.find(config, folder), tf.distribute.get_strategy()
+    task, strategy = tasks.find(config, texts), tf.distribute.get_strategy()
     settings = Settings(batch_size=config.training.batch_size, optimizer='adam', learning_rate=0.01, momentum=0.9,
                         epsilon=1.0, evaluate_every=1, checkpoint_every=1, block=1, jit=jit)
-    feed = task.feed(settings, strategy, folder)
+    feed = task.feed(settings, strategy, texts)
     if feed.blocks:
         element = {'indices': tf.range(4), 'row': tf.range(4), 'step': tf.constant(3)}
     else:
@@ -140,9 +132,9 @@ def trained_on_text(name, folder, jit):
 
 
 @pytest.mark.parametrize('name', ['language_model', pytest.param('translation', marks=pytest.mark.slow)])
-def test_a_compiled_step_on_text_is_the_step(name, folder):
-    loss, added, _, sums, kinds, carried = trained_on_text(name, folder, jit=False)
-    compiled_loss, compiled, _, compiled_sums, _, compiled_carried = trained_on_text(name, folder, jit=True)
+def test_a_compiled_step_on_text_is_the_step(name, texts):
+    loss, added, _, sums, kinds, carried = trained_on_text(name, texts, jit=False)
+    compiled_loss, compiled, _, compiled_sums, _, compiled_carried = trained_on_text(name, texts, jit=True)
     assert not kinds & HOST
     assert compiled_loss == pytest.approx(loss, rel=1e-5)
     assert compiled_sums == pytest.approx(sums, rel=1e-5)
@@ -153,8 +145,8 @@ def test_a_compiled_step_on_text_is_the_step(name, folder):
     assert all(error(*pair) < 1e-5 for pair in zip(compiled_carried, carried, strict=True))
 
 
-def test_a_compiled_translation_is_the_translation(folder):
-    task = tasks.find(TEXTS['translation'](), folder)
+def test_a_compiled_translation_is_the_translation(texts):
+    task = tasks.find(TEXTS['translation'](), texts)
     network, source = task.network(0), np.array([[5, 3, 4, 2, 0], [4, 6, 3, 5, 2]], np.int32)
     for variable in network.trainable_variables:
         # So that what it says is no matter of chance in the last digit.
