@@ -46,7 +46,7 @@ def of_words(logits, words, smoothing=0.0):
         spread = tf.reduce_mean(chances, -1) if smoothing else 0.0
 
         def gradient(upstream):
-            # TensorFlow's own takes three times as long, for so large an output.
+            # TensorFlow's own take two and three times as long, for so large an output.
             wanted = (1 - smoothing) * tf.one_hot(words, logits.shape[-1]) + smoothing / logits.shape[-1]
             return upstream[..., None] * (tf.nn.softmax(logits) - wanted)
 
