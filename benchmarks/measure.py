@@ -1,6 +1,9 @@
 """Both sides of a comparison in one run: interleaved, repeated, medians and ratios."""
 
+import contextlib
+import pathlib
 import statistics
+import subprocess
 import time
 
 from absl import flags
@@ -8,13 +11,14 @@ from absl import flags
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Measurements of each side.')
 
 
-def interleaved(sides, repeats):
+def interleaved(sides, repeats, clock=time.perf_counter):
     """Times functions in turn, so that a neighbour on the machine disturbs them alike.
 
     Args:
       sides: mapping from name to a function without arguments that does its work to the end; it may return the seconds
         that count, where these are not all that it takes.
       repeats: int.
+      clock: function that returns seconds; `time.process_time` counts those of this process's threads, on all cores.
 
     Returns:
       {name: list of seconds, one per repeat}.
@@ -25,10 +29,31 @@ def interleaved(sides, repeats):
     seconds = {name: [] for name in sides}
     for _ in range(repeats):
         for name, work in sides.items():
-            began = time.perf_counter()
+            began = clock()
             own = work()
-            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - began)
+            seconds[name].append(own if isinstance(own, float) else clock() - began)
     return seconds
+
+
+@contextlib.contextmanager
+def elsewhere(python, script, *arguments):
+    """A function that has the work done in a process of its own, and returns the seconds it took.
+
+    Args:
+      python: path of an interpreter, or '' for None instead of the function.
+      script: name of a file beside this one, which does its work, and prints the seconds, for each line that it reads.
+      *arguments: of the script.
+    """
+    if not python:
+        yield None
+        return
+    command = [python, pathlib.Path(__file__).with_name(script), *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        def work():
+            print(file=process.stdin, flush=True)
+            return float(process.stdout.readline())
+
+        yield work
 
 
 def ratio(numerator, denominator):

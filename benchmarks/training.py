@@ -3,10 +3,8 @@
     python benchmarks/training.py --repeats=5
 """
 
-import contextlib
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 
@@ -114,7 +112,7 @@ def lenet_steps(repeats):
              'own masked': our_path(own, BATCH, STEPS, True, jit=True),
              'own dense': our_path(own, BATCH, STEPS, False, jit=True),
              'keras': plain_keras(task, BATCH, STEPS), 'keras masked': plain_keras(task, BATCH, STEPS, masked=True)}
-    with in_jax() if JAX_PYTHON.value else contextlib.nullcontext() as jax:
+    with measure.elsewhere(JAX_PYTHON.value, 'lenet_in_jax.py', STEPS) as jax:
         seconds = measure.interleaved({**sides, **({'jax': jax} if jax else {})}, repeats)
     speed = {name: measure.rate(STEPS, values, 'steps') for name, values in seconds.items()}
     measure.row('LeNet, masked / dense, time', f'{speed["masked"]}, {speed["dense"]}',
@@ -133,19 +131,6 @@ def lenet_steps(repeats):
                     'for comparison')
     else:
         print('No row against JAX: give --jax_python an interpreter that has jax and optax.', file=sys.stderr)
-
-
-@contextlib.contextmanager
-def in_jax():
-    """A function that trains LeNet in JAX, in a process of its own, and returns the seconds it took."""
-    script = pathlib.Path(__file__).with_name('lenet_in_jax.py')
-    with subprocess.Popen([JAX_PYTHON.value, script, str(STEPS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as process:
-        def work():
-            print(file=process.stdin, flush=True)
-            return float(process.stdout.readline())
-
-        yield work
 
 
 def whole_fits(repeats):

@@ -1,8 +1,9 @@
-"""What training an LSTM language model takes: masked or dense, by our LSTM layer or Keras's, and the input alone.
+"""What training an LSTM language model takes: masked or dense, by our layer, Keras's or PyTorch's, and the input alone.
 
 Times are of the processor, for the loops of so small a network leave the second core to whoever wants it.
 
     python benchmarks/words.py --repeats=5
+    python benchmarks/words.py --repeats=5 --torch_python=PYTHON
 """
 
 import pathlib
@@ -17,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from absl import app
-from benchmarks import measure, training
+from benchmarks import measure, pytorch, training
 from tf_lottery.data.text import Text
 from tf_lottery.experiment import config
 from tf_lottery.tasks.language_model import LanguageModel
@@ -25,17 +26,17 @@ from tf_lottery.training import optimizers
 from tf_lottery.training.trainer import Seeds, Settings, TrainingModel
 
 # The small network of configs/ptb_lstm.py, and the steps that times are given for.
-UNITS, VOCABULARY, BATCH, WINDOW, STEPS = 200, 2000, 30, 50, 10
+UNITS, VOCABULARY, BATCH, WINDOW, STEPS, DROPOUT, RATE = 200, 2000, 30, 50, 10, 0.2, 2e-3
 
 
 class RandomText(LanguageModel):
     """The task on a text of random words, as speed does not depend on what is in it."""
 
-    def __init__(self, layer=None):
+    def __init__(self, layer=None, precision='float32'):
         settings = config.defaults()
         settings.update_from_flattened_dict({
-            'language_model.units': UNITS, 'language_model.dropout': 0.2, 'training.batch_size': BATCH,
-            'language_model.steps': WINDOW})
+            'language_model.units': UNITS, 'language_model.dropout': DROPOUT, 'training.batch_size': BATCH,
+            'language_model.steps': WINDOW, 'training.precision': precision})
         super().__init__(settings)
         words = np.random.default_rng(0).integers(0, VOCABULARY, BATCH * WINDOW * STEPS, np.int32)
         self._text = Text(('<eos>', *map(str, range(1, VOCABULARY))), words, words[:999], words[:999], '')
@@ -54,20 +55,20 @@ def by_keras(seed):
     for number in range(2):
         values, *own = tf_keras.layers.LSTM(UNITS, return_sequences=True, return_state=True)(
             values, initial_state=states[2 * number:2 * number + 2])
-        values = values if number else tf_keras.layers.Dropout(0.2)(values)
+        values = values if number else tf_keras.layers.Dropout(DROPOUT)(values)
         after += own
     return tf_keras.Model([words, *states], [tf_keras.layers.Dense(VOCABULARY)(values), *after])
 
 
-def side(masked=True, layer=None, jit=False, learns=True):
-    """Returns a function that trains STEPS steps, and returns the processor seconds that they take on all cores."""
-    task = RandomText(layer)
+def side(masked=True, layer=None, jit=False, learns=True, precision='float32'):
+    """Returns a function that trains STEPS steps."""
+    task = RandomText(layer, precision)
     network = training.network_of(task, masked)
-    settings = Settings(batch_size=BATCH, optimizer='adam', learning_rate=2e-3, momentum=0.0, evaluate_every=STEPS,
+    settings = Settings(batch_size=BATCH, optimizer='adam', learning_rate=RATE, momentum=0.0, evaluate_every=STEPS,
                         checkpoint_every=STEPS, block=STEPS, jit=jit)
     feed = task.feed(settings, tf.distribute.get_strategy())
     model = TrainingModel(network, task, feed, settings)
-    model.compile(optimizers.build('adam', 2e-3))
+    model.compile(optimizers.build('adam', RATE))
     model.optimizer.build(network.trainable_variables)
 
     def read(element):
@@ -78,20 +79,23 @@ def side(masked=True, layer=None, jit=False, learns=True):
         return feed.train(network, block, model._optimizer_step if learns else read)
 
     def work():
-        began = time.process_time()
         for block in feed.training(Seeds(0, 0, 0), [0, STEPS], 0):
             take(block)[0].numpy()
-        return time.process_time() - began
 
     return work
 
 
 def main(argv):
     del argv
+    sizes = {'vocabulary': VOCABULARY, 'units': UNITS, 'layers': 2, 'dropout': DROPOUT, 'batch': BATCH,
+             'learning_rate': RATE}
+    words = np.random.default_rng(0).integers(0, VOCABULARY, (STEPS, BATCH, WINDOW + 1), np.int32)
+    with pytorch.sides('words', sizes, [{'words': each} for each in words]) as torch:
+        seconds = measure.interleaved({
+            'masked': side(), 'dense': side(masked=False), 'keras': side(layer=by_keras), 'xla': side(jit=True),
+            'masked bfloat16': side(precision='mixed_bfloat16'), **torch, 'input': side(learns=False)},
+            measure.REPEATS.value, time.process_time)
     measure.header()
-    seconds = measure.interleaved({
-        'masked': side(), 'dense': side(masked=False), 'keras': side(layer=by_keras), 'xla': side(jit=True),
-        'input': side(learns=False)}, measure.REPEATS.value)
     rate = {name: measure.rate(BATCH * WINDOW * STEPS, values, 'words') for name, values in seconds.items()}
     for other, title, asked in (('dense', 'masked / dense, processor time', 'at most 1.1'),
                                 ('keras', "our layer / Keras's LSTM, processor time", 'for comparison'),
@@ -100,6 +104,7 @@ def main(argv):
                     measure.ratio(seconds['masked'], seconds[other]), asked)
     measure.row(f'LSTM of 2 x {UNITS}, training / its input alone, processor time',
                 f'{rate["masked"]}, {rate["input"]}', measure.ratio(seconds['masked'], seconds['input']), 'at least 5')
+    pytorch.rows(f'LSTM of 2 x {UNITS}', BATCH * WINDOW * STEPS, 'words', seconds)
 
 
 if __name__ == '__main__':

@@ -49,3 +49,14 @@ def digits():
     """The embedded handwritten digits, split as in an experiment."""
     from tf_lottery import data
     return data.load('digits')
+
+
+@pytest.fixture(scope='session')
+def texts(tmp_path_factory):
+    """A --data_dir with the text of fake_texts, called tiny, and that of fake_pairs, called numbers."""
+    import fake_pairs
+    import fake_texts
+    folder = tmp_path_factory.mktemp('texts')
+    fake_texts.write(folder / 'tiny')
+    fake_pairs.write(folder / 'numbers')
+    return str(folder)

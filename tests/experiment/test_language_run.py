@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import fake_texts
 import numpy as np
@@ -15,25 +13,16 @@ from tf_lottery.experiment.experiment import Experiment
 from tf_lottery.exports import export
 from tf_lottery.reporting import results
 
-ROOT = pathlib.Path(__file__).parents[2]
 
-
-@pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('texts')
-    fake_texts.write(folder / 'tiny')
-    return str(folder)
-
-
-def experiment(workdir, root, **changes):
-    what = config.check(fake_texts.settings(branches=('ticket', 'random_global'), **changes), root)
+def experiment(workdir, texts, **changes):
+    what = config.check(fake_texts.settings(branches=('ticket', 'random_global'), **changes), texts)
     runs.claim(str(workdir), what, 'python main.py')
-    return Experiment(str(workdir), what, tf.distribute.get_strategy(), root)
+    return Experiment(str(workdir), what, tf.distribute.get_strategy(), texts)
 
 
 @pytest.fixture(scope='module')
-def done(root, tmp_path_factory):
-    done = experiment(tmp_path_factory.mktemp('done'), root)
+def done(texts, tmp_path_factory):
+    done = experiment(tmp_path_factory.mktemp('done'), texts)
     done.run()
     return done
 
@@ -48,8 +37,8 @@ class Killed(Exception):
     """Nothing is saved when it comes."""
 
 
-def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(done, root, tmp_path):
-    first = experiment(tmp_path, root)
+def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(done, texts, tmp_path):
+    first = experiment(tmp_path, texts)
     assert first.protocol.end_step == 32
 
     def kill(run, step):
@@ -59,7 +48,7 @@ def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(done, root, tmp_path):
 
     with pytest.raises(Killed):
         first.run(kill)
-    again = experiment(tmp_path, root)
+    again = experiment(tmp_path, texts)
     again.run()
     assert files(again) == files(done)
 
@@ -79,11 +68,11 @@ def test_global_random_ticket_keeps_as_many_weights_elsewhere(done):
     assert not own['lstm1/bias'].all()
 
 
-def test_export_has_the_perplexity_of_the_run(done, root):
+def test_export_has_the_perplexity_of_the_run(done, texts):
     run = runs.Run(0, 1, 'ticket')
     folder = pathlib.Path(export.export_run(
         done.workdir, runs.read_config(done.workdir), run, results.summarise(results.load_results(done.workdir)),
-        data_dir=root, options=export.Options(('saved_model', 'ticket'))))
+        data_dir=texts, options=export.Options(('saved_model', 'ticket'))))
     about = json.loads((folder / 'ticket.json').read_text())
     result = json.loads((pathlib.Path(done.workdir) / run.folder / 'result.json').read_text())
     assert about['measured_by'] == 'serving_text'
@@ -98,25 +87,3 @@ def test_export_has_the_perplexity_of_the_run(done, root):
     assert not text['log_probabilities'].numpy()[1].any()
     assert [about['words'][number] for number in numbers['next_word'].numpy()] == [
         word.decode() for word in text['next_word'].numpy()]
-
-
-@pytest.mark.slow
-def test_two_replicas_train_what_one_trains(done, root, tmp_path):
-    program = f'''
-import sys
-sys.path[:0] = {[str(ROOT / 'tests')]!r}
-import fake_texts
-
-def get_config():
-    config = fake_texts.settings(branches=('ticket', 'random_global'))
-    config.export.forms = ('ticket',)
-    return config
-'''
-    (tmp_path / 'tiny.py').write_text(program)
-    subprocess.run([sys.executable, str(ROOT / 'main.py'), f'--config={tmp_path}/tiny.py', f'--data_dir={root}',
-                    f'--workdir={tmp_path}/run', '--strategy=mirrored', '--cpu_devices=2'], check=True,
-                   capture_output=True)
-    for path in pathlib.Path(done.workdir).glob('replicate_0/level_*/*/result.json'):
-        one, two = (json.loads(each.read_text()) for each in (
-            path, tmp_path / 'run' / path.relative_to(done.workdir)))
-        assert two['final_test_log_perplexity'] == pytest.approx(one['final_test_log_perplexity'], rel=1e-4)

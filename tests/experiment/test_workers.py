@@ -12,6 +12,7 @@ import time
 import pytest
 
 from tf_lottery.runtime import locks
+from tf_lottery.training.metrics import from_csv
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXPERIMENT = [
@@ -21,7 +22,7 @@ EXPERIMENT = [
     "--config.export.forms=('ticket',)", '--config.export.latency_seconds=0.0']
 
 
-def start(folder, *flags_of_each, jobs=('worker', 'worker')):
+def start(folder, *flags_of_each, jobs=('worker', 'worker'), command=EXPERIMENT):
     """Starts two workers, each with flags of its own; `jobs` are their jobs in the cluster."""
     folder.mkdir(exist_ok=True)
     with socket.socket() as first, socket.socket() as second:
@@ -30,7 +31,7 @@ def start(folder, *flags_of_each, jobs=('worker', 'worker')):
         hosts = [f'127.0.0.1:{each.getsockname()[1]}' for each in (first, second)]
     cluster = {job: [host for host, other in zip(hosts, jobs, strict=True) if other == job] for job in jobs}
     return [subprocess.Popen(
-        [*EXPERIMENT, *flags], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*command, *flags], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, 'TF_CONFIG': json.dumps(
             {'cluster': cluster, 'task': {'type': job, 'index': cluster[job].index(host)}})})
         for job, host, flags in zip(jobs, hosts, flags_of_each or ((), ()), strict=True)]
@@ -51,8 +52,8 @@ def written(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob('run/replicate_0/level_*/ticket/checkpoint_*.npz')}
 
 
-def start_and_wait_for_a_save(folder):
-    before, workers = written(folder), start(folder)
+def start_and_wait_for_a_save(folder, command=EXPERIMENT):
+    before, workers = written(folder), start(folder, command=command)
     while written(folder) == before and all(worker.poll() is None for worker in workers):
         time.sleep(0.01)
     return workers
@@ -115,3 +116,67 @@ def test_workers_with_other_flags_stop(tmp_path, flags, sentence):
         assert code == 1
         assert sentence in complaint
     assert not list(tmp_path.glob('**/*.npz'))
+
+
+# Configs of small tasks of text, whose batches divide among two replicas.
+TEXTS = {
+    'language_model': """
+from tests.fake_texts import settings
+
+def get_config():
+    config = settings(branches=('ticket', 'random_global'))
+    config.export.forms = ('ticket',)
+    return config
+""",
+    'translation': """
+from tests.fake_pairs import settings
+
+def get_config():
+    config = settings(branches=('ticket',), training__batch_size=32, training__average=2, training__learning_rate=0.05)
+    config.export.forms = ('ticket',)
+    return config
+"""}
+
+
+@pytest.fixture(params=TEXTS)
+def text(request, texts, tmp_path):
+    """The command that runs a task of text, but for its strategy."""
+    (tmp_path / 'small.py').write_text(f'import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{TEXTS[request.param]}')
+    return [sys.executable, str(ROOT / 'main.py'), f'--config={tmp_path}/small.py', f'--data_dir={texts}',
+            '--workdir=run']
+
+
+def measured(folder):
+    """The rows of each run of a folder, by its place there."""
+    return {str(path.relative_to(folder)): from_csv(path.read_text())
+            for path in sorted(folder.glob('run/replicate_0/level_*/*/metrics.csv'))}
+
+
+@pytest.mark.slow
+def test_two_replicas_and_two_workers_train_on_text_what_one_device_trains(text, tmp_path):
+    one, mirrored, workers, killed = (tmp_path / name for name in ('one', 'mirrored', 'workers', 'killed'))
+    ends, processes = start(workers, command=text), []
+    for folder, *flags in ((one, '--strategy=one_device'), (mirrored, '--strategy=mirrored', '--cpu_devices=2')):
+        folder.mkdir()
+        processes.append(subprocess.Popen([*text, *flags], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                          text=True))
+    assert [code for code, _ in end(processes)] == [0, 0]
+    assert end(ends) == [(0, ''), (0, '')]
+    expected = measured(one)
+    assert len(expected) > 1
+    for folder in (mirrored, workers):
+        found = measured(folder)
+        assert list(found) == list(expected)
+        for name, rows in expected.items():
+            for row, other in zip(rows, found[name], strict=True):
+                assert other == pytest.approx(row, rel=1e-4)
+
+    # A worker is lost, and the same command on both goes on from what the first one has saved.
+    first, second = start_and_wait_for_a_save(killed, text)
+    second.kill()
+    second.communicate()
+    (code, complaint), = end([first])
+    assert code == 1 and 'is gone; its own output says why' in complaint
+    assert not measured(killed)
+    assert end(start(killed, command=text)) == [(0, ''), (0, '')]
+    assert results(killed) == results(workers)

@@ -50,6 +50,16 @@ def test_base_and_big_have_the_weights_of_the_paper():
     assert size(transformer.Form(37_000, width=1024, heads=16, feed_forward=4096)) == pytest.approx(213, rel=0.02)
 
 
+def test_logits_in_bfloat16_are_near_those_in_float32(network):
+    form, model = network
+    low = transformer.build(form, 0, 'mixed_bfloat16')
+    low.set_weights(model.get_weights())
+    expected, found = (each([SOURCE, TARGET]) for each in (model, low))
+    assert found.dtype == tf.float32
+    # Eight bits of a number are kept: 1 part in 256.
+    assert 1e-4 < np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.1
+
+
 def test_padding_is_never_attended_to(network):
     _, model = network
     whole = model([SOURCE, TARGET]).numpy()

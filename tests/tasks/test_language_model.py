@@ -21,16 +21,9 @@ SETTINGS = types.SimpleNamespace(batch_size=4, block=2, evaluate_every=2, jit=Fa
 SEEDS = trainer.Seeds(1, 2, 3)
 
 
-@pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('texts')
-    fake_texts.write(folder / 'tiny')
-    return str(folder)
-
-
 @pytest.fixture
-def task(root):
-    return LanguageModel(fake_texts.settings(), root)
+def task(texts):
+    return LanguageModel(fake_texts.settings(), texts)
 
 
 def alike(text):
@@ -136,7 +129,7 @@ def test_facts_need_no_text_that_is_published(tmp_path):
     assert set(task.facts('all').weights) - set(facts.weights) == {'lstm1/bias', 'lstm2/bias', 'output/bias'}
 
 
-def test_fingerprint_and_facts_tell_texts_apart(task, root, tmp_path):
+def test_fingerprint_and_facts_tell_texts_apart(task, texts, tmp_path):
     fake_texts.write(tmp_path / 'tiny', (60, 12, 15))
     path = tmp_path / 'tiny' / 'test.txt'
     path.write_text(path.read_text().replace('w1 ', 'w2 ', 1))
@@ -164,13 +157,13 @@ def test_fingerprint_and_facts_tell_texts_apart(task, root, tmp_path):
     ({'pruning__structure': 'channels', 'pruning__variables': 'kernels', 'pruning__scope': 'layerwise'}, 'channels'),
     ({'data__flip': True}, "data.flip is True, which is for image classification: leave it out, or leave out "
      "task='language_model'.")])
-def test_refused(root, changes, sentence):
+def test_refused(texts, changes, sentence):
     with pytest.raises(UsageError) as error:
-        configs.check(fake_texts.settings(**changes), root)
+        configs.check(fake_texts.settings(**changes), texts)
     assert sentence in str(error.value)
 
 
-def test_kind_is_chosen_by_its_name(root):
+def test_kind_is_chosen_by_its_name(texts):
     config = fake_texts.settings()
-    assert isinstance(tasks.find(config, root), LanguageModel)
-    assert configs.check(config, root).end_step == 2 * (337 // 4 // 5)
+    assert isinstance(tasks.find(config, texts), LanguageModel)
+    assert configs.check(config, texts).end_step == 2 * (337 // 4 // 5)

@@ -20,20 +20,13 @@ SEEDS = Seeds(0, 1, 2)
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data')
-    fake_pairs.write(folder / 'numbers')
-    return str(folder)
+def task(texts):
+    return TranslationTask(fake_pairs.settings(), texts)
 
 
 @pytest.fixture(scope='module')
-def task(folder):
-    return TranslationTask(fake_pairs.settings(), folder)
-
-
-@pytest.fixture(scope='module')
-def feed(task, folder):
-    return task.feed(SETTINGS, tf.distribute.get_strategy(), folder)
+def feed(task, texts):
+    return task.feed(SETTINGS, tf.distribute.get_strategy(), texts)
 
 
 def says(logits):
@@ -47,8 +40,8 @@ def batch(target):
 
 
 @pytest.mark.parametrize(('smoothing', 'said', 'other'), [(0.0, 1, 0), (0.4, 0.7, 0.1)])
-def test_the_loss_ignores_padding(folder, smoothing, said, other):
-    own = TranslationTask(fake_pairs.settings(training__label_smoothing=smoothing), folder)
+def test_the_loss_ignores_padding(texts, smoothing, said, other):
+    own = TranslationTask(fake_pairs.settings(training__label_smoothing=smoothing), texts)
     # Four sub-words, of which the third has a logit of 1 where it is to be said, and the last place is padding.
     network = says([[0, 0, 1, 0], [0, 0, 1, 0], [9, 8, 7, 6]])
     loss, minimised = own.loss(network, batch([[3, 2, 0]]), tf.constant(0))
@@ -99,16 +92,31 @@ def test_batches_are_a_function_of_seed_and_step(feed):
         assert element['row'] == list(range(len(element['target'])))
 
 
-def test_two_replicas_share_the_rows_of_a_batch(task, folder):
+def test_two_replicas_share_the_rows_of_a_batch(task, texts):
     settings = types.SimpleNamespace(batch_size=32, jit=False)
     context = types.SimpleNamespace(input_pipeline_id=0, num_input_pipelines=1)
     two = types.SimpleNamespace(num_replicas_in_sync=2, distribute_datasets_from_function=lambda make: make(context))
-    whole, halves = (list(task.feed(settings, strategy, folder).training(SEEDS, [0, 3], 0).as_numpy_iterator())
+    whole, halves = (list(task.feed(settings, strategy, texts).training(SEEDS, [0, 3], 0).as_numpy_iterator())
                      for strategy in (tf.distribute.get_strategy(), two))
     assert len(halves) == 2 * len(whole) == 6
     for element, *parts in zip(whole, halves[::2], halves[1::2], strict=True):
         for name, array in element.items():
             assert np.array_equal(np.concatenate([part[name] for part in parts]), array)
+
+
+def test_replicas_count_the_subwords_of_the_whole_batch(task, monkeypatch):
+    network = task.network(0)
+    target = tf.constant([[3, 4, 5, 6, 2], [3, 2, 0, 0, 0], [6, 5, 2, 0, 0], [2, 0, 0, 0, 0]])
+    whole = {'source': target[::-1], 'target': target, 'row': tf.range(4), 'tokens': tf.fill([4], 11.0)}
+
+    def loss(rows):
+        own = {name: array[rows] for name, array in whole.items()}
+        return float(task.loss(network, {**own, 'step': tf.constant(3)}, tf.constant(0))[1])
+
+    expected = loss(slice(None))
+    monkeypatch.setattr(type(tf.distribute.get_strategy()), 'num_replicas_in_sync', 2)
+    # Seven sub-words on one replica and four on the other, which drop the units of their rows: the mean is the loss.
+    assert (loss(slice(2)) + loss(slice(2, 4))) / 2 == pytest.approx(expected, rel=1e-6)
 
 
 def test_facts_are_those_of_the_text_and_of_the_network(task):
@@ -120,17 +128,17 @@ def test_facts_are_those_of_the_text_and_of_the_network(task):
     assert set(facts.weights) < set(task.facts('all').weights)
 
 
-def test_a_plan_says_what_translating_takes(folder, tmp_path):
-    protocol = config.check(fake_pairs.settings(translation__beam=4), folder)
+def test_a_plan_says_what_translating_takes(texts, tmp_path):
+    protocol = config.check(fake_pairs.settings(translation__beam=4), texts)
     # Forty sentences, of which each takes as long as three examples, and four times that by a beam of four.
     described = plan.describe(str(tmp_path / 'none'), protocol)
     assert 'to close    each training, as long as 480 examples take in it' in described
 
 
-def test_embeddings_may_stay_dense(folder):
-    own = TranslationTask(fake_pairs.settings(translation__prune_embeddings=False), folder)
+def test_embeddings_may_stay_dense(texts):
+    own = TranslationTask(fake_pairs.settings(translation__prune_embeddings=False), texts)
     assert own.skip == ('embedding',)
-    assert set(TranslationTask(fake_pairs.settings(), folder).facts().weights) - set(own.facts().weights) == {
+    assert set(TranslationTask(fake_pairs.settings(), texts).facts().weights) - set(own.facts().weights) == {
         'embedding/embedding'}
 
 
@@ -147,12 +155,12 @@ def test_bleu_leads_and_is_known_at_the_end_only(task):
     ({'training__optimizer': 'own', 'training__learning_rate': 0.0012}, "training.optimizer is 'own'"),
     ({'data__name': 'cifar10'}, 'which is for image classification'),
     ({'training__average': 4}, 'training.average is 4, and there are 2 evaluations after step 1')])
-def test_what_cannot_be_is_refused(folder, changes, said):
+def test_what_cannot_be_is_refused(texts, changes, said):
     with pytest.raises(UsageError, match=said):
-        config.check(fake_pairs.settings(**changes), folder)
+        config.check(fake_pairs.settings(**changes), texts)
 
 
-def test_replicas_take_whole_rows(task, folder):
+def test_replicas_take_whole_rows(task, texts):
     several = types.SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(UsageError, match='batch_size is 16, whose sixteenth does not divide among 2 replicas'):
-        task.feed(SETTINGS, several, folder)
+        task.feed(SETTINGS, several, texts)

@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from tf_lottery.tasks.cross_entropy import of_words
 from tf_lottery.training import evaluation
 
 # The largest logarithm whose exponential a float holds.
@@ -20,8 +21,7 @@ def surprises(scores, words):
     Returns:
       float32 [n, steps], 0 where there is no word.
     """
-    found = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(words, 0), scores)
-    return tf.where(words >= 0, found, 0.0)
+    return tf.where(words >= 0, of_words(scores, tf.maximum(words, 0)), 0.0)
 
 
 class Judge(evaluation.Judge):

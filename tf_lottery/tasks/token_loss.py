@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tf_lottery.models.attention import PADDING
 from tf_lottery.models.decoding import BEGIN
+from tf_lottery.tasks.cross_entropy import of_words
 from tf_lottery.training import evaluation
 
 
@@ -18,26 +19,12 @@ def cross_entropy(logits, target, smoothing=0.0):
     Args:
       logits: float32 [n, targets, vocabulary].
       target: int32 [n, targets].
-      smoothing: float in [0, 1), the share of each sub-word that is spread over all of the vocabulary evenly
-        (1512.00567, section 7).
+      smoothing: as of `of_words`.
 
     Returns:
       float32 scalar, in nats.
     """
-    @tf.custom_gradient
-    def losses(logits):
-        chances = tf.nn.log_softmax(logits)
-        said = tf.gather(chances, target, batch_dims=2)
-        spread = tf.reduce_mean(chances, -1) if smoothing else 0.0
-
-        def gradient(upstream):
-            # TensorFlow's own takes three times as long, for so large an output.
-            wanted = (1 - smoothing) * tf.one_hot(target, logits.shape[-1]) + smoothing / logits.shape[-1]
-            return upstream[..., None] * (tf.nn.softmax(logits) - wanted)
-
-        return -(1 - smoothing) * said - smoothing * spread, gradient
-
-    return tf.reduce_sum(tf.where(target != PADDING, losses(logits), 0.0))
+    return tf.reduce_sum(tf.where(target != PADDING, of_words(logits, target, smoothing), 0.0))
 
 
 def tokens(target):
