@@ -3,7 +3,7 @@
 Paper     Playing the Lottery with Rewards and Multiple Languages (1906.02768), Figure 4, at the paper's own length: 20
           epochs of 320 games; 16 of the paper's 20 levels
 Command   python main.py --config=configs/acrobot_a2c.py
-Cost      147 trainings of about a million steps in the environment: 45 minutes on 2 CPU cores
+Cost      147 trainings of about a million steps in the environment: 78 minutes on 2 CPU cores that others used, too
 Expected  The paper plots it: tickets lead where few weights remain. Rewards are negative, the steps to the top.
 """
 
