@@ -306,8 +306,6 @@ def _matrix(options, command_line):
         if distribute.is_cluster(options.strategy):
             raise UsageError('the config is a matrix of experiments, which several jobs may share, but not the workers '
                              'of a cluster: give --strategy=mirrored or one_device.')
-        for member in members:
-            member.planned.task.require_data(options.data_dir)
         _run_matrix(workdir, members, options, command_line)
         _report_of_any(workdir, density)
 
@@ -316,6 +314,11 @@ def _run_matrix(workdir, members, options, command_line):
     """Trains the members of a matrix: first the tickets that others take, then the rest of each."""
     # Devices are split, and a TPU is reached, once in a process.
     strategy = functools.cache(lambda: _strategy(options))
+    if any(runs.pending(member.workdir, member.planned) for member in members):
+        # Before data are looked for, which starts TensorFlow.
+        strategy()
+        for member in members:
+            member.planned.task.require_data(options.data_dir)
     sources = [member for member in members if member.found]
     told = None
     while True:

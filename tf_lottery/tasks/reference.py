@@ -58,6 +58,9 @@ class Reference(Task):
         if self._whichever['no_optimizer']:
             raise UsageError(self._whichever['no_optimizer'])
 
+    def require_data(self, data_dir=None):
+        self._task.require_data(data_dir)
+
     def optimizer(self):
         return self._task.optimizer()
 
