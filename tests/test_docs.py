@@ -169,7 +169,8 @@ MAINS.sort(key=lambda line: '--mode=export' in line or '--mode=report' in line)
 LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', 'configs/mnist_actions',
         'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
         'configs/wikitext2_lstm', 'configs/ptb_lstm', 'configs/wmt14_transformer', 'configs/multi30k_transformer',
-        'configs/acrobot', 'configs/lunarlander', 'configs/atari', 'configs/malach', 'runs/two_devices')
+        'configs/acrobot', 'configs/lunarlander', 'configs/atari', 'configs/malach', 'runs/two_devices',
+        'runs/mirrored', 'runs/mnist_lenet_3000', 'runs/obd_digits', 'runs/few_games')
 
 
 def takes_long(line):
