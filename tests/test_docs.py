@@ -170,7 +170,8 @@ LONG = ('configs/imagenet', 'configs/cifar10_', 'configs/mnist_lenet_tickets', '
         'configs/mnist_lenet_oneshot', 'configs/pruning_before_training', 'configs/transfer', 'configs/stability',
         'configs/wikitext2_lstm', 'configs/ptb_lstm', 'configs/wmt14_transformer', 'configs/multi30k_transformer',
         'configs/acrobot', 'configs/lunarlander', 'configs/atari', 'configs/malach', 'runs/two_devices',
-        'runs/mirrored', 'runs/mnist_lenet_3000', 'runs/obd_digits', 'runs/few_games')
+        'runs/mirrored', 'runs/mnist_lenet_3000', 'runs/obd_digits', 'runs/few_games', 'runs/gradual',
+        'runs/rainfall_momentum')
 
 
 def takes_long(line):
@@ -187,9 +188,10 @@ def require_extras(line):
 
 
 @pytest.mark.parametrize('line', [line for line in MAINS if takes_long(line)])
-def test_every_arm_has_a_plan(line, tmp_path, capsys):
+def test_every_arm_has_a_plan(line, folder, tmp_path, monkeypatch, capsys):
     from tf_lottery import command
 
+    monkeypatch.chdir(folder)
     values = options(f'{line} --mode=plan --workdir={tmp_path}/none')
     assert command.in_one_sentence(lambda: command.run(values, line)) == 0
     assert values.config.name in capsys.readouterr().out

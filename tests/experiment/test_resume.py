@@ -55,12 +55,13 @@ def wait_for_a_save(process, folder):
         time.sleep(0.01)
 
 
-def test_three_kills_at_random_moments_change_no_bit(tmp_path, uninterrupted):
+@pytest.mark.slow
+def test_five_kills_at_random_moments_change_no_bit(tmp_path, uninterrupted):
     moments, reached = random.Random(0), set()
-    for _ in range(3):
+    for _ in range(5):
         process = start(tmp_path)
         # About ninety saves make the whole experiment: this spreads the kills over its levels and branches.
-        for _ in range(moments.randint(14, 26)):
+        for _ in range(moments.randint(8, 16)):
             wait_for_a_save(process, tmp_path)
         time.sleep(moments.uniform(0, 0.1))
         process.kill()
