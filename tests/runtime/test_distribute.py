@@ -416,6 +416,13 @@ def test_a_cluster_has_several_workers(monkeypatch, name, workers, several):
     assert distribute.is_cluster(name) is several
 
 
+@pytest.mark.skipif(len(tf.config.list_physical_devices('GPU')) > 1, reason='there are several GPUs')
+def test_a_cluster_of_one_worker_is_this_host(monkeypatch):
+    monkeypatch.setenv('TF_CONFIG', json.dumps({
+        'cluster': {'worker': ['localhost:1']}, 'task': {'type': 'worker', 'index': 0}}))
+    assert distribute.build('multi_worker') is tf.distribute.get_strategy()
+
+
 CLUSTERS = ({'worker': ['a:1', 'b:1']}, {'chief': ['a:1'], 'worker': ['b:1', 'c:1']}, {'chief': ['a:1']},
             {'worker': ['b:1'], 'evaluator': ['d:1'], 'chief': ['a:1']})
 

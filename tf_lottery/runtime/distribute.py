@@ -40,7 +40,7 @@ def build(name='auto', cpu_devices=1, tpu=None):
     Args:
       name: 'one_device' (the first GPU, else the CPU), 'mirrored' (all GPUs of this host, else its virtual CPU
         devices), 'multi_worker' (the hosts of TF_CONFIG), 'tpu', or 'auto': multi_worker where TF_CONFIG names several
-        workers, mirrored where there are several GPUs, else one_device.
+        workers, mirrored where there are several GPUs, else one_device. multi_worker of one worker is auto.
       cpu_devices: int, into how many virtual devices to split the CPU: a rehearsal of `mirrored` without GPUs.
       tpu: 'local' on a TPU VM, or the name of a Cloud TPU.
 
@@ -58,10 +58,11 @@ def build(name='auto', cpu_devices=1, tpu=None):
     gpus = tf.config.list_physical_devices('GPU')
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    if name == 'auto':
-        name = 'multi_worker' if is_cluster(name) else 'mirrored' if len(gpus) > 1 else 'one_device'
-    if name == 'multi_worker':
+    if is_cluster(name):
         return _multi_worker()
+    if name in ('auto', 'multi_worker'):
+        # A cluster of one worker is this host.
+        name = 'mirrored' if len(gpus) > 1 else 'one_device'
     if cpu_devices > 1:
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices('CPU')[0], [tf.config.LogicalDeviceConfiguration()] * cpu_devices)
