@@ -374,6 +374,17 @@ def sweep(folder):
     return results.load_results(folder)
 
 
+def test_the_mean_of_equal_numbers_is_this_number(tmp_path):
+    save_experiment(tmp_path, replicates=3)
+    for replicate in range(3):
+        save_run(tmp_path, 'ticket', 0, replicate, accuracy=0.003, final=0.986)
+    (row,) = results.summarise(results.load_results(tmp_path)).to_dict('records')
+    # Pandas makes 0.9860000000000001 of the latter, from which a bar to the largest would go backwards.
+    for half in ('', 'paired_', 'dense_'):
+        assert {row[f'{half}early_stop_test_accuracy_{statistic}'] for statistic in results.STATISTICS} == {0.003}
+        assert {row[f'{half}final_test_accuracy_{statistic}'] for statistic in results.STATISTICS} == {0.986}
+
+
 def test_each_rewinding_step_is_summarised_with_the_dense_network(tmp_path):
     summaries = results.summaries(sweep(str(tmp_path)))
     assert list(summaries) == [0, 50]

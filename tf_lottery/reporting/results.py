@@ -198,6 +198,9 @@ def summarise(frame):
     halves |= {f'dense_{column}': beside[f'dense_{column}'] for column in columns}
     keys = [frame['branch'], frame['level']]
     measured = frame[columns].mask(frame['diverged']).assign(**halves).groupby(keys).agg(list(STATISTICS))
+    for column in (*columns, *halves):
+        # The mean of equal numbers may be rounded to one beside them.
+        measured[column, 'mean'] = measured[column, 'mean'].clip(measured[column, 'min'], measured[column, 'max'])
     measured.columns = ['_'.join(names) for names in measured.columns]
     counted = frame.assign(**halves).groupby(keys).agg(
         density=('density', 'mean'), n=('diverged', lambda diverged: (~diverged).sum()), diverged=('diverged', 'sum'),
