@@ -123,6 +123,9 @@ def test_the_plan_of_batches_is_exact_and_needs_no_emulator(tmp_path, monkeypatc
     with pytest.raises(UsageError, match="the environment ALE/Seaquest-v5 needs gymnasium, which is not installed: pip "
                                          r"install 'tf_lottery\[atari\]'"):
         tasks.find(settings(**atari)).feed(types.SimpleNamespace(jit=False), tf.distribute.get_strategy())
+    # As a matrix does before the first of its experiments is trained.
+    with pytest.raises(UsageError, match="the environment ALE/Seaquest-v5 needs gymnasium, which is not installed"):
+        tasks.find(settings(**atari)).require_data()
 
 
 def test_facts_of_play_are_read_back():

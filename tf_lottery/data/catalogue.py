@@ -107,13 +107,12 @@ def prepared(name, data_dir=None):
 def fetched(name, data_dir=None):
     """The `builder` of a data set that is there, downloaded where it was not; raises what `prepare` does."""
     source = builder(name, data_dir)
-    if not source.is_prepared():
-        prepare(source, name)
+    prepare(source, name)
     return source
 
 
 def prepare(source, name):
-    """Downloads a data set and prepares it in its folder.
+    """Downloads a data set and prepares it in its folder, where it is not there yet.
 
     Args:
       source: tfds.core.DatasetBuilder.
@@ -122,6 +121,8 @@ def prepare(source, name):
     Raises:
       UsageError: it cannot be downloaded.
     """
+    if source.is_prepared():
+        return
     if source.MANUAL_DOWNLOAD_INSTRUCTIONS:
         raise not_prepared(source, name)
     import requests

@@ -184,8 +184,7 @@ def _of_tfds(name, data_dir):
     if 'text' not in source.info.features:
         raise UsageError(f'{name} has the features {", ".join(source.info.features)}: choose a data set that has one '
                          'called text.')
-    if not source.is_prepared():
-        catalogue.prepare(source, name.removeprefix(catalogue.PREFIX))
+    catalogue.prepare(source, name.removeprefix(catalogue.PREFIX))
     if not {'train', 'test'} <= set(source.info.splits):
         raise UsageError(f'{name} has the splits {", ".join(source.info.splits)}: choose a data set that has train and '
                          'test.')

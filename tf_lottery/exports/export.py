@@ -238,8 +238,7 @@ def _subject(workdir, stored, run, weights, result, task, data_dir):
     network, serving = task.network(0), task.serving(data_dir)
     examples.require_dense(network)
     lending.to_full_precision(network)
-    for name, variable in wrapper.variables(network).items():
-        variable.assign(values[name])
+    wrapper.set_weights(network, values)
     serving = serving.of(network) if serving.of else serving
     serving = dataclasses.replace(serving, inputs=_fitted(network, serving.inputs),
                                   calibration=_fitted(network, serving.calibration))

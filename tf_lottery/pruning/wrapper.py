@@ -498,6 +498,12 @@ def get_weights(model):
     return {name: variable.numpy() for name, variable in variables(model).items()}
 
 
+def set_weights(model, weights):
+    """Gives `variables(model)` values; `weights` is a dict of arrays that has one for each."""
+    for name, variable in variables(model).items():
+        variable.assign(weights[name])
+
+
 def get_mask(model):
     """Returns the Mask that a wrapped model holds."""
     return Mask({name: mask.numpy() != 0 for name, (_, _, mask, _) in prunable_variables(model).items()})

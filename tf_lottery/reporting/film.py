@@ -139,6 +139,5 @@ def _networks(workdir, task, those):
             # Weights may have been deleted to save room.
             raise UsageError(str(error)) from error
         network = task.network(0)
-        for name, variable in wrapper.variables(network).items():
-            variable.assign(weights[name])
+        wrapper.set_weights(network, weights)
         yield network

@@ -152,6 +152,10 @@ class ControlTask(Task):
     def network(self, seed):
         return actor_critic.build(*self._network, seed)
 
+    def require_data(self, data_dir=None):
+        del data_dir
+        self.environment.require(self._how.environment)
+
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.games_feed import GamesFeed
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery.data.environments import games
-from tf_lottery.tasks import a2c
+from tf_lottery.tasks.control_serving import likeliest
 from tf_lottery.tasks.film import Clip, Film
 
 # The pictures of the longest game up to its end, and the steps after which one is left that no time limit ends.
@@ -27,22 +27,12 @@ def film(environment, name, networks):
     Raises:
       UsageError: the environment cannot be drawn here.
     """
-    steps = [_step(environment, network) for network in networks]
+    steps = [likeliest(environment, network) for network in networks]
     # A game is played twice: how long it is says which of its steps are shown.
     longest = max(_play(environment, step, lambda number, seen: None)[0] for step in steps)
     every = math.ceil(longest / _PICTURES)
     return Film(tuple(_clip(environment, step, every) for step in steps),
                 f'A game of {name}, which begins alike for all, with the likeliest action at each step.', 'step', every)
-
-
-def _step(environment, network):
-    """A step of a game, as a function: of its state, what is seen and the number of the step to what comes of it."""
-    @tf.function
-    def step(state, seen, number):
-        action = a2c.greedy(network(seen, training=False)['policy'])
-        return environment.step(state, action, games.key(0, 0, number, games.GAMES))
-
-    return step
 
 
 def _clip(environment, step, every):
@@ -61,7 +51,7 @@ def _play(environment, step, look):
 
     Args:
       environment: as of `film`.
-      step: what `_step` returns.
+      step: what `likeliest` returns.
       look: function of the number of a step, int, and of what is seen before it, float32 array [...].
 
     Returns:

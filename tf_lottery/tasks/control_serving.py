@@ -53,11 +53,7 @@ def play(environment, network, most):
     Returns:
       (float32 array [n, ...], float32 array [games]): what was seen, step by step, and the rewards.
     """
-    @tf.function
-    def step(state, seen, number):
-        action = a2c.greedy(network(seen, training=False)['policy'])
-        return environment.step(state, action, games.key(0, 0, number, games.GAMES))
-
+    step = likeliest(environment, network)
     state, seen = environment.begin(games.key(0, 0, 0, games.GAMES))
     playing, rewards = np.ones(environment.count, bool), np.zeros(environment.count, np.float32)
     recorded, number = [], 0
@@ -68,6 +64,17 @@ def play(environment, network, most):
         rewards += np.where(playing, transition.reward, np.float32(0))
         playing &= ~transition.over.numpy()
     return np.concatenate(recorded), rewards
+
+
+def likeliest(environment, network):
+    """A step of games with the likeliest actions: function of their state, what is seen, and the step's number, int32
+    scalar, that returns what `environment.step` does."""
+    @tf.function
+    def step(state, seen, number):
+        action = a2c.greedy(network(seen, training=False)['policy'])
+        return environment.step(state, action, games.key(0, 0, number, games.GAMES))
+
+    return step
 
 
 def _answers(outputs):

@@ -128,9 +128,9 @@ class LanguageModel(Task):
                           self._training.precision)
 
     def require_data(self, data_dir=None):
-        from tf_lottery.data import text
-
-        text.load(*self._source)
+        del data_dir
+        # Kept, for the feed reads it.
+        _ = self._text
 
     def feed(self, settings, strategy, data_dir=None):
         from tf_lottery.tasks.text_feed import TextFeed

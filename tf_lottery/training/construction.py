@@ -55,8 +55,7 @@ class Construction:
           list of dicts, as of `random_network.approximate`. Where outputs tell the leading measure, that of the whole
           network has it too: `test` of the pruned random one, `target_test` of the trained one.
         """
-        for name, variable in wrapper.variables(self._network).items():
-            variable.assign(weights[name])
+        wrapper.set_weights(self._network, weights)
         (inputs,) = self._serving.inputs.values()
         entered = self._chain.entered(inputs)
         outputs, told = approximate(self._chain.layers(), entered, way, width, seed, begin)

@@ -45,6 +45,17 @@ class Description:
         """int, the steps of a game, at most."""
         return self.limit or _ATARI_FRAMES // _ATARI_FEWEST
 
+    def require(self, name):
+        """Refuses an environment of this name where what it needs is not installed.
+
+        Raises:
+          UsageError.
+        """
+        for needed in self.needs:
+            if importlib.util.find_spec(needed) is None:
+                raise UsageError(f"the environment {name} needs {needed}, which is not installed: pip install "
+                                 f"'tf_lottery[{self.extra}]'.")
+
     def games(self, name, count, pictured=False):
         """Returns games that are played side by side in a program: `games.Formulas`, or another class like it.
 
@@ -54,12 +65,9 @@ class Description:
           pictured: bool, whether `picture` of the first one is asked for, until it is over.
 
         Raises:
-          UsageError: what it needs is not installed.
+          UsageError: as of `require`.
         """
-        for needed in self.needs:
-            if importlib.util.find_spec(needed) is None:
-                raise UsageError(f"the environment {name} needs {needed}, which is not installed: pip install "
-                                 f"'tf_lottery[{self.extra}]'.")
+        self.require(name)
         module = importlib.import_module(f'{__name__}.{self.formulas or self.stepped}')
         if not self.formulas:
             return module.games(name, count, pictured)
